@@ -1,0 +1,31 @@
+/* log - one line per event on stderr, logfmt for people, JSON for machines.
+ *
+ *     level=info module=round event=committed step=12 loss=3.21
+ *
+ * Only shells and programs log; cores return facts. Thread-safe once log_set_format was called. */
+#ifndef DUGNAD_COMMON_LOG_H
+#define DUGNAD_COMMON_LOG_H
+
+#include "common/status.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_format { LOG_LOGFMT, LOG_JSON };
+
+enum { LOG_LINE_MAX = 2048 };
+
+/* "text" or "json"; anything else is USAGE with a sentence. */
+MUST_CHECK enum status log_set_format(const char *name);
+
+/* Lines below `level` are dropped; LOG_INFO at start. */
+void log_set_level(enum log_level level);
+
+/* Writes one line. `format` makes the rest of it as key=value pairs separated by one space;
+ * a value with spaces stands in double quotes. Lines are cut at LOG_LINE_MAX. */
+__attribute__((format(printf, 4, 5))) void log_event(enum log_level level, const char *module,
+                                                     const char *event, const char *format, ...);
+
+#define log_info(module, event, ...) log_event(LOG_INFO, module, event, __VA_ARGS__)
+#define log_warn(module, event, ...) log_event(LOG_WARN, module, event, __VA_ARGS__)
+#define log_error(module, event, ...) log_event(LOG_ERROR, module, event, __VA_ARGS__)
+
+#endif

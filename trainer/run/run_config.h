@@ -1,0 +1,44 @@
+/* run_config - a run's YAML file, checked.
+ *
+ * Every error leaves one sentence with file, line and what to do; an unknown key is refused
+ * with the nearest known one. docs/run-config.md lists the keys. */
+#ifndef DUGNAD_TRAINER_RUN_RUN_CONFIG_H
+#define DUGNAD_TRAINER_RUN_RUN_CONFIG_H
+
+#include "common/files.h"
+#include "proto/codec/codec.h"
+#include "trainer/layout/model_config.h"
+#include "trainer/optimizer/adamw.h"
+#include "trainer/optimizer/schedule.h"
+
+enum {
+    RUN_NAME_MAX = 64,
+    RUN_CONFIG_BYTES_MAX = 1 << 20,
+    RUN_TARGET_BATCH_MAX = 1 << 20, /* samples in a step */
+    RUN_STEPS_MAX = 100000000
+};
+
+struct run_config {
+    char name[RUN_NAME_MAX];
+    struct model_config model;
+    char data_folder[FILES_PATH_MAX]; /* absolute */
+    uint32_t context;                 /* T: predicted tokens in a sample */
+    uint64_t step_count;
+    uint32_t target_batch; /* B: samples in a step */
+    uint64_t seed;
+    enum codec codec;
+    uint32_t max_staleness; /* 0 */
+    uint64_t checkpoint_every;
+    uint32_t checkpoints_kept; /* 0: all */
+    struct adamw_settings adamw;
+    struct schedule schedule;
+};
+
+/* Reads and checks. Relative paths in the file are relative to the file's folder.
+ * Errors: NO_INPUT, BAD_CONFIG. */
+MUST_CHECK enum status run_config_read(const char *path, struct run_config *out);
+
+/* Tokens predicted by one whole step. */
+uint64_t run_config_step_tokens(const struct run_config *self);
+
+#endif
