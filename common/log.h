@@ -24,8 +24,10 @@ void log_set_level(enum log_level level);
 __attribute__((format(printf, 4, 5))) void log_event(enum log_level level, const char *module,
                                                      const char *event, const char *format, ...);
 
+/* NOLINTBEGIN(readability-identifier-naming): they read as the function they call. */
 #define log_info(module, event, ...) log_event(LOG_INFO, module, event, __VA_ARGS__)
 #define log_warn(module, event, ...) log_event(LOG_WARN, module, event, __VA_ARGS__)
 #define log_error(module, event, ...) log_event(LOG_ERROR, module, event, __VA_ARGS__)
+/* NOLINTEND(readability-identifier-naming) */
 
 #endif

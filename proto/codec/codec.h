@@ -3,7 +3,8 @@
  *   fp32  4 bytes a value, little-endian IEEE float32.
  *   mx8   blocks of 32 values: one shared power-of-two exponent byte e, then 32 signed bytes q;
  *         value = q / 64 * 2^(e - 127) (MXINT8 of the OCP Microscaling formats 1.0). 8.25 bits a
- *         value. e = 255 is not allowed.
+ *         value. e = 255 and q = -128 are not allowed, so every value is finite and the
+ *         range is symmetric; the encoder writes a block of zeros as e = 0.
  *
  * Encoders that lose information leave the residual behind, for error feedback (Seide et al.,
  * 1-Bit SGD, 2014). The size of an encoding is fixed by the count, so block i of the values is
@@ -31,12 +32,13 @@ size_t codec_encoded_bytes(enum codec codec, size_t value_count);
 /* Encodes values(value_count) and leaves the residual (value - decoded value) in their place.
  * lsb_exponent_min: no encoded value has a unit smaller than 2^lsb_exponent_min, so that it lies on
  * the grid of an exact sum; smaller blocks round to that unit (CODEC_EXPONENT_ANY: no limit; fp32
- * ignores it). Values too large for a block's largest exponent saturate; the rest stays in the
- * residual. Errors: OUT_OF_RANGE when a value is NaN or infinite; then nothing was changed. */
+ * ignores it; at most 121). Values too large for a block's largest exponent saturate; the rest
+ * stays in the residual. Errors: OUT_OF_RANGE when a value is NaN or infinite; then nothing was
+ * changed. */
 MUST_CHECK enum status codec_encode(enum codec codec, int lsb_exponent_min, float *values,
                                     size_t value_count, uint8_t *out);
 
-/* Checks an encoding from outside: length, and that every value is finite.
+/* Checks an encoding from outside: length, every value finite, no e = 255 or q = -128.
  * Errors: BAD_SHAPE, OUT_OF_RANGE. */
 MUST_CHECK enum status codec_check(enum codec codec, const uint8_t *data, size_t size_bytes,
                                    size_t value_count);

@@ -20,6 +20,7 @@ struct adamw_step {
     float learning_rate;
     float clip_scale; /* min(1, grad_clip / norm) */
     float beta1, beta2, eps, weight_decay;
+    float rest1, rest2; /* 1 - beta, rounded once */
     float bias1, bias2; /* 1 - beta^step, step counted from 1 */
 };
 

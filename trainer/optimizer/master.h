@@ -11,6 +11,7 @@
 #ifndef DUGNAD_TRAINER_OPTIMIZER_MASTER_H
 #define DUGNAD_TRAINER_OPTIMIZER_MASTER_H
 
+#include "common/digest.h"
 #include "proto/codec/codec.h"
 #include "proto/codec/exact_sum.h"
 #include "trainer/layout/layout.h"
@@ -28,7 +29,7 @@ MUST_CHECK enum status master_new(const struct layout *layout, const struct adam
                                   struct master **out);
 void master_free(struct master *self); /* NULL is allowed. */
 
-/* Start: master = P = params, moments zero, version 0. */
+/* Start: master = P = params (which may be master_params()), moments zero, version 0. */
 void master_set_params(struct master *self, const float *params);
 
 /* State for checkpoints, shape (layout_value_count) each; writable for loading. */
@@ -39,7 +40,9 @@ float *master_moment2(struct master *self);
 uint64_t master_version(const struct master *self); /* steps applied */
 void master_set_version(struct master *self, uint64_t version);
 
-/* Phase 1, per slice: mean gradient = sum / tokens, and its squares for the norm. */
+/* Phase 1, per slice: mean gradient = sum / tokens, and its squares for the norm. `sum`, shape
+ * (count), holds the slice's sums alone (sum[0] belongs to value `first`). Padding becomes zero,
+ * whatever the sums hold there. */
 void master_take_mean(struct master *self, const int64_t *sum, const struct exact_grid *grid,
                       uint64_t tokens, size_t first, size_t count);
 
@@ -48,8 +51,11 @@ void master_take_mean(struct master *self, const int64_t *sum, const struct exac
 double master_prepare(struct master *self);
 
 /* Phase 2, per slice: optimizer, encode the slice's part of the update into `update` (the whole
- * update's buffer, codec_encoded_bytes(layout_value_count)), P += U. */
-void master_apply(struct master *self, uint8_t *update, size_t first, size_t count);
+ * update's buffer, codec_encoded_bytes(layout_value_count)), P += U.
+ * Errors: OUT_OF_RANGE with a sentence when a parameter is no longer finite (a learning rate far
+ * too high, or such a checkpoint); the state is then half stepped and must be loaded again. */
+MUST_CHECK enum status master_apply(struct master *self, uint8_t *update, size_t first,
+                                    size_t count);
 
 /* After phase 2 of all slices: version + 1. */
 void master_finish(struct master *self);

@@ -1,0 +1,322 @@
+#include "common/check.h"
+#include "common/fault.h"
+#include "proto/channel_socket.h"
+#include "proto/channel_table.h"
+#include "proto/zap.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#define ZAP_DOMAIN "dugnad"
+/* RFC 27; zmq.h names it among the drafts only. */
+#define PROPERTY_USER_ID "User-Id"
+
+enum {
+    OPTION_ZAP_ENFORCE_DOMAIN = 93, /* in libzmq 4.3, though its name is behind a draft macro */
+    IO_THREADS = 2,                 /* CURVE costs a core about 0.3 GB/s */
+    SOCKETS_MAX = 8,                /* the ROUTER, the ZAP handler, and libzmq's own */
+    BACKLOG = 4096,
+    RECEIVE_MESSAGES_MAX = 16,
+    SEND_MESSAGES_MAX = 64, /* a whole window of chunks */
+    ENDPOINT_MAX = 300,
+    PORT_MAX = 65535
+};
+
+/* Open files a public port may need; ENFILE makes libzmq's accept spin. */
+static const rlim_t OPEN_FILES_WANTED = 65536;
+
+struct channel_server {
+    void *context;
+    void *socket;
+    struct zap *zap;
+    struct channel_table *table;
+    uint64_t dropped_count;
+    uint16_t port;
+    bool draining;
+};
+
+static void raise_open_files(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= OPEN_FILES_WANTED) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max < OPEN_FILES_WANTED ? limit.rlim_max : OPEN_FILES_WANTED;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer connections are no reason not to start */
+}
+
+static bool is_port(const char *text)
+{
+    char *end = NULL;
+    if (strcmp(text, "*") == 0) {
+        return true;
+    }
+    if (text[0] < '0' || text[0] > '9') {
+        return false;
+    }
+    unsigned long port = strtoul(text, &end, 10);
+    return *end == '\0' && port <= PORT_MAX;
+}
+
+static enum status not_an_address(const char *listen)
+{
+    return fault(STATUS_USAGE,
+                 "'%.100s' is not an address to listen on; write tcp://ADDRESS:PORT, for example "
+                 "tcp://0.0.0.0:7700",
+                 listen);
+}
+
+static enum status bind_failed(const char *listen, int error)
+{
+    switch (error) {
+    case EADDRINUSE:
+        return fault(STATUS_UNAVAILABLE,
+                     "%s is taken by another program; choose another port with --listen "
+                     "tcp://ADDRESS:PORT (port 0: any free one), or end that program",
+                     listen);
+    case EACCES:
+        return fault(STATUS_UNAVAILABLE,
+                     "%s is not open to this user; choose a port above 1023 with --listen", listen);
+    case EADDRNOTAVAIL:
+    case ENODEV:
+        return fault(STATUS_UNAVAILABLE,
+                     "%s is no address of this machine; choose another one with --listen, for "
+                     "example tcp://0.0.0.0:7700",
+                     listen);
+    case EINVAL:
+        return not_an_address(listen);
+    default:
+        return fault(STATUS_OS, "cannot listen on %s: %s", listen, zmq_strerror(error));
+    }
+}
+
+static enum status bind_socket(struct channel_server *self, const char *listen)
+{
+    const char *colon = strrchr(listen, ':');
+    if (strncmp(listen, "tcp://", 6) != 0 || strlen(listen) >= ENDPOINT_MAX || colon < listen + 7 ||
+        !is_port(colon + 1)) {
+        return not_an_address(listen);
+    }
+    if (zmq_bind(self->socket, listen) != 0) {
+        return bind_failed(listen, errno);
+    }
+    char endpoint[ENDPOINT_MAX] = "";
+    size_t endpoint_bytes = sizeof endpoint;
+    if (zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, endpoint, &endpoint_bytes) != 0 ||
+        strrchr(endpoint, ':') == NULL) {
+        return fault(STATUS_OS, "cannot learn the port of %s: %s", listen, zmq_strerror(errno));
+    }
+    self->port = (uint16_t)strtoul(strrchr(endpoint, ':') + 1, NULL, 10);
+    return STATUS_OK;
+}
+
+static enum status make_socket(struct channel_server *self, const struct identity *identity)
+{
+    static const struct channel_limits limits = {RECEIVE_MESSAGES_MAX, SEND_MESSAGES_MAX,
+                                                 CHANNEL_SERVER_LINGER_MS};
+    static const struct {
+        int option;
+        int value;
+    } settings[] = {
+        {ZMQ_CURVE_SERVER, 1},    {OPTION_ZAP_ENFORCE_DOMAIN, 1}, {ZMQ_ROUTER_MANDATORY, 1},
+        {ZMQ_ROUTER_HANDOVER, 0}, {ZMQ_BACKLOG, BACKLOG},         {ZMQ_IPV6, 1},
+    };
+    self->socket = zmq_socket(self->context, ZMQ_ROUTER);
+    if (self->socket == NULL) {
+        return fault(STATUS_OS, "cannot make a socket: %s", zmq_strerror(errno));
+    }
+    enum status status = channel_socket_set_up(self->socket, identity, &limits);
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0] && status == STATUS_OK; i++) {
+        status = channel_socket_set(self->socket, settings[i].option, settings[i].value);
+    }
+    if (status == STATUS_OK &&
+        zmq_setsockopt(self->socket, ZMQ_ZAP_DOMAIN, ZAP_DOMAIN, strlen(ZAP_DOMAIN)) != 0) {
+        status = fault(STATUS_OS, "cannot check keys: %s", zmq_strerror(errno));
+    }
+    return status;
+}
+
+enum status channel_server_new(const char *listen, const struct identity *identity,
+                               struct channel_server **out)
+{
+    *out = NULL;
+    raise_open_files();
+    struct channel_server *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return fault(STATUS_OS, "no memory for the server's socket");
+    }
+    enum status status = STATUS_OK;
+    self->context = zmq_ctx_new();
+    if (self->context == NULL || zmq_ctx_set(self->context, ZMQ_IO_THREADS, IO_THREADS) != 0 ||
+        zmq_ctx_set(self->context, ZMQ_MAX_SOCKETS, SOCKETS_MAX) != 0) {
+        status = fault(STATUS_OS, "cannot start ZeroMQ: %s", zmq_strerror(errno));
+        goto fail;
+    }
+    status = channel_table_new(&self->table);
+    if (status != STATUS_OK) {
+        goto fail;
+    }
+    status = zap_new(self->context, &self->zap); /* before anybody can connect */
+    if (status != STATUS_OK) {
+        goto fail;
+    }
+    status = make_socket(self, identity);
+    if (status != STATUS_OK) {
+        goto fail;
+    }
+    status = bind_socket(self, listen);
+    if (status != STATUS_OK) {
+        goto fail;
+    }
+    *out = self;
+    return STATUS_OK;
+fail:
+    channel_server_free(self);
+    return status;
+}
+
+void channel_server_free(struct channel_server *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    if (self->socket != NULL) {
+        (void)zmq_close(self->socket);
+    }
+    if (self->context != NULL) {
+        (void)zmq_ctx_shutdown(self->context); /* ends the ZAP thread */
+        zap_free(self->zap);
+        (void)zmq_ctx_term(self->context);
+    }
+    channel_table_free(self->table);
+    free(self);
+}
+
+uint16_t channel_server_port(const struct channel_server *self)
+{
+    return self->port;
+}
+
+uint64_t channel_server_dropped(const struct channel_server *self)
+{
+    return self->dropped_count;
+}
+
+void channel_server_wait(struct channel_server *self, int wake_fd, int timeout_ms)
+{
+    channel_socket_wait(self->socket, wake_fd, timeout_ms);
+}
+
+static bool remote_of(int fd, struct sockaddr_in6 *out)
+{
+    socklen_t size_bytes = sizeof *out;
+    memset(out, 0, sizeof *out);
+    return fd >= 0 && getpeername(fd, (struct sockaddr *)out, &size_bytes) == 0;
+}
+
+/* The key that the connection's handshake proved. libzmq 4.3.4 may lose the metadata of a
+ * message's first frame, so this reads that of the head; without it there is no sender. */
+static bool read_key(zmq_msg_t *head, uint8_t out[IDENTITY_KEY_BYTES])
+{
+    const char *hex = zmq_msg_gets(head, PROPERTY_USER_ID);
+    size_t size_bytes = 0;
+    return hex != NULL && strlen(hex) == (size_t)2 * IDENTITY_KEY_BYTES &&
+           sodium_hex2bin(out, IDENTITY_KEY_BYTES, hex, (size_t)2 * IDENTITY_KEY_BYTES, NULL,
+                          &size_bytes, NULL) == 0 &&
+           size_bytes == IDENTITY_KEY_BYTES;
+}
+
+static void remember(struct channel_server *self, const struct channel_message *message,
+                     const uint8_t routing_id[CHANNEL_ROUTING_ID_BYTES], int fd)
+{
+    struct channel_connection *connection = channel_table_touch(self->table, message->curve_key);
+    if (connection->fd != fd ||
+        memcmp(connection->routing_id, routing_id, CHANNEL_ROUTING_ID_BYTES) != 0) {
+        memcpy(connection->routing_id, routing_id, CHANNEL_ROUTING_ID_BYTES);
+        connection->fd = remote_of(fd, &connection->remote) ? fd : -1;
+    }
+}
+
+/* Receives one message. Errors: AGAIN; PROTOCOL: it was bad, is dropped and its connection cut. */
+static enum status receive_one(struct channel_server *self, struct channel_message *out)
+{
+    zmq_msg_t routing;
+    uint8_t routing_id[CHANNEL_ROUTING_ID_BYTES] = {0};
+    (void)zmq_msg_init(&routing);
+    if (zmq_msg_recv(&routing, self->socket, ZMQ_DONTWAIT) < 0) {
+        (void)zmq_msg_close(&routing);
+        return STATUS_AGAIN;
+    }
+    /* Our clients let the server choose; who brings an id of its own wants somebody else's. */
+    const uint8_t *id = zmq_msg_data(&routing);
+    bool good = zmq_msg_size(&routing) == sizeof routing_id && id[0] == 0;
+    if (good) {
+        memcpy(routing_id, id, sizeof routing_id);
+    }
+    (void)zmq_msg_close(&routing);
+    enum status status = channel_socket_receive(self->socket, out, &self->draining);
+    zmq_msg_t *head = &channel_frames_of(out)->head;
+    int fd = zmq_msg_get(head, ZMQ_SRCFD);
+    if (status == STATUS_OK && good && read_key(head, out->curve_key)) {
+        remember(self, out, routing_id, fd);
+        return STATUS_OK;
+    }
+    self->dropped_count++;
+    if (fd >= 0) {
+        (void)shutdown(fd, SHUT_RDWR);
+    }
+    channel_message_close(out);
+    return STATUS_PROTOCOL;
+}
+
+enum status channel_server_receive(struct channel_server *self, struct channel_message *out)
+{
+    for (unsigned i = 0; i < CHANNEL_DROPS_PER_CALL_MAX; i++) {
+        if (!channel_socket_drain(self->socket, &self->draining)) {
+            break;
+        }
+        enum status status = receive_one(self, out);
+        if (status != STATUS_PROTOCOL) {
+            return status;
+        }
+    }
+    return STATUS_AGAIN;
+}
+
+enum status channel_server_send(struct channel_server *self,
+                                const uint8_t curve_key[IDENTITY_KEY_BYTES], const uint8_t *head,
+                                size_t head_size_bytes, const uint8_t *body, size_t body_size_bytes)
+{
+    struct channel_connection *connection = channel_table_find(self->table, curve_key);
+    if (connection == NULL) {
+        return STATUS_STALE;
+    }
+    enum status status = channel_socket_send(
+        self->socket, (struct channel_bytes){connection->routing_id, sizeof connection->routing_id},
+        (struct channel_bytes){head, head_size_bytes},
+        (struct channel_bytes){body, body_size_bytes});
+    if (status == STATUS_STALE) {
+        connection->used = false;
+    }
+    return status;
+}
+
+void channel_server_disconnect(struct channel_server *self,
+                               const uint8_t curve_key[IDENTITY_KEY_BYTES])
+{
+    struct channel_connection *connection = channel_table_find(self->table, curve_key);
+    if (connection == NULL) {
+        return;
+    }
+    /* The number may be somebody else's by now: cut it only if the same remote is behind it. */
+    struct sockaddr_in6 remote;
+    if (remote_of(connection->fd, &remote) &&
+        memcmp(&remote, &connection->remote, sizeof remote) == 0) {
+        (void)shutdown(connection->fd, SHUT_RDWR);
+    }
+    connection->used = false;
+}

@@ -1,0 +1,146 @@
+#include "proto/identity.h"
+
+#include "common/check.h"
+#include "common/fault.h"
+#include "common/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The file holds the seed as one line of 64 hexadecimal digits. */
+enum {
+    SEED_BYTES = crypto_sign_SEEDBYTES,
+    SEED_HEX_BYTES = 2 * SEED_BYTES,
+    FILE_BYTES = SEED_HEX_BYTES + 1 /* a newline */
+};
+
+static void identity_from_seed(const uint8_t seed[SEED_BYTES], struct identity *out)
+{
+    CHECK(crypto_sign_seed_keypair(out->public_key, out->secret_key, seed) == 0);
+    CHECK(crypto_sign_ed25519_pk_to_curve25519(out->curve_public, out->public_key) == 0);
+    CHECK(crypto_sign_ed25519_sk_to_curve25519(out->curve_secret, out->secret_key) == 0);
+}
+
+/* The file's bytes with a final NUL; *out_size_bytes is at most FILE_BYTES + 1. The permissions
+ * are those of the opened file, so nobody can swap it in between. */
+static enum status read_private(const char *path, char text[FILE_BYTES + 2], size_t *out_size_bytes)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return fault(STATUS_NO_INPUT, "cannot read the identity %s: %s", path, strerror(errno));
+    }
+    struct stat facts;
+    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) {
+        (void)close(fd);
+        return fault(STATUS_NO_INPUT, "the identity %s is not a plain file", path);
+    }
+    if ((facts.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        (void)close(fd);
+        return fault(STATUS_REFUSED,
+                     "others can read the secret key in %s; run: chmod 600 %s, and make a new "
+                     "identity if somebody may have copied it",
+                     path, path);
+    }
+    size_t done = 0;
+    while (done <= FILE_BYTES) {
+        ssize_t got = read(fd, text + done, FILE_BYTES + 1 - done);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            int error = errno;
+            (void)close(fd);
+            return fault(STATUS_NO_INPUT, "reading the identity %s failed: %s", path,
+                         strerror(error));
+        }
+        if (got == 0) {
+            break;
+        }
+        done += (size_t)got;
+    }
+    (void)close(fd);
+    text[done] = '\0';
+    *out_size_bytes = done;
+    return STATUS_OK;
+}
+
+static enum status identity_read(const char *path, struct identity *out)
+{
+    char text[FILE_BYTES + 2];
+    uint8_t seed[SEED_BYTES];
+    size_t text_bytes = 0;
+    enum status status = read_private(path, text, &text_bytes);
+    if (status == STATUS_OK) {
+        size_t seed_bytes = 0;
+        if (text_bytes == FILE_BYTES && text[SEED_HEX_BYTES] == '\n') {
+            text_bytes--;
+        }
+        if (text_bytes == SEED_HEX_BYTES &&
+            sodium_hex2bin(seed, SEED_BYTES, text, SEED_HEX_BYTES, NULL, &seed_bytes, NULL) == 0 &&
+            seed_bytes == SEED_BYTES) {
+            identity_from_seed(seed, out);
+        } else {
+            status = fault(STATUS_BAD_DATA,
+                           "%s is not an identity (one line of 64 hexadecimal digits); restore it "
+                           "from a copy, or remove it to start as somebody new",
+                           path);
+        }
+    }
+    sodium_memzero(text, sizeof text);
+    sodium_memzero(seed, sizeof seed);
+    return status;
+}
+
+static enum status identity_create(const char *path, struct identity *out)
+{
+    uint8_t seed[SEED_BYTES];
+    char text[FILE_BYTES + 1];
+    randombytes_buf(seed, sizeof seed);
+    (void)sodium_bin2hex(text, sizeof text, seed, sizeof seed);
+    text[SEED_HEX_BYTES] = '\n';
+    enum status status = files_write_new(path, text, FILE_BYTES, S_IRUSR | S_IWUSR);
+    if (status == STATUS_OK) {
+        identity_from_seed(seed, out);
+    }
+    sodium_memzero(text, sizeof text);
+    sodium_memzero(seed, sizeof seed);
+    return status;
+}
+
+enum status identity_open(const char *path, struct identity *out)
+{
+    memset(out, 0, sizeof *out);
+    if (sodium_init() < 0) {
+        return fault(STATUS_OS, "this system gives no random numbers, so no key can be made");
+    }
+    struct stat facts;
+    if (stat(path, &facts) != 0 && errno == ENOENT) {
+        return identity_create(path, out);
+    }
+    return identity_read(path, out);
+}
+
+void identity_wipe(struct identity *self)
+{
+    sodium_memzero(self, sizeof *self);
+}
+
+enum status identity_curve_of(const uint8_t public_key[IDENTITY_KEY_BYTES],
+                              uint8_t out[IDENTITY_KEY_BYTES])
+{
+    /* Refuses points off the curve, of small order and outside the main subgroup. */
+    if (crypto_sign_ed25519_pk_to_curve25519(out, public_key) != 0) {
+        return STATUS_BAD_DATA;
+    }
+    return STATUS_OK;
+}
+
+void identity_name(const uint8_t public_key[IDENTITY_KEY_BYTES], char out[IDENTITY_NAME_BYTES])
+{
+    (void)sodium_bin2hex(out, IDENTITY_NAME_BYTES, public_key, (IDENTITY_NAME_BYTES - 1) / 2);
+}

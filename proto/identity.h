@@ -1,0 +1,39 @@
+/* identity - the key pair that a coordinator or a peer is known by.
+ *
+ * One Ed25519 key, made on first start. The CURVE key of the transport is its Curve25519 form
+ * (libsodium's crypto_sign_ed25519_*_to_curve25519), so whoever completes the CURVE handshake
+ * has proved the identity as well. The file is written once with O_EXCL and mode 0600. */
+#ifndef DUGNAD_PROTO_IDENTITY_H
+#define DUGNAD_PROTO_IDENTITY_H
+
+#include "common/status.h"
+
+#include <stdint.h>
+
+enum {
+    IDENTITY_KEY_BYTES = 32,
+    IDENTITY_SECRET_BYTES = 64,
+    IDENTITY_NAME_BYTES = 13 /* 12 hexadecimal digits and a NUL */
+};
+
+struct identity {
+    uint8_t public_key[IDENTITY_KEY_BYTES];    /* Ed25519 */
+    uint8_t secret_key[IDENTITY_SECRET_BYTES]; /* Ed25519; never logged */
+    uint8_t curve_public[IDENTITY_KEY_BYTES];
+    uint8_t curve_secret[IDENTITY_KEY_BYTES];
+};
+
+/* Reads the identity at `path`, or makes one there when the file is missing.
+ * Errors: NO_INPUT, BAD_DATA, REFUSED (others can read the file: says chmod 600),
+ * CANNOT_CREATE, each with a sentence. End it with identity_wipe(). */
+MUST_CHECK enum status identity_open(const char *path, struct identity *out);
+void identity_wipe(struct identity *self);
+
+/* The CURVE key that belongs to an Ed25519 public key from outside. Errors: BAD_DATA. */
+MUST_CHECK enum status identity_curve_of(const uint8_t public_key[IDENTITY_KEY_BYTES],
+                                         uint8_t out[IDENTITY_KEY_BYTES]);
+
+/* The short name people see in logs: the first 12 hexadecimal digits of the key. */
+void identity_name(const uint8_t public_key[IDENTITY_KEY_BYTES], char out[IDENTITY_NAME_BYTES]);
+
+#endif

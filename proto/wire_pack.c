@@ -1,0 +1,255 @@
+#include "common/check.h"
+#include "proto/wire_parts.h"
+
+#include "dugnad.pb-c.h"
+
+#include <string.h>
+
+/* Where the packed bytes go. */
+struct sink {
+    uint8_t *out;
+    size_t size_max;
+    size_t size_bytes;
+};
+
+static enum status emit(struct sink *sink, const ProtobufCMessage *message)
+{
+    size_t size_bytes = protobuf_c_message_get_packed_size(message);
+    if (size_bytes > sink->size_max) {
+        return STATUS_FULL;
+    }
+    sink->size_bytes = protobuf_c_message_pack(message, sink->out);
+    return STATUS_OK;
+}
+
+/* protobuf-c's structs hold no const pointers; packing only reads through them. */
+static ProtobufCBinaryData bytes_of(const uint8_t *data, size_t size_bytes)
+{
+    return (ProtobufCBinaryData){size_bytes, (uint8_t *)(uintptr_t)data};
+}
+
+static char *text_of(const char *text, size_t size_max)
+{
+    CHECK(memchr(text, '\0', size_max) != NULL);
+    return (char *)(uintptr_t)text;
+}
+
+static Dugnad__BlobRef ref_of(const struct blob_ref *ref)
+{
+    Dugnad__BlobRef out = DUGNAD__BLOB_REF__INIT;
+    CHECK(ref->size_bytes > 0);
+    out.kind = (uint32_t)ref->kind;
+    out.id = ref->id;
+    out.size_bytes = ref->size_bytes;
+    out.root = bytes_of(ref->root.bytes, DIGEST_BYTES);
+    return out;
+}
+
+static enum status pack_hello(const struct wire_hello *hello, struct sink *sink)
+{
+    Dugnad__Hello out = DUGNAD__HELLO__INIT;
+    out.protocol_version = hello->protocol_version;
+    out.public_key = bytes_of(hello->public_key, IDENTITY_KEY_BYTES);
+    out.token = bytes_of(hello->token, LINK_TOKEN_BYTES);
+    out.name = text_of(hello->name, sizeof hello->name);
+    out.thread_count = hello->thread_count;
+    out.version_held = hello->version_held;
+    return emit(sink, &out.base);
+}
+
+static enum status pack_welcome(const struct wire_welcome *welcome, struct sink *sink)
+{
+    Dugnad__Welcome out = DUGNAD__WELCOME__INIT;
+    Dugnad__BlobRef snapshot;
+    out.run_name = text_of(welcome->run_name, sizeof welcome->run_name);
+    out.run_id = bytes_of(welcome->run_id.bytes, DIGEST_BYTES);
+    out.model_json = text_of(welcome->model_json, sizeof welcome->model_json);
+    out.context = welcome->context;
+    out.step_tokens = welcome->step_tokens;
+    out.codec = (uint32_t)welcome->codec;
+    if (welcome->has_snapshot) {
+        snapshot = ref_of(&welcome->snapshot);
+        out.snapshot = &snapshot;
+    }
+    return emit(sink, &out.base);
+}
+
+static enum status pack_refused(const struct wire_refused *refused, struct sink *sink)
+{
+    Dugnad__Refused out = DUGNAD__REFUSED__INIT;
+    out.code = (uint32_t)refused->code;
+    out.text = text_of(refused->text, sizeof refused->text);
+    return emit(sink, &out.base);
+}
+
+static enum status pack_lease(const struct wire_lease *lease, struct sink *sink)
+{
+    Dugnad__Lease out = DUGNAD__LEASE__INIT;
+    CHECK(lease->samples.count > 0 && lease->samples.count <= WIRE_LEASE_SAMPLES_MAX);
+    out.lease_id = lease->lease_id;
+    out.step = lease->step;
+    out.version = lease->version;
+    out.sample_first = lease->samples.first;
+    out.sample_count = lease->samples.count;
+    out.duration_ms = lease->duration_ms;
+    return emit(sink, &out.base);
+}
+
+static enum status pack_progress(const struct wire_progress *progress, struct sink *sink)
+{
+    Dugnad__Progress out = DUGNAD__PROGRESS__INIT;
+    out.lease_id = progress->lease_id;
+    out.samples_done = progress->samples_done;
+    out.loss_sum = progress->loss_sum;
+    return emit(sink, &out.base);
+}
+
+static enum status pack_contribution(const struct wire_contribution *contribution,
+                                     struct sink *sink)
+{
+    Dugnad__Contribution out = DUGNAD__CONTRIBUTION__INIT;
+    uint64_t firsts[WIRE_RANGES_MAX];
+    uint64_t counts[WIRE_RANGES_MAX];
+    CHECK(contribution->range_count > 0 && contribution->range_count <= WIRE_RANGES_MAX);
+    for (size_t i = 0; i < contribution->range_count; i++) {
+        firsts[i] = contribution->ranges[i].first;
+        counts[i] = contribution->ranges[i].count;
+    }
+    Dugnad__BlobRef blob = ref_of(&contribution->blob);
+    out.step = contribution->step;
+    out.n_range_first = contribution->range_count;
+    out.range_first = firsts;
+    out.n_range_count = contribution->range_count;
+    out.range_count = counts;
+    out.tokens = contribution->tokens;
+    out.loss_sum = contribution->loss_sum;
+    out.blob = &blob;
+    return emit(sink, &out.base);
+}
+
+static enum status pack_verdict(const struct wire_verdict *verdict, struct sink *sink)
+{
+    Dugnad__Verdict out = DUGNAD__VERDICT__INIT;
+    out.blob_id = verdict->blob_id;
+    out.accepted = verdict->accepted;
+    out.text = text_of(verdict->text, sizeof verdict->text);
+    return emit(sink, &out.base);
+}
+
+static enum status pack_committed(const struct wire_committed *committed, struct sink *sink)
+{
+    Dugnad__Committed out = DUGNAD__COMMITTED__INIT;
+    Dugnad__BlobRef update = ref_of(&committed->update);
+    out.step = committed->step;
+    out.loss = committed->loss;
+    out.tokens = committed->tokens;
+    out.digest = bytes_of(committed->digest.bytes, DIGEST_BYTES);
+    out.update = &update;
+    return emit(sink, &out.base);
+}
+
+static enum status pack_applied(const struct wire_applied *applied, struct sink *sink)
+{
+    Dugnad__Applied out = DUGNAD__APPLIED__INIT;
+    out.version = applied->version;
+    out.digest = bytes_of(applied->digest.bytes, DIGEST_BYTES);
+    return emit(sink, &out.base);
+}
+
+static enum status pack_grant(const struct wire_grant *grant, struct sink *sink)
+{
+    Dugnad__Grant out = DUGNAD__GRANT__INIT;
+    CHECK(grant->chunk_count > 0);
+    out.kind = (uint32_t)grant->kind;
+    out.id = grant->id;
+    out.first_chunk = grant->first_chunk;
+    out.chunk_count = grant->chunk_count;
+    return emit(sink, &out.base);
+}
+
+static enum status pack_ready(uint64_t version, struct sink *sink)
+{
+    Dugnad__Ready out = DUGNAD__READY__INIT;
+    out.version = version;
+    return emit(sink, &out.base);
+}
+
+static enum status pack_reclaim(const struct wire_reclaim *reclaim, struct sink *sink)
+{
+    Dugnad__Reclaim out = DUGNAD__RECLAIM__INIT;
+    out.lease_id = reclaim->lease_id;
+    out.keep = reclaim->keep;
+    return emit(sink, &out.base);
+}
+
+static enum status pack_yielded(const struct wire_yielded *yielded, struct sink *sink)
+{
+    Dugnad__Yielded out = DUGNAD__YIELDED__INIT;
+    out.lease_id = yielded->lease_id;
+    out.kept = yielded->kept;
+    return emit(sink, &out.base);
+}
+
+static enum status pack_collect(uint64_t step, struct sink *sink)
+{
+    Dugnad__Collect out = DUGNAD__COLLECT__INIT;
+    out.step = step;
+    return emit(sink, &out.base);
+}
+
+static enum status pack_finished(uint64_t step_count, struct sink *sink)
+{
+    Dugnad__Finished out = DUGNAD__FINISHED__INIT;
+    out.step_count = step_count;
+    return emit(sink, &out.base);
+}
+
+static enum status pack(const struct wire_message *message, struct sink *sink)
+{
+    switch (message->type) {
+    case WIRE_HELLO:
+        return pack_hello(&message->as.hello, sink);
+    case WIRE_WELCOME:
+        return pack_welcome(&message->as.welcome, sink);
+    case WIRE_REFUSED:
+        return pack_refused(&message->as.refused, sink);
+    case WIRE_READY:
+        return pack_ready(message->as.ready.version, sink);
+    case WIRE_LEASE:
+        return pack_lease(&message->as.lease, sink);
+    case WIRE_PROGRESS:
+        return pack_progress(&message->as.progress, sink);
+    case WIRE_RECLAIM:
+        return pack_reclaim(&message->as.reclaim, sink);
+    case WIRE_YIELDED:
+        return pack_yielded(&message->as.yielded, sink);
+    case WIRE_COLLECT:
+        return pack_collect(message->as.collect.step, sink);
+    case WIRE_CONTRIBUTION:
+        return pack_contribution(&message->as.contribution, sink);
+    case WIRE_VERDICT:
+        return pack_verdict(&message->as.verdict, sink);
+    case WIRE_COMMITTED:
+        return pack_committed(&message->as.committed, sink);
+    case WIRE_APPLIED:
+        return pack_applied(&message->as.applied, sink);
+    case WIRE_GRANT:
+        return pack_grant(&message->as.grant, sink);
+    case WIRE_FINISHED:
+        return pack_finished(message->as.finished.step_count, sink);
+    case WIRE_ALIVE:
+    case WIRE_LEAVE:
+    case WIRE_TYPE_END:
+        break;
+    }
+    return STATUS_OK; /* the type byte says it all */
+}
+
+enum status wire_pack(const struct wire_message *message, uint8_t *out, size_t size_max,
+                      size_t *out_size_bytes)
+{
+    struct sink sink = {out, size_max, 0};
+    enum status status = pack(message, &sink);
+    *out_size_bytes = sink.size_bytes;
+    return status;
+}

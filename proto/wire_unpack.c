@@ -1,0 +1,294 @@
+#include "proto/blob.h"
+#include "proto/codec/exact_sum.h"
+#include "proto/wire_parts.h"
+
+#include "dugnad.pb-c.h"
+
+#include <math.h>
+#include <string.h>
+
+_Static_assert(WIRE_TOKENS_MAX == UINT64_C(1) << EXACT_SUM_TOKENS_LOG2_MAX,
+               "what wire lets in can be summed");
+
+/* Each reader sees what protobuf-c unpacked and is the only check of those values: it returns
+ * true when all of them are in range and stand in *out. */
+
+static bool read_bytes(const ProtobufCBinaryData *from, uint8_t *out, size_t size_bytes)
+{
+    if (from->len != size_bytes || from->data == NULL) {
+        return false;
+    }
+    memcpy(out, from->data, size_bytes);
+    return true;
+}
+
+/* Fits out, with its NUL; the scan has seen to it that there is no other NUL. */
+static bool read_text(const char *from, char *out, size_t size_max)
+{
+    size_t length = strlen(from);
+    if (length >= size_max) {
+        return false;
+    }
+    memcpy(out, from, length + 1);
+    return true;
+}
+
+static bool read_printable(const char *from, char *out, size_t size_max)
+{
+    return read_text(from, out, size_max) && wire_text_printable(out);
+}
+
+static bool read_ref(const Dugnad__BlobRef *from, enum blob_kind kind, struct blob_ref *out)
+{
+    if (from == NULL || from->kind != (uint32_t)kind || from->size_bytes == 0 ||
+        from->size_bytes > (uint64_t)BLOB_CHUNKS_MAX * BLOB_CHUNK_BYTES) {
+        return false;
+    }
+    out->kind = kind;
+    out->id = from->id;
+    out->size_bytes = from->size_bytes;
+    return read_bytes(&from->root, out->root.bytes, DIGEST_BYTES);
+}
+
+static bool tokens_are_good(uint64_t tokens)
+{
+    return tokens > 0 && tokens <= WIRE_TOKENS_MAX;
+}
+
+static bool read_hello(const Dugnad__Hello *from, struct wire_hello *out)
+{
+    /* Any protocol_version: the answer to another one is a refusal that says so. */
+    out->protocol_version = from->protocol_version;
+    out->thread_count = from->thread_count;
+    out->version_held = from->version_held;
+    return from->thread_count > 0 && from->thread_count <= WIRE_THREADS_MAX &&
+           read_bytes(&from->public_key, out->public_key, IDENTITY_KEY_BYTES) &&
+           read_bytes(&from->token, out->token, LINK_TOKEN_BYTES) &&
+           read_printable(from->name, out->name, sizeof out->name);
+}
+
+static bool read_welcome(const Dugnad__Welcome *from, struct wire_welcome *out)
+{
+    /* A lease of one sample must fit a body: (context + 1) uint16. */
+    if (from->context == 0 || from->context >= WIRE_BODY_MAX / sizeof(uint16_t) ||
+        !tokens_are_good(from->step_tokens) ||
+        (from->codec != CODEC_FP32 && from->codec != CODEC_MX8)) {
+        return false;
+    }
+    out->context = from->context;
+    out->step_tokens = from->step_tokens;
+    out->codec = (enum codec)from->codec;
+    out->has_snapshot = from->snapshot != NULL;
+    out->snapshot = (struct blob_ref){0};
+    return read_printable(from->run_name, out->run_name, sizeof out->run_name) &&
+           read_bytes(&from->run_id, out->run_id.bytes, DIGEST_BYTES) &&
+           read_text(from->model_json, out->model_json, sizeof out->model_json) &&
+           out->model_json[0] != '\0' && wire_text_utf8(out->model_json) &&
+           (!out->has_snapshot || read_ref(from->snapshot, BLOB_SNAPSHOT, &out->snapshot));
+}
+
+static bool read_refused(const Dugnad__Refused *from, struct wire_refused *out)
+{
+    if (from->code < WIRE_REFUSED_TOKEN || from->code > WIRE_REFUSED_GONE) {
+        return false;
+    }
+    out->code = (enum wire_refusal)from->code;
+    return read_printable(from->text, out->text, sizeof out->text);
+}
+
+static bool read_ready(const Dugnad__Ready *from, struct wire_ready *out)
+{
+    out->version = from->version;
+    return from->version != WIRE_VERSION_NONE;
+}
+
+static bool read_lease(const Dugnad__Lease *from, struct wire_lease *out)
+{
+    out->lease_id = from->lease_id;
+    out->step = from->step;
+    out->version = from->version;
+    out->samples = (struct sample_range){from->sample_first, from->sample_count};
+    out->duration_ms = from->duration_ms;
+    return from->version != WIRE_VERSION_NONE && from->sample_count > 0 &&
+           from->sample_count <= WIRE_LEASE_SAMPLES_MAX &&
+           from->sample_first <= UINT64_MAX - from->sample_count &&
+           from->duration_ms <= WIRE_DURATION_MS_MAX;
+}
+
+static bool read_progress(const Dugnad__Progress *from, struct wire_progress *out)
+{
+    out->lease_id = from->lease_id;
+    out->samples_done = from->samples_done;
+    out->loss_sum = from->loss_sum;
+    return from->samples_done <= WIRE_LEASE_SAMPLES_MAX && isfinite(from->loss_sum);
+}
+
+static bool read_reclaim(const Dugnad__Reclaim *from, struct wire_reclaim *out)
+{
+    out->lease_id = from->lease_id;
+    out->keep = from->keep;
+    return from->keep <= WIRE_LEASE_SAMPLES_MAX;
+}
+
+static bool read_yielded(const Dugnad__Yielded *from, struct wire_yielded *out)
+{
+    out->lease_id = from->lease_id;
+    out->kept = from->kept;
+    return from->kept <= WIRE_LEASE_SAMPLES_MAX;
+}
+
+static bool read_collect(const Dugnad__Collect *from, struct wire_collect *out)
+{
+    out->step = from->step;
+    return true;
+}
+
+/* Sorted, disjoint and not touching, so that one set of samples has one spelling. */
+static bool read_ranges(const Dugnad__Contribution *from, struct wire_contribution *out)
+{
+    if (from->n_range_first == 0 || from->n_range_first > WIRE_RANGES_MAX ||
+        from->n_range_first != from->n_range_count) {
+        return false;
+    }
+    out->range_count = (uint32_t)from->n_range_first;
+    uint64_t end = 0; /* of the range before */
+    for (size_t i = 0; i < from->n_range_first; i++) {
+        uint64_t first = from->range_first[i];
+        uint64_t count = from->range_count[i];
+        if (count == 0 || first > UINT64_MAX - count || (i > 0 && first <= end)) {
+            return false;
+        }
+        out->ranges[i] = (struct sample_range){first, count};
+        end = first + count;
+    }
+    return true;
+}
+
+static bool read_contribution(const Dugnad__Contribution *from, struct wire_contribution *out)
+{
+    out->step = from->step;
+    out->tokens = from->tokens;
+    out->loss_sum = from->loss_sum;
+    return tokens_are_good(from->tokens) && isfinite(from->loss_sum) && from->loss_sum >= 0.0 &&
+           read_ranges(from, out) && read_ref(from->blob, BLOB_CONTRIBUTION, &out->blob);
+}
+
+static bool read_verdict(const Dugnad__Verdict *from, struct wire_verdict *out)
+{
+    out->blob_id = from->blob_id;
+    out->accepted = from->accepted != 0;
+    return read_printable(from->text, out->text, sizeof out->text);
+}
+
+static bool read_committed(const Dugnad__Committed *from, struct wire_committed *out)
+{
+    out->step = from->step;
+    out->loss = from->loss;
+    out->tokens = from->tokens;
+    /* step + 1 must be a version */
+    return from->step < WIRE_VERSION_NONE - 1 && isfinite(from->loss) &&
+           tokens_are_good(from->tokens) &&
+           read_bytes(&from->digest, out->digest.bytes, DIGEST_BYTES) &&
+           read_ref(from->update, BLOB_UPDATE, &out->update);
+}
+
+static bool read_applied(const Dugnad__Applied *from, struct wire_applied *out)
+{
+    out->version = from->version;
+    return from->version != WIRE_VERSION_NONE &&
+           read_bytes(&from->digest, out->digest.bytes, DIGEST_BYTES);
+}
+
+static bool read_grant(const Dugnad__Grant *from, struct wire_grant *out)
+{
+    if (from->kind < BLOB_SNAPSHOT || from->kind > BLOB_CONTRIBUTION || from->chunk_count == 0 ||
+        from->chunk_count > BLOB_WINDOW_MAX || from->first_chunk > BLOB_CHUNKS_MAX ||
+        from->first_chunk + from->chunk_count > BLOB_CHUNKS_MAX) {
+        return false;
+    }
+    out->kind = (enum blob_kind)from->kind;
+    out->id = from->id;
+    out->first_chunk = from->first_chunk;
+    out->chunk_count = from->chunk_count;
+    return true;
+}
+
+static bool read_finished(const Dugnad__Finished *from, struct wire_finished *out)
+{
+    out->step_count = from->step_count;
+    return true;
+}
+
+/* The message starts with its ProtobufCMessage base, so the cast only names what was unpacked. */
+#define READ(name, type) read_##name((const Dugnad__##type *)message, &out->as.name)
+
+static bool read_message(enum wire_type type, const ProtobufCMessage *message,
+                         struct wire_message *out)
+{
+    switch (type) {
+    case WIRE_HELLO:
+        return READ(hello, Hello);
+    case WIRE_WELCOME:
+        return READ(welcome, Welcome);
+    case WIRE_REFUSED:
+        return READ(refused, Refused);
+    case WIRE_READY:
+        return READ(ready, Ready);
+    case WIRE_LEASE:
+        return READ(lease, Lease);
+    case WIRE_PROGRESS:
+        return READ(progress, Progress);
+    case WIRE_RECLAIM:
+        return READ(reclaim, Reclaim);
+    case WIRE_YIELDED:
+        return READ(yielded, Yielded);
+    case WIRE_COLLECT:
+        return READ(collect, Collect);
+    case WIRE_CONTRIBUTION:
+        return READ(contribution, Contribution);
+    case WIRE_VERDICT:
+        return READ(verdict, Verdict);
+    case WIRE_COMMITTED:
+        return READ(committed, Committed);
+    case WIRE_APPLIED:
+        return READ(applied, Applied);
+    case WIRE_GRANT:
+        return READ(grant, Grant);
+    case WIRE_FINISHED:
+        return READ(finished, Finished);
+    case WIRE_ALIVE:
+    case WIRE_LEAVE:
+    case WIRE_TYPE_END:
+        break;
+    }
+    return false;
+}
+
+enum status wire_unpack(enum wire_type type, const ProtobufCMessage *message,
+                        struct wire_message *out)
+{
+    out->type = type;
+    return read_message(type, message, out) ? STATUS_OK : STATUS_PROTOCOL;
+}
+
+const ProtobufCMessageDescriptor *wire_descriptor(enum wire_type type)
+{
+    static const ProtobufCMessageDescriptor *const descriptors[WIRE_TYPE_END] = {
+        [WIRE_HELLO] = &dugnad__hello__descriptor,
+        [WIRE_WELCOME] = &dugnad__welcome__descriptor,
+        [WIRE_REFUSED] = &dugnad__refused__descriptor,
+        [WIRE_READY] = &dugnad__ready__descriptor,
+        [WIRE_LEASE] = &dugnad__lease__descriptor,
+        [WIRE_PROGRESS] = &dugnad__progress__descriptor,
+        [WIRE_RECLAIM] = &dugnad__reclaim__descriptor,
+        [WIRE_YIELDED] = &dugnad__yielded__descriptor,
+        [WIRE_COLLECT] = &dugnad__collect__descriptor,
+        [WIRE_CONTRIBUTION] = &dugnad__contribution__descriptor,
+        [WIRE_VERDICT] = &dugnad__verdict__descriptor,
+        [WIRE_COMMITTED] = &dugnad__committed__descriptor,
+        [WIRE_APPLIED] = &dugnad__applied__descriptor,
+        [WIRE_GRANT] = &dugnad__grant__descriptor,
+        [WIRE_FINISHED] = &dugnad__finished__descriptor,
+    };
+    return descriptors[type];
+}

@@ -1,0 +1,119 @@
+/* lanes - sums and maxima over a row, and exp, in a form that the compiler vectorises.
+ *
+ * A plain sum loop is a chain of dependent additions, and the compiler may not reorder it. Here
+ * the order is fixed as LANES interleaved sums, added up at the end: the same bits on every
+ * machine, whatever the vector width.
+ *
+ * Private to trainer/backend. Pure; thread-safe. */
+#ifndef DUGNAD_TRAINER_BACKEND_LANES_H
+#define DUGNAD_TRAINER_BACKEND_LANES_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* The hot loops are compiled for wider vectors too and chosen when the program loads. Sanitizer
+ * runtimes are not ready when that choice runs, so builds with one go without. Narrower and wider
+ * versions give the same bits: contraction is off and the order of sums is fixed. */
+#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&      \
+    !defined(__clang__)
+#define VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define VECTOR_CLONES
+#endif
+
+#define LANES_INLINE static inline __attribute__((always_inline))
+
+enum { LANES = 16 };
+
+LANES_INLINE float lanes_total(const float *lane)
+{
+    float total = 0.0F;
+    for (size_t i = 0; i < LANES; i++) {
+        total += lane[i];
+    }
+    return total;
+}
+
+LANES_INLINE float lanes_sum(const float *x, size_t count)
+{
+    float lane[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        for (size_t j = 0; j < LANES; j++) {
+            lane[j] += x[i + j];
+        }
+    }
+    for (; i < count; i++) {
+        lane[i % LANES] += x[i];
+    }
+    return lanes_total(lane);
+}
+
+LANES_INLINE float lanes_dot(const float *a, const float *b, size_t count)
+{
+    float lane[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        for (size_t j = 0; j < LANES; j++) {
+            lane[j] += a[i + j] * b[i + j];
+        }
+    }
+    for (; i < count; i++) {
+        lane[i % LANES] += a[i] * b[i];
+    }
+    return lanes_total(lane);
+}
+
+/* count > 0. */
+LANES_INLINE float lanes_max(const float *x, size_t count)
+{
+    float lane[LANES];
+    for (size_t j = 0; j < LANES; j++) {
+        lane[j] = x[0];
+    }
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        for (size_t j = 0; j < LANES; j++) {
+            lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+        }
+    }
+    for (; i < count; i++) {
+        lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+    }
+    float max = lane[0];
+    for (size_t j = 1; j < LANES; j++) {
+        max = lane[j] > max ? lane[j] : max;
+    }
+    return max;
+}
+
+/* exp(x) without a branch, error below 2 ulp (tests/unit/test_backend.c measures it): x = n ln 2 +
+ * r with |r| <= ln 2 / 2, exp(r) by its Taylor series to r^7 / 7! (the rest is below 2^-27), times
+ * 2^n put into the exponent bits. Clamped to [-87.3, 88.3]: never zero, never infinite; NaN stays.
+ */
+LANES_INLINE float lanes_exp(float x)
+{
+    const float round_magic = 12582912.0F; /* 1.5 * 2^23: adding it rounds to an integer */
+    x = x < -87.3F ? -87.3F : x;
+    x = x > 88.3F ? 88.3F : x;
+    float shifted = x * 1.44269504F + round_magic;
+    float n = shifted - round_magic;
+    /* ln 2 in two parts (Cody and Waite): n times the first is exact. */
+    float r = (x - n * 0.693359375F) - n * -2.12194440e-4F;
+    float p = 1.0F / 5040.0F;
+    p = p * r + 1.0F / 720.0F;
+    p = p * r + 1.0F / 120.0F;
+    p = p * r + 1.0F / 24.0F;
+    p = p * r + 1.0F / 6.0F;
+    p = p * r + 0.5F;
+    p = p * r * r + r + 1.0F;
+    uint32_t bits;
+    memcpy(&bits, &shifted, sizeof(bits));
+    bits = (bits + 127U) << 23; /* the low bits of `shifted` hold n */
+    float scale;
+    memcpy(&scale, &bits, sizeof(scale));
+    return p * scale;
+}
+
+#endif

@@ -1,0 +1,93 @@
+#include "trainer/cli/load.h"
+
+#include "common/fault.h"
+#include "common/memory.h"
+#include "trainer/formats/hf_folder.h"
+#include "trainer/model/team.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static enum status choose_context(const struct model_config *config, const struct load_plan *plan,
+                                  size_t *out)
+{
+    size_t most = config->context_max;
+    *out = plan->context_max;
+    if (plan->context_max == 0) {
+        *out = most < LOADED_CONTEXT_DEFAULT_MAX ? most : LOADED_CONTEXT_DEFAULT_MAX;
+    } else if (plan->context_max > most) {
+        *out = most;
+        if (!plan->cut_context) {
+            return fault(STATUS_USAGE, "a context of %zu is more than the %zu of the model in %s",
+                         plan->context_max, most, plan->folder);
+        }
+    }
+    return STATUS_OK;
+}
+
+/* Parameters twice: as read, and in the backend's memory. */
+static enum status check_memory(const struct loaded_model *self, const struct load_plan *plan)
+{
+    uint64_t params_bytes = (uint64_t)layout_value_count(model_layout(self->model)) * sizeof(float);
+    uint64_t need_bytes =
+        2 * params_bytes + plan->workspace_count * workspace_bytes(self->model, self->context);
+    return memory_check_fits("this model", need_bytes,
+                             "use a smaller context, fewer threads or a smaller model");
+}
+
+static enum status read_params(struct loaded_model *self, const char *folder)
+{
+    const struct layout *layout = model_layout(self->model);
+    const struct backend *backend = model_backend(self->model);
+    size_t count = layout_value_count(layout);
+    float *staging = malloc(count * sizeof(*staging));
+    self->params = backend->allocate(count);
+    if (staging == NULL || self->params == NULL) {
+        free(staging);
+        return fault(STATUS_NO_MEMORY, "no memory for the parameters of %s", folder);
+    }
+    enum status status = hf_folder_read_params(folder, layout, staging);
+    if (status == STATUS_OK) {
+        backend->upload(self->params, staging, count);
+    }
+    free(staging);
+    return status;
+}
+
+enum status loaded_model_init(struct loaded_model *out, const struct load_plan *plan)
+{
+    *out = (struct loaded_model){0};
+    struct model_config config;
+    const struct backend *backend = NULL;
+    enum status status = backend_find(plan->backend_name, &backend);
+    if (status == STATUS_OK) {
+        status = hf_folder_read_config(plan->folder, &config);
+    }
+    if (status == STATUS_OK) {
+        status = choose_context(&config, plan, &out->context);
+    }
+    if (status == STATUS_OK) {
+        status = model_new(&config, backend, &out->model);
+    }
+    if (status == STATUS_OK) {
+        status = check_memory(out, plan);
+    }
+    return status == STATUS_OK ? read_params(out, plan->folder) : status;
+}
+
+void loaded_model_deinit(struct loaded_model *self)
+{
+    if (self->params != NULL) {
+        model_backend(self->model)->release(self->params);
+    }
+    model_free(self->model);
+    *self = (struct loaded_model){0};
+}
+
+size_t usable_thread_count(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+    return (size_t)(count < TEAM_THREADS_MAX ? count : TEAM_THREADS_MAX);
+}

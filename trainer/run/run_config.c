@@ -1,0 +1,138 @@
+#include "trainer/run/run_config.h"
+
+#include "trainer/run/run_model.h"
+#include "trainer/run/run_yaml.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+static const uint64_t WARMUP_SHARE = 50; /* of the steps, when warmup_steps is not given */
+
+static enum status read_name(const struct run_yaml *yaml, struct run_config *out)
+{
+    const char *name = run_yaml_text(yaml, RUN_KEY_NAME, "run");
+    size_t length = strlen(name);
+    bool fine = length < sizeof(out->name) && name[0] != '.' && name[0] != '-';
+    for (size_t i = 0; i < length; i++) {
+        unsigned char byte = (unsigned char)name[i];
+        fine = fine && ((byte < 0x80 && isalnum(byte)) || strchr("-_.", byte) != NULL);
+    }
+    if (!fine) {
+        return run_yaml_fault(yaml, RUN_KEY_NAME,
+                              "must be at most %zu letters, digits and - _ . and begin with a "
+                              "letter or digit",
+                              sizeof(out->name) - 1);
+    }
+    (void)snprintf(out->name, sizeof(out->name), "%s", name);
+    return STATUS_OK;
+}
+
+static enum status read_data(const struct run_yaml *yaml, struct run_config *out)
+{
+    const char *path = run_yaml_text(yaml, RUN_KEY_DATA_PATH, NULL);
+    if (path == NULL) {
+        return run_yaml_fault(yaml, RUN_KEY_DATA_PATH,
+                              "is missing; give the folder that 'dugnad data build' made");
+    }
+    return run_resolve_path(yaml, path, out->data_folder);
+}
+
+static enum status read_context(const struct run_yaml *yaml, struct run_config *out)
+{
+    out->context = (uint32_t)run_yaml_count(yaml, RUN_KEY_DATA_CONTEXT, out->model.context_max);
+    if (out->context > out->model.context_max) {
+        return run_yaml_fault(yaml, RUN_KEY_DATA_CONTEXT,
+                              "is %u, but the model's context is %u; make it smaller", out->context,
+                              out->model.context_max);
+    }
+    return STATUS_OK;
+}
+
+static enum status read_training(const struct run_yaml *yaml, struct run_config *out)
+{
+    if (!yaml->values[RUN_KEY_STEPS].set) {
+        return run_yaml_fault(yaml, RUN_KEY_STEPS, "is missing; give the number of steps to train");
+    }
+    out->step_count = yaml->values[RUN_KEY_STEPS].count;
+    out->target_batch = (uint32_t)run_yaml_count(yaml, RUN_KEY_TARGET_BATCH, 32);
+    out->max_staleness = (uint32_t)run_yaml_count(yaml, RUN_KEY_MAX_STALENESS, 0);
+    out->checkpoint_every = run_yaml_count(yaml, RUN_KEY_CHECKPOINT_EVERY, 100);
+    out->checkpoints_kept = (uint32_t)run_yaml_count(yaml, RUN_KEY_CHECKPOINTS_KEPT, 3);
+    if (out->max_staleness != 0) {
+        return run_yaml_fault(yaml, RUN_KEY_MAX_STALENESS,
+                              "must be 0: this version always waits for the newest parameters");
+    }
+    const char *codec = run_yaml_text(yaml, RUN_KEY_CODEC, "mx8");
+    if (codec_from_name(codec, &out->codec) != STATUS_OK) {
+        return run_yaml_fault(yaml, RUN_KEY_CODEC, "must be mx8 or fp32, not '%.100s'", codec);
+    }
+    return STATUS_OK;
+}
+
+static enum status read_optimizer(const struct run_yaml *yaml, struct run_config *out)
+{
+    const char *name = run_yaml_text(yaml, RUN_KEY_OPTIMIZER, "adamw");
+    if (strcmp(name, "adamw") != 0) {
+        return run_yaml_fault(yaml, RUN_KEY_OPTIMIZER, "must be adamw, not '%.100s'", name);
+    }
+    struct schedule *schedule = &out->schedule;
+    schedule->step_count = out->step_count;
+    schedule->learning_rate = run_yaml_real(yaml, RUN_KEY_LEARNING_RATE, 1e-3);
+    schedule->learning_rate_min =
+        run_yaml_real(yaml, RUN_KEY_LEARNING_RATE_MIN, schedule->learning_rate / 10);
+    schedule->warmup_steps =
+        run_yaml_count(yaml, RUN_KEY_WARMUP_STEPS, out->step_count / WARMUP_SHARE);
+    out->adamw.beta1 = run_yaml_real(yaml, RUN_KEY_BETA1, 0.9);
+    out->adamw.beta2 = run_yaml_real(yaml, RUN_KEY_BETA2, 0.95);
+    out->adamw.eps = run_yaml_real(yaml, RUN_KEY_EPS, 1e-8);
+    out->adamw.weight_decay = run_yaml_real(yaml, RUN_KEY_WEIGHT_DECAY, 0.1);
+    out->adamw.grad_clip = run_yaml_real(yaml, RUN_KEY_GRAD_CLIP, 1.0);
+    if (schedule->learning_rate_min > schedule->learning_rate) {
+        return run_yaml_fault(yaml, RUN_KEY_LEARNING_RATE_MIN,
+                              "is %g, more than learning_rate (%g)", schedule->learning_rate_min,
+                              schedule->learning_rate);
+    }
+    if (schedule->warmup_steps > out->step_count) {
+        return run_yaml_fault(
+            yaml, RUN_KEY_WARMUP_STEPS, "is %llu, more than training.steps (%llu)",
+            (unsigned long long)schedule->warmup_steps, (unsigned long long)out->step_count);
+    }
+    return STATUS_OK;
+}
+
+static enum status fill(const struct run_yaml *yaml, struct run_config *out)
+{
+    enum status status = read_name(yaml, out);
+    out->seed = run_yaml_count(yaml, RUN_KEY_SEED, 1);
+    if (status == STATUS_OK) {
+        status = read_data(yaml, out);
+    }
+    if (status == STATUS_OK) {
+        status = run_model_read(yaml, out->data_folder, &out->model);
+    }
+    if (status == STATUS_OK) {
+        status = read_context(yaml, out);
+    }
+    if (status == STATUS_OK) {
+        status = read_training(yaml, out);
+    }
+    return status == STATUS_OK ? read_optimizer(yaml, out) : status;
+}
+
+enum status run_config_read(const char *path, struct run_config *out)
+{
+    *out = (struct run_config){0};
+    struct run_yaml yaml;
+    enum status status = run_yaml_read(path, &yaml);
+    if (status == STATUS_OK) {
+        status = fill(&yaml, out);
+    }
+    run_yaml_deinit(&yaml);
+    return status;
+}
+
+uint64_t run_config_step_tokens(const struct run_config *self)
+{
+    return (uint64_t)self->target_batch * self->context;
+}
