@@ -1,0 +1,231 @@
+#include "common/check.h"
+#include "coordinator/core/core_state.h"
+
+#include <stdlib.h>
+
+enum status core_new(const struct core_settings *settings, struct core **out)
+{
+    *out = NULL;
+    struct core *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    self->settings = *settings;
+    self->step = settings->step_first;
+    self->next_lease_id = 1;
+    self->peers = calloc(CORE_PEERS_MAX, sizeof *self->peers);
+    if (self->peers == NULL ||
+        sample_table_init(&self->table, settings->target_batch) != STATUS_OK) {
+        core_free(self);
+        return STATUS_NO_MEMORY;
+    }
+    *out = self;
+    return STATUS_OK;
+}
+
+void core_free(struct core *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < self->peer_end; i++) {
+        free(self->peers[i].offered);
+    }
+    free(self->peers);
+    sample_table_deinit(&self->table);
+    free(self);
+}
+
+static void remove_peer(struct core *self, uint32_t index)
+{
+    struct peer *peer = &self->peers[index];
+    CHECK(peer->offer != OFFER_ADDING); /* the shell answers ADD before anything else */
+    (void)sample_table_release_all(&self->table, index);
+    offer_forget(peer);
+    *peer = (struct peer){0};
+    self->peer_count--;
+    while (self->peer_end > 0 && !self->peers[self->peer_end - 1].active) {
+        self->peer_end--;
+    }
+}
+
+static void add_peer(struct core *self, uint64_t now_ms, const struct core_event *event)
+{
+    struct peer *peer = &self->peers[event->peer];
+    CHECK(!peer->active);
+    *peer = (struct peer){.active = true,
+                          .threads = event->threads > 0 ? event->threads : 1,
+                          .version = UINT64_MAX,
+                          .joined_ms = now_ms,
+                          .heard_ms = now_ms};
+    self->peer_count++;
+    if (event->peer >= self->peer_end) {
+        self->peer_end = event->peer + 1;
+    }
+}
+
+enum status core_expel(struct core *self, uint32_t index, const char *why,
+                       struct core_actions *actions)
+{
+    remove_peer(self, index);
+    struct core_action *action = actions_add(actions, CORE_EXPEL, index);
+    if (action == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    action->text = why;
+    return STATUS_OK;
+}
+
+/* A peer that still says it holds another version, long after the step began and it joined, was
+ * never told (its connection broke for a moment) or does not follow: a new hello puts it right. */
+static enum status note_ready(struct core *self, uint64_t now_ms, const struct core_event *event,
+                              struct core_actions *actions)
+{
+    struct peer *peer = &self->peers[event->peer];
+    peer->version = event->version;
+    peer->wants_work = true;
+    uint64_t since_ms = peer->joined_ms > self->step_ms ? peer->joined_ms : self->step_ms;
+    bool lost = event->version != self->step && !self->committing && peer->offer != OFFER_ADDING &&
+                now_ms - since_ms > self->settings.patience_ms;
+    return lost ? core_expel(self, event->peer, "ready for another step", actions) : STATUS_OK;
+}
+
+static enum status note_committed(struct core *self, uint64_t now_ms, struct core_actions *actions)
+{
+    CHECK(self->committing);
+    self->committing = false;
+    self->step++;
+    self->step_ms = now_ms;
+    sample_table_reset(&self->table);
+    for (uint32_t i = 0; i < self->peer_end; i++) {
+        CHECK(self->peers[i].owned == 0 && lease_samples_left(&self->peers[i]) == 0);
+        self->peers[i].collect_sent = false;
+        self->peers[i].uncollected = 0;
+    }
+    if (self->step < self->settings.step_count) {
+        return STATUS_OK;
+    }
+    return actions_add(actions, CORE_FINISHED, 0) != NULL ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+/* NULL while the peer is fine. */
+static const char *lease_fault(const struct core *self, const struct lease *lease, uint64_t now_ms)
+{
+    if (lease->id == 0) {
+        return NULL;
+    }
+    if (lease->reclaim_open && now_ms - lease->reclaim_ms > self->settings.patience_ms) {
+        return "did not answer when work was asked back";
+    }
+    return now_ms > lease->deadline_ms ? "no progress before the deadline" : NULL;
+}
+
+/* NULL while the peer is fine. */
+static const char *peer_fault(const struct core *self, const struct peer *peer, uint64_t now_ms)
+{
+    if (now_ms - peer->heard_ms > self->settings.silence_ms_max) {
+        return "silent";
+    }
+    if (peer->collect_sent && peer->offer == OFFER_NONE &&
+        now_ms - peer->collect_ms > self->settings.patience_ms) {
+        return "did not hand in when asked";
+    }
+    if (peer->offer == OFFER_FETCHING && self->settings.fetch_ms_max > 0 &&
+        now_ms - peer->offer_ms > self->settings.fetch_ms_max) {
+        return "its contribution took too long";
+    }
+    const char *wrong = NULL;
+    for (size_t i = 0; i < CORE_LEASES_PER_PEER && wrong == NULL; i++) {
+        wrong = lease_fault(self, &peer->leases[i], now_ms);
+    }
+    return wrong;
+}
+
+static enum status expel_lost(struct core *self, uint64_t now_ms, struct core_actions *actions)
+{
+    for (uint32_t i = self->peer_end; i-- > 0;) {
+        const struct peer *peer = &self->peers[i];
+        const char *wrong = peer->active ? peer_fault(self, peer, now_ms) : NULL;
+        enum status status = wrong != NULL ? core_expel(self, i, wrong, actions) : STATUS_OK;
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status apply_peer_event(struct core *self, uint64_t now_ms,
+                                    const struct core_event *event, struct core_actions *actions)
+{
+    struct peer *peer = &self->peers[event->peer];
+    if (event->type == CORE_JOINED) {
+        add_peer(self, now_ms, event);
+        return STATUS_OK;
+    }
+    if (!peer->active) {
+        return STATUS_OK; /* expelled a moment ago */
+    }
+    peer->heard_ms = now_ms;
+    switch (event->type) {
+    case CORE_LEFT:
+        remove_peer(self, event->peer);
+        return STATUS_OK;
+    case CORE_READY:
+        return note_ready(self, now_ms, event, actions);
+    case CORE_PROGRESS:
+        lease_progress(self, now_ms, event);
+        return STATUS_OK;
+    case CORE_YIELDED:
+        lease_yield(self, event);
+        return STATUS_OK;
+    case CORE_OFFERED:
+        return offer_take(self, now_ms, event, actions);
+    case CORE_RECEIVED:
+        return offer_received(self, event, actions);
+    case CORE_ADDED:
+        return offer_added(self, event, actions);
+    case CORE_HEARD:
+    case CORE_JOINED:
+    case CORE_COMMITTED:
+    case CORE_TICK:
+    default:
+        return STATUS_OK;
+    }
+}
+
+enum status core_step(struct core *self, uint64_t now_ms, const struct core_event *event,
+                      struct core_actions *actions)
+{
+    CHECK(event->peer < CORE_PEERS_MAX);
+    actions->count = 0;
+    enum status status;
+    if (event->type == CORE_COMMITTED) {
+        status = note_committed(self, now_ms, actions);
+    } else if (event->type == CORE_TICK) {
+        status = expel_lost(self, now_ms, actions);
+    } else {
+        status = apply_peer_event(self, now_ms, event, actions);
+    }
+    return status == STATUS_OK ? plan_work(self, now_ms, actions) : status;
+}
+
+uint64_t core_current_step(const struct core *self)
+{
+    return self->step;
+}
+
+uint32_t core_peer_count(const struct core *self)
+{
+    return self->peer_count;
+}
+
+uint32_t core_counted(const struct core *self)
+{
+    return self->table.counted_count;
+}
+
+double core_peer_speed(const struct core *self, uint32_t peer)
+{
+    CHECK(peer < CORE_PEERS_MAX);
+    return self->peers[peer].speed * 1000.0;
+}

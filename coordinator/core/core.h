@@ -1,0 +1,127 @@
+/* core - the coordinator's decisions: membership, leases, progress, collect, commit.
+ *
+ * Values in, actions out: the shell turns what happens (a message, a finished upload, a timer)
+ * into an event and carries out the actions that core_step returns, in order. One step of
+ * training covers the sample numbers [step * B, (step + 1) * B):
+ *
+ *   ready peers get leases, sized to about lease_ms of their measured speed and shrinking towards
+ * the end of the step (guided self-scheduling: Polychronopoulos and Kuck, 1987); when nothing is
+ * free and a peer is idle, what the slowest has not begun is taken back; when every lease is done,
+ * the peers are asked to hand in (collect); what a lost peer held is leased again; when all samples
+ * are counted, the step is committed.
+ *
+ * Pure: no I/O, clock, threads or chance. One owner. */
+#ifndef DUGNAD_COORDINATOR_CORE_CORE_H
+#define DUGNAD_COORDINATOR_CORE_CORE_H
+
+#include "common/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    CORE_PEERS_MAX = 16384,
+    CORE_LEASES_PER_PEER = 2, /* the next one is there before the last one ends */
+    CORE_RANGES_MAX = 1024
+};
+
+struct core_settings {
+    uint64_t step_first;        /* where the run stands: steps [0, step_first) are committed */
+    uint64_t step_count;        /* the run ends when this many are */
+    uint32_t target_batch;      /* B, samples; 0 < B <= SAMPLE_TABLE_MAX (CHECKed) */
+    uint32_t lease_samples_max; /* what one lease message can carry; > 0 */
+    uint64_t lease_ms;          /* work in one lease, about */
+    uint64_t silence_ms_max;    /* a peer not heard of for this long is lost */
+    uint64_t patience_ms;       /* grace on top of a lease's expected duration; and for an answer
+                                   to RECLAIM and COLLECT */
+    uint64_t fetch_ms_max;      /* from an offer to its last byte; 0: the shell sees to it */
+};
+
+/* Samples [first, first + count), numbered from the step's first. */
+struct core_range {
+    uint64_t first;
+    uint64_t count;
+};
+
+enum core_event_type {
+    CORE_JOINED,    /* peer, threads */
+    CORE_LEFT,      /* peer */
+    CORE_HEARD,     /* peer: any sign of life */
+    CORE_READY,     /* peer, version */
+    CORE_PROGRESS,  /* peer, lease_id, samples */
+    CORE_YIELDED,   /* peer, lease_id, samples (kept) */
+    CORE_OFFERED,   /* peer, step, ranges: a contribution can be fetched */
+    CORE_RECEIVED,  /* peer, ok: the offered bytes are here and whole */
+    CORE_ADDED,     /* peer, ok: they are in the sums, or were refused as a whole */
+    CORE_COMMITTED, /* the optimizer ran and the update is published */
+    CORE_TICK
+};
+
+struct core_event {
+    enum core_event_type type;
+    uint32_t peer; /* index below CORE_PEERS_MAX, chosen by the shell, free to be reused after
+                      LEFT/EXPEL */
+    uint32_t threads;
+    uint64_t version;
+    uint64_t lease_id;
+    uint64_t samples;
+    uint64_t step;
+    const struct core_range *ranges; /* borrowed for the call */
+    size_t range_count;
+    bool ok;
+};
+
+enum core_action_type {
+    CORE_LEASE,   /* peer, lease_id, step, first, count, duration_ms */
+    CORE_RECLAIM, /* peer, lease_id, count: keep at most that many */
+    CORE_COLLECT, /* peer, step */
+    CORE_FETCH,   /* peer: fetch what it offered; given up when the peer leaves or is expelled */
+    CORE_ADD,     /* peer, count: add what was fetched to the sums; answered by ADDED before any
+                     other event */
+    CORE_VERDICT, /* peer, ok, text: the offer was counted or refused */
+    CORE_COMMIT,  /* step: all its samples are counted */
+    CORE_EXPEL,   /* peer, text: it is lost or broke the rules; the index is free again */
+    CORE_FINISHED /* step_count steps are committed */
+};
+
+struct core_action {
+    enum core_action_type type;
+    uint32_t peer;
+    uint64_t lease_id;
+    uint64_t step;
+    uint32_t first;
+    uint32_t count;
+    uint64_t duration_ms;
+    bool ok;
+    const char *text; /* static */
+};
+
+/* Grows as needed; the caller owns it and may reuse it for every call. */
+struct core_actions {
+    struct core_action *items;
+    size_t count;
+    size_t capacity;
+};
+void core_actions_deinit(struct core_actions *self);
+
+struct core;
+
+/* Errors: NO_MEMORY. The caller owns *out. */
+MUST_CHECK enum status core_new(const struct core_settings *settings, struct core **out);
+void core_free(struct core *self); /* NULL is allowed. */
+
+/* Applies one event at now_ms (never decreasing) and replaces the content of `actions`.
+ * What a peer says wrongly is ignored or answered by an action, never an error.
+ * Errors: NO_MEMORY; the state is then to be thrown away. */
+MUST_CHECK enum status core_step(struct core *self, uint64_t now_ms, const struct core_event *event,
+                                 struct core_actions *actions);
+
+/* What status pages show. */
+uint64_t core_current_step(const struct core *self);
+uint32_t core_peer_count(const struct core *self);
+uint32_t core_counted(const struct core *self);
+/* Samples per second of one peer as measured; 0: not yet. */
+double core_peer_speed(const struct core *self, uint32_t peer);
+
+#endif

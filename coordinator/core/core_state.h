@@ -1,0 +1,94 @@
+/* core_state - what the files of the core share; nobody else includes it. */
+#ifndef DUGNAD_COORDINATOR_CORE_CORE_STATE_H
+#define DUGNAD_COORDINATOR_CORE_CORE_STATE_H
+
+#include "coordinator/core/core.h"
+#include "coordinator/core/sample_table.h"
+
+enum {
+    /* Contributions refused for what is in them, in a row, before the peer is expelled. */
+    CORE_STRIKES_MAX = 3,
+    /* Leases between two hand-ins: each may be a range of its own in the contribution, and the
+     * peer needs room for what its threads end out of order. */
+    CORE_UNCOLLECTED_MAX = 256
+};
+
+struct lease {
+    uint64_t id; /* 0: this place is empty */
+    uint32_t first;
+    uint32_t count;
+    uint32_t done;
+    bool reclaim_open;    /* asked to give back and not answered */
+    bool reclaim_settled; /* answered; not asked again before there is progress */
+    uint64_t reclaim_ms;  /* when it was asked */
+    uint64_t deadline_ms; /* moves with progress, */
+    uint64_t limit_ms;    /* but never past this */
+};
+
+enum offer_state { OFFER_NONE, OFFER_FETCHING, OFFER_ADDING };
+
+struct peer {
+    bool active;
+    bool wants_work;
+    bool collect_sent;
+    uint32_t threads;
+    uint32_t owned;       /* samples of this step leased to it or held by it */
+    uint32_t uncollected; /* leases since it last handed in */
+    uint32_t strikes;
+    uint64_t version;
+    uint64_t joined_ms;
+    uint64_t heard_ms;
+    uint64_t mark_ms;      /* since when its present work has been measured */
+    uint32_t mark_samples; /* done since then */
+    uint64_t collect_ms;   /* when it was asked to hand in */
+    double speed;          /* samples per ms; 0: unknown */
+    struct lease leases[CORE_LEASES_PER_PEER];
+    enum offer_state offer;
+    uint64_t offer_ms;
+    struct core_range *offered; /* (offered_count) */
+    size_t offered_count;
+};
+
+struct core {
+    struct core_settings settings;
+    struct sample_table table;
+    struct peer *peers; /* (CORE_PEERS_MAX) */
+    uint32_t peer_end;  /* no active peer from here on */
+    uint32_t peer_count;
+    uint64_t step;
+    uint64_t step_ms; /* when it began */
+    uint64_t next_lease_id;
+    bool committing;
+};
+
+/* Appends an action of this type, zeroed otherwise; NULL when there is no memory. */
+struct core_action *actions_add(struct core_actions *self, enum core_action_type type,
+                                uint32_t peer);
+
+/* Tells the shell and forgets the peer; what it held is free again. */
+MUST_CHECK enum status core_expel(struct core *self, uint32_t index, const char *why,
+                                  struct core_actions *actions);
+
+/* Hands out, takes back and collects whatever can be at this moment. */
+MUST_CHECK enum status plan_work(struct core *self, uint64_t now_ms, struct core_actions *actions);
+
+/* A new lease on samples the peer owns. */
+void lease_start(struct core *self, struct peer *peer, struct lease *lease, uint64_t now_ms);
+
+/* PROGRESS and YIELDED; what cannot be is ignored. */
+void lease_progress(struct core *self, uint64_t now_ms, const struct core_event *event);
+void lease_yield(struct core *self, const struct core_event *event);
+
+/* Samples leased to the peer and not done. */
+uint32_t lease_samples_left(const struct peer *peer);
+
+/* OFFERED, RECEIVED, ADDED. */
+MUST_CHECK enum status offer_take(struct core *self, uint64_t now_ms,
+                                  const struct core_event *event, struct core_actions *actions);
+MUST_CHECK enum status offer_received(struct core *self, const struct core_event *event,
+                                      struct core_actions *actions);
+MUST_CHECK enum status offer_added(struct core *self, const struct core_event *event,
+                                   struct core_actions *actions);
+void offer_forget(struct peer *peer);
+
+#endif

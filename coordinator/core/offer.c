@@ -1,0 +1,184 @@
+#include "common/check.h"
+#include "coordinator/core/core_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void offer_forget(struct peer *peer)
+{
+    free(peer->offered);
+    peer->offered = NULL;
+    peer->offered_count = 0;
+    peer->offer = OFFER_NONE;
+}
+
+static enum status add_verdict(struct core_actions *actions, uint32_t peer, bool ok,
+                               const char *text)
+{
+    struct core_action *action = actions_add(actions, CORE_VERDICT, peer);
+    if (action == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    action->ok = ok;
+    action->text = text;
+    return STATUS_OK;
+}
+
+/* The live lease that has a sample of [first, end); NULL: none. */
+static const struct lease *lease_within(const struct peer *peer, uint64_t first, uint64_t end)
+{
+    for (size_t i = 0; i < CORE_LEASES_PER_PEER; i++) {
+        const struct lease *lease = &peer->leases[i];
+        if (lease->id != 0 && lease->first < end && first < (uint64_t)lease->first + lease->count) {
+            return lease;
+        }
+    }
+    return NULL;
+}
+
+/* NULL when all ranges are the peer's own; otherwise why the offer is refused. A lease that has
+ * not ended can still be yielded, so its samples must not be counted yet. */
+static const char *range_fault(const struct core *self, const struct core_event *event)
+{
+    if (event->range_count == 0 || event->range_count > CORE_RANGES_MAX) {
+        return "it holds no sample ranges, or too many";
+    }
+    uint64_t end = 0;
+    for (size_t i = 0; i < event->range_count; i++) {
+        const struct core_range *range = &event->ranges[i];
+        if (range->first < end ||
+            !sample_table_owned(&self->table, event->peer, range->first, range->count)) {
+            return "it holds samples that are not leased to this peer";
+        }
+        end = range->first + range->count;
+        if (lease_within(&self->peers[event->peer], range->first, end) != NULL) {
+            return "it holds samples of a lease that has not ended";
+        }
+    }
+    return NULL;
+}
+
+/* A peer hands in all that it holds: whatever else it was lent, but for leases that have not
+ * ended, is in no accumulator any more. */
+static void release_unoffered(struct core *self, uint32_t index)
+{
+    struct peer *peer = &self->peers[index];
+    size_t next = 0;
+    uint32_t sample = 0;
+    while (sample < self->table.size) {
+        const struct lease *lease = lease_within(peer, sample, (uint64_t)sample + 1);
+        if (next < peer->offered_count && peer->offered[next].first == sample) {
+            sample += (uint32_t)peer->offered[next++].count;
+        } else if (lease != NULL) {
+            sample = lease->first + lease->count;
+        } else {
+            if (sample_table_owned(&self->table, index, sample, 1)) {
+                sample_table_release(&self->table, index, sample, 1);
+                peer->owned--;
+            }
+            sample++;
+        }
+    }
+}
+
+/* A contribution with wrong content costs the peer its standing, and after a few its place. */
+static enum status strike(struct core *self, uint32_t index, const char *why,
+                          struct core_actions *actions)
+{
+    struct peer *peer = &self->peers[index];
+    offer_forget(peer);
+    release_unoffered(self, index);
+    peer->collect_sent = false;
+    peer->uncollected = 0;
+    peer->speed = 0.0;
+    enum status status = add_verdict(actions, index, false, why);
+    if (status == STATUS_OK && ++peer->strikes >= CORE_STRIKES_MAX) {
+        return core_expel(self, index, "its contributions were refused again and again", actions);
+    }
+    return status;
+}
+
+enum status offer_take(struct core *self, uint64_t now_ms, const struct core_event *event,
+                       struct core_actions *actions)
+{
+    struct peer *peer = &self->peers[event->peer];
+    if (self->committing || event->step != self->step) {
+        return add_verdict(actions, event->peer, false, "that step is over");
+    }
+    if (peer->offer != OFFER_NONE) {
+        return add_verdict(actions, event->peer, false, "another contribution is under way");
+    }
+    const char *wrong = range_fault(self, event);
+    if (wrong != NULL) {
+        return strike(self, event->peer, wrong, actions);
+    }
+    size_t size_bytes = event->range_count * sizeof *peer->offered;
+    peer->offered = malloc(size_bytes);
+    if (peer->offered == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    memcpy(peer->offered, event->ranges, size_bytes);
+    peer->offered_count = event->range_count;
+    peer->offer = OFFER_FETCHING;
+    peer->offer_ms = now_ms;
+    release_unoffered(self, event->peer);
+    return actions_add(actions, CORE_FETCH, event->peer) != NULL ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+static uint32_t offered_samples(const struct peer *peer)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < peer->offered_count; i++) {
+        count += peer->offered[i].count;
+    }
+    return (uint32_t)count;
+}
+
+enum status offer_received(struct core *self, const struct core_event *event,
+                           struct core_actions *actions)
+{
+    struct peer *peer = &self->peers[event->peer];
+    if (peer->offer != OFFER_FETCHING) {
+        return STATUS_OK;
+    }
+    if (!event->ok) {
+        return strike(self, event->peer, "its bytes are not what was offered", actions);
+    }
+    struct core_action *action = actions_add(actions, CORE_ADD, event->peer);
+    if (action == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    action->count = offered_samples(peer);
+    peer->offer = OFFER_ADDING;
+    return STATUS_OK;
+}
+
+enum status offer_added(struct core *self, const struct core_event *event,
+                        struct core_actions *actions)
+{
+    struct peer *peer = &self->peers[event->peer];
+    CHECK(peer->offer == OFFER_ADDING);
+    if (!event->ok) {
+        return strike(self, event->peer, "its values are not finite or out of range", actions);
+    }
+    for (size_t i = 0; i < peer->offered_count; i++) {
+        sample_table_count(&self->table, event->peer, (uint32_t)peer->offered[i].first,
+                           (uint32_t)peer->offered[i].count);
+    }
+    peer->owned -= offered_samples(peer);
+    peer->collect_sent = false;
+    peer->uncollected = 0;
+    peer->strikes = 0;
+    offer_forget(peer);
+    enum status status = add_verdict(actions, event->peer, true, "");
+    if (status != STATUS_OK || self->table.counted_count < self->table.size) {
+        return status;
+    }
+    self->committing = true;
+    struct core_action *action = actions_add(actions, CORE_COMMIT, 0);
+    if (action == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    action->step = self->step;
+    return STATUS_OK;
+}

@@ -1,0 +1,95 @@
+#include "common/fault.h"
+#include "common/log.h"
+#include "coordinator/shell/commands.h"
+#include "coordinator/shell/server.h"
+#include "coordinator/shell/slices.h"
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static const char help[] =
+    "dugnad-coordinator serve --dir RUN [--listen tcp://0.0.0.0:7700] [--threads N]\n"
+    "                         [--log text|json]\n"
+    "\n"
+    "Serves a run until its last step. Peers join with a link from 'dugnad-coordinator invite'.\n"
+    "Ctrl-C or SIGTERM writes a checkpoint and ends; the next serve goes on from it.\n"
+    "  --listen ADDRESS  where peers connect (tcp://0.0.0.0:7700; port 0 takes a free one)\n"
+    "  --threads N       threads that sum gradients and run the optimizer (the machine's cores)\n"
+    "  --log FORMAT      text (logfmt) or json, on stderr\n";
+
+static enum status parse_threads(const char *text, size_t *out)
+{
+    char *end = NULL;
+    unsigned long count = strtoul(text, &end, 10);
+    if (end == text || *end != '\0' || count < 1 || count > SLICES_THREADS_MAX) {
+        return fault(STATUS_USAGE, "--threads takes a number from 1 to %d, not %s",
+                     SLICES_THREADS_MAX, text);
+    }
+    *out = count;
+    return STATUS_OK;
+}
+
+static size_t core_count(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : count > SLICES_THREADS_MAX ? SLICES_THREADS_MAX : (size_t)count;
+}
+
+/* *out_help: only help was asked for and printed. */
+static enum status parse(int argc, char **argv, const char **out_path, struct server_options *out,
+                         bool *out_help)
+{
+    static const struct option options[] = {
+        {"dir", required_argument, NULL, 'd'},     {"listen", required_argument, NULL, 'l'},
+        {"threads", required_argument, NULL, 't'}, {"log", required_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
+    enum status status = STATUS_OK;
+    for (int option;
+         status == STATUS_OK && (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (option) {
+        case 'd':
+            *out_path = optarg;
+            break;
+        case 'l':
+            out->listen = optarg;
+            break;
+        case 't':
+            status = parse_threads(optarg, &out->thread_count);
+            break;
+        case 'o':
+            status = log_set_format(optarg);
+            break;
+        case 'h':
+            (void)fputs(help, stdout);
+            *out_help = true;
+            return STATUS_OK;
+        default:
+            return fault(STATUS_USAGE, "see 'dugnad-coordinator serve --help'");
+        }
+    }
+    if (status == STATUS_OK && (*out_path == NULL || optind != argc)) {
+        status = fault(STATUS_USAGE, "serve needs --dir RUN");
+    }
+    return status;
+}
+
+enum status cmd_serve(int argc, char **argv)
+{
+    const char *path = NULL;
+    bool helped = false;
+    struct server_options options = {.listen = "tcp://0.0.0.0:7700", .thread_count = core_count()};
+    enum status status = parse(argc, argv, &path, &options, &helped);
+    if (status != STATUS_OK || helped) {
+        return status;
+    }
+    struct run_dir run;
+    status = run_dir_open(path, &run);
+    if (status == STATUS_OK) {
+        status = server_run(&run, &options);
+        run_dir_close(&run);
+    }
+    return status;
+}

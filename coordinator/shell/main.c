@@ -1,0 +1,52 @@
+/* dugnad-coordinator - owns a run: hands out work, sums gradients, applies the optimizer. */
+#include "common/fault.h"
+#include "coordinator/shell/commands.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char help[] =
+    "dugnad-coordinator COMMAND [OPTIONS]\n"
+    "\n"
+    "  init    --config RUN.yaml --dir RUN    make the folder of a new run\n"
+    "  serve   --dir RUN [--listen ADDRESS]   serve it until its last step\n"
+    "  invite  --dir RUN [--address H:P]      print a link with which peers join\n"
+    "  status  --dir RUN [--json]             print where it stands\n"
+    "\n"
+    "'dugnad-coordinator COMMAND --help' tells more; --version prints the version.\n";
+
+static const struct {
+    const char *name;
+    enum status (*run)(int argc, char **argv);
+} commands[] = {
+    {"init", cmd_init}, {"serve", cmd_serve}, {"invite", cmd_invite}, {"status", cmd_status}};
+
+static enum status dispatch(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        (void)fputs(help, argc < 2 ? stderr : stdout);
+        return argc < 2 ? fault(STATUS_USAGE, "a command is missing") : STATUS_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        (void)puts("dugnad-coordinator " DUGNAD_VERSION);
+        return STATUS_OK;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            return commands[i].run(argc - 1, argv + 1);
+        }
+    }
+    return fault(STATUS_USAGE, "there is no command '%s'; see 'dugnad-coordinator --help'",
+                 argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+    if (sodium_init() < 0) {
+        return fault_report("dugnad-coordinator",
+                            fault(STATUS_OS, "libsodium found no source of random numbers"));
+    }
+    enum status status = dispatch(argc, argv);
+    return status == STATUS_OK ? 0 : fault_report("dugnad-coordinator", status);
+}

@@ -1,0 +1,309 @@
+#include "coordinator/store/checkpoint.h"
+
+#include "common/fault.h"
+#include "trainer/data/dataset.h"
+#include "trainer/formats/hf_folder.h"
+#include "trainer/formats/safetensors.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHECKPOINTS_MAX = 4096, STATE_BYTES_MAX = 65536 };
+
+/* The files whose hashes state.json holds, and where their values live. */
+static const char *const tensor_files[] = {"model.safetensors", "weights.safetensors",
+                                           "moment1.safetensors", "moment2.safetensors"};
+enum { TENSOR_FILE_COUNT = 4 };
+
+static enum status checkpoints_folder(const struct run_dir *run, char *out)
+{
+    return files_join(run->path, "checkpoints", out);
+}
+
+static enum status version_folder(const struct run_dir *run, uint64_t version, const char *suffix,
+                                  char *out)
+{
+    char name[64];
+    (void)snprintf(name, sizeof name, "checkpoints/step-%06" PRIu64 "%s", version, suffix);
+    return files_join(run->path, name, out);
+}
+
+static enum status hash_file(const char *folder, const char *name, struct digest *out)
+{
+    char path[FILES_PATH_MAX];
+    struct file_view view;
+    enum status status = files_join(folder, name, path);
+    if (status == STATUS_OK) {
+        status = files_map(path, &view);
+    }
+    if (status == STATUS_OK) {
+        *out = digest_of(view.data, view.size_bytes);
+        files_unmap(&view);
+    }
+    return status;
+}
+
+static enum status write_state(const char *folder, const struct run_dir *run, struct master *master)
+{
+    char hex[DIGEST_HEX_BYTES];
+    struct digest digest = params_digest(master_params(master), layout_value_count(run->layout));
+    digest_to_hex(&digest, hex);
+    json_t *files = json_object();
+    json_t *state = json_pack("{s:I,s:s,s:o}", "version", (json_int_t)master_version(master),
+                              "digest", hex, "blake2b", files);
+    char *text = NULL;
+    char path[FILES_PATH_MAX];
+    enum status status = files_join(folder, "state.json", path);
+    for (int i = 0; i < TENSOR_FILE_COUNT && status == STATUS_OK; i++) {
+        struct digest hash;
+        status = hash_file(folder, tensor_files[i], &hash);
+        if (status == STATUS_OK) {
+            digest_to_hex(&hash, hex);
+            (void)json_object_set_new(files, tensor_files[i], json_string(hex));
+        }
+    }
+    if (status == STATUS_OK) {
+        text = json_dumps(state, JSON_INDENT(2) | JSON_SORT_KEYS);
+        status = text != NULL ? files_write_atomic(path, text, strlen(text), 0644)
+                              : fault(STATUS_NO_MEMORY, "no memory to write %s", path);
+    }
+    free(text);
+    json_decref(state);
+    return status;
+}
+
+static enum status write_tensors(const char *folder, const char *name, const struct layout *layout,
+                                 const float *values)
+{
+    char path[FILES_PATH_MAX];
+    enum status status = files_join(folder, name, path);
+    return status == STATUS_OK ? hf_folder_write_tensors(path, layout, values) : status;
+}
+
+static enum status write_folder(const char *folder, const struct run_dir *run,
+                                struct master *master)
+{
+    struct tokenizer *tokenizer = NULL;
+    /* The data folder holds the tokenizer that made the shards. */
+    enum status status = tokenizer_new(run->config.data_folder, &tokenizer);
+    if (status == STATUS_OK) {
+        status = hf_folder_write(folder, &run->config.model, run->layout, master_params(master),
+                                 tokenizer);
+    }
+    tokenizer_free(tokenizer);
+    if (status == STATUS_OK) {
+        status = write_tensors(folder, tensor_files[1], run->layout, master_weights(master));
+    }
+    if (status == STATUS_OK) {
+        status = write_tensors(folder, tensor_files[2], run->layout, master_moment1(master));
+    }
+    if (status == STATUS_OK) {
+        status = write_tensors(folder, tensor_files[3], run->layout, master_moment2(master));
+    }
+    return status == STATUS_OK ? write_state(folder, run, master) : status;
+}
+
+/* Versions of all checkpoint folders, ascending. */
+struct versions {
+    uint64_t items[CHECKPOINTS_MAX];
+    size_t count;
+};
+
+static int compare_versions(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static enum status list_versions(const struct run_dir *run, struct versions *out)
+{
+    char folder[FILES_PATH_MAX];
+    out->count = 0;
+    enum status status = checkpoints_folder(run, folder);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    DIR *entries = opendir(folder);
+    if (entries == NULL) {
+        return fault(STATUS_NO_INPUT, "%s cannot be read; is %s the folder of a run?", folder,
+                     run->path);
+    }
+    for (const struct dirent *entry = readdir(entries);
+         entry != NULL && out->count < CHECKPOINTS_MAX; entry = readdir(entries)) {
+        char *end = NULL;
+        if (strncmp(entry->d_name, "step-", 5) != 0) {
+            continue;
+        }
+        uint64_t version = strtoull(entry->d_name + 5, &end, 10);
+        if (end != entry->d_name + 5 && *end == '\0') {
+            out->items[out->count++] = version;
+        }
+    }
+    (void)closedir(entries);
+    qsort(out->items, out->count, sizeof out->items[0], compare_versions);
+    return STATUS_OK;
+}
+
+static enum status remove_oldest(const struct run_dir *run)
+{
+    struct versions *versions = malloc(sizeof *versions);
+    if (versions == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory to list the checkpoints");
+    }
+    enum status status = list_versions(run, versions);
+    size_t kept = run->config.checkpoints_kept;
+    size_t oldest = versions->count > 0 && versions->items[0] == 0 ? 1 : 0;
+    for (size_t i = oldest; status == STATUS_OK && kept > 0 && versions->count - i > kept; i++) {
+        char folder[FILES_PATH_MAX];
+        status = version_folder(run, versions->items[i], "", folder);
+        if (status == STATUS_OK) {
+            status = files_remove_folder(folder);
+        }
+    }
+    free(versions);
+    return status;
+}
+
+enum status checkpoint_write(const struct run_dir *run, struct master *master, char *out_path)
+{
+    char temporary[FILES_PATH_MAX];
+    uint64_t version = master_version(master);
+    enum status status = version_folder(run, version, "", out_path);
+    if (status == STATUS_OK) {
+        status = version_folder(run, version, ".tmp", temporary);
+    }
+    if (status == STATUS_OK) {
+        status = files_remove_folder(temporary);
+    }
+    if (status == STATUS_OK) {
+        status = files_make_folder(temporary);
+    }
+    if (status == STATUS_OK) {
+        status = write_folder(temporary, run, master);
+    }
+    if (status == STATUS_OK) {
+        status = files_sync_folder(temporary);
+    }
+    if (status == STATUS_OK) {
+        /* One of this version is left of a run that went back to an older checkpoint. */
+        status = files_remove_folder(out_path);
+    }
+    if (status == STATUS_OK) {
+        status = files_rename(temporary, out_path);
+    }
+    return status == STATUS_OK ? remove_oldest(run) : status;
+}
+
+static enum status check_hashes(const char *folder, const json_t *state)
+{
+    const json_t *files = json_object_get(state, "blake2b");
+    for (int i = 0; i < TENSOR_FILE_COUNT; i++) {
+        const char *hex = json_string_value(json_object_get(files, tensor_files[i]));
+        struct digest expected;
+        struct digest found;
+        if (hex == NULL || digest_from_hex(hex, &expected) != STATUS_OK) {
+            return fault(STATUS_BAD_DATA, "%s/state.json has no hash of %s", folder,
+                         tensor_files[i]);
+        }
+        enum status status = hash_file(folder, tensor_files[i], &found);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (!digest_equal(&expected, &found)) {
+            return fault(STATUS_CORRUPT, "%s/%s is damaged: its hash is not that of state.json",
+                         folder, tensor_files[i]);
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status read_state(const char *folder, uint64_t *out_version)
+{
+    char path[FILES_PATH_MAX];
+    uint8_t *text = NULL;
+    size_t size_bytes = 0;
+    enum status status = files_join(folder, "state.json", path);
+    if (status == STATUS_OK) {
+        status = files_read(path, STATE_BYTES_MAX, &text, &size_bytes);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    json_t *state = json_loadb((const char *)text, size_bytes, JSON_REJECT_DUPLICATES, NULL);
+    free(text);
+    json_int_t version = json_integer_value(json_object_get(state, "version"));
+    if (!json_is_integer(json_object_get(state, "version")) || version < 0) {
+        status = fault(STATUS_BAD_DATA, "%s holds no version", path);
+    } else {
+        *out_version = (uint64_t)version;
+        status = check_hashes(folder, state);
+    }
+    json_decref(state);
+    return status;
+}
+
+/* Reads one tensor file in layout names into a flat vector. */
+static enum status read_tensors(const char *folder, const char *name, const struct layout *layout,
+                                float *values)
+{
+    char path[FILES_PATH_MAX];
+    struct safetensors *file = NULL;
+    enum status status = files_join(folder, name, path);
+    if (status == STATUS_OK) {
+        status = safetensors_open(path, &file);
+    }
+    for (size_t i = 0; i < layout_tensor_count(layout) && status == STATUS_OK; i++) {
+        const struct tensor_spec *spec = layout_tensor(layout, i);
+        const struct safetensors_entry *entry = safetensors_find(file, spec->name);
+        status = entry != NULL
+                     ? safetensors_read_f32(file, entry, values + spec->offset, spec->count)
+                     : fault(STATUS_BAD_DATA, "%s lacks the tensor %s", path, spec->name);
+    }
+    safetensors_close(file);
+    return status;
+}
+
+static enum status load_folder(const char *folder, const struct run_dir *run, struct master *master)
+{
+    uint64_t version = 0;
+    float *const targets[TENSOR_FILE_COUNT] = {master_params(master), master_weights(master),
+                                               master_moment1(master), master_moment2(master)};
+    enum status status = read_state(folder, &version);
+    for (int i = 0; i < TENSOR_FILE_COUNT && status == STATUS_OK; i++) {
+        status = read_tensors(folder, tensor_files[i], run->layout, targets[i]);
+    }
+    if (status == STATUS_OK) {
+        master_set_version(master, version);
+    }
+    return status;
+}
+
+enum status checkpoint_load(const struct run_dir *run, struct master *master,
+                            void (*on_fault)(const char *sentence), char *out_path)
+{
+    struct versions *versions = malloc(sizeof *versions);
+    if (versions == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory to list the checkpoints");
+    }
+    enum status status = list_versions(run, versions);
+    bool loaded = false;
+    for (size_t i = versions->count; status == STATUS_OK && !loaded && i-- > 0;) {
+        status = version_folder(run, versions->items[i], "", out_path);
+        if (status == STATUS_OK) {
+            loaded = load_folder(out_path, run, master) == STATUS_OK;
+            if (!loaded && on_fault != NULL) {
+                on_fault(fault_text());
+            }
+        }
+    }
+    free(versions);
+    if (status == STATUS_OK && !loaded) {
+        return fault(STATUS_NO_INPUT, "%s/checkpoints holds no whole checkpoint", run->path);
+    }
+    return status;
+}

@@ -1,0 +1,197 @@
+#include "coordinator/store/run_dir.h"
+
+#include "common/fault.h"
+#include "common/memory.h"
+#include "coordinator/store/checkpoint.h"
+#include "coordinator/store/run_file.h"
+#include "trainer/data/dataset.h"
+#include "trainer/data/sampler.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum { RUN_FILE_BYTES_MAX = 1 << 20 };
+
+/* The data must be there, whole, and fit the model. */
+static enum status check_data(const struct run_config *config)
+{
+    struct dataset *data = NULL;
+    struct sampler sampler;
+    enum status status = dataset_open(config->data_folder, DATASET_TRAIN, &data);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (dataset_vocab_size(data) > config->model.vocab_size) {
+        status = fault(STATUS_BAD_CONFIG,
+                       "the data in %s has %u token ids but the model only %u; set "
+                       "model.vocab_size to %u or leave it out",
+                       config->data_folder, dataset_vocab_size(data), config->model.vocab_size,
+                       dataset_vocab_size(data));
+    } else {
+        status = sampler_init(&sampler, dataset_token_count(data), config->context, config->seed);
+    }
+    dataset_close(data);
+    return status;
+}
+
+static enum status write_first_checkpoint(const char *path)
+{
+    struct run_dir run;
+    struct master *master = NULL;
+    float *params = NULL;
+    char folder[FILES_PATH_MAX];
+    enum status status = run_dir_open(path, &run);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    size_t value_count = layout_value_count(run.layout);
+    status = memory_check_fits("preparing this run", (uint64_t)value_count * 24,
+                               "choose a smaller model or a machine with more memory");
+    if (status == STATUS_OK) {
+        status = master_new(run.layout, &run.config.adamw, &run.config.schedule, run.config.codec,
+                            &master);
+    }
+    if (status == STATUS_OK) {
+        params = calloc(value_count, sizeof *params);
+        status = params != NULL ? STATUS_OK : fault(STATUS_NO_MEMORY, "no memory for parameters");
+    }
+    if (status == STATUS_OK) {
+        layout_init_params(run.layout, &run.config.model, run.config.seed, params);
+        master_set_params(master, params);
+        status = checkpoint_write(&run, master, folder);
+    }
+    free(params);
+    master_free(master);
+    run_dir_close(&run);
+    return status;
+}
+
+static enum status refuse_existing(const char *path)
+{
+    char run_file[FILES_PATH_MAX];
+    enum status status = files_join(path, "run.yaml", run_file);
+    if (status == STATUS_OK && files_exists(run_file)) {
+        status = fault(STATUS_CANNOT_CREATE,
+                       "%s holds a run already; serve it, or choose another folder", path);
+    }
+    return status;
+}
+
+enum status run_dir_create(const char *config_path, const char *path)
+{
+    struct run_config config;
+    char checkpoints[FILES_PATH_MAX];
+    enum status status = run_config_read(config_path, &config);
+    if (status == STATUS_OK) {
+        status = check_data(&config);
+    }
+    if (status == STATUS_OK) {
+        status = refuse_existing(path);
+    }
+    if (status == STATUS_OK) {
+        status = files_join(path, "checkpoints", checkpoints);
+    }
+    if (status == STATUS_OK) {
+        status = files_make_folder(checkpoints);
+    }
+    if (status == STATUS_OK) {
+        status = run_file_write(path, &config);
+    }
+    return status == STATUS_OK ? write_first_checkpoint(path) : status;
+}
+
+static enum status hash_into(struct digest_stream *stream, const char *folder, const char *name)
+{
+    char path[FILES_PATH_MAX];
+    uint8_t *data = NULL;
+    size_t size_bytes = 0;
+    enum status status = files_join(folder, name, path);
+    if (status == STATUS_OK) {
+        status = files_read(path, RUN_FILE_BYTES_MAX, &data, &size_bytes);
+    }
+    if (status == STATUS_OK) {
+        digest_update(stream, data, size_bytes);
+    }
+    free(data);
+    return status;
+}
+
+static enum status compute_run_id(struct run_dir *self)
+{
+    struct digest_stream stream;
+    digest_begin(&stream);
+    digest_update(&stream, self->identity.public_key, sizeof self->identity.public_key);
+    enum status status = hash_into(&stream, self->path, "run.yaml");
+    if (status == STATUS_OK) {
+        status = hash_into(&stream, self->path, "model.json");
+    }
+    self->run_id = digest_end(&stream);
+    return status;
+}
+
+enum status run_dir_open(const char *path, struct run_dir *out)
+{
+    memset(out, 0, sizeof *out);
+    char file[FILES_PATH_MAX];
+    int length = snprintf(out->path, sizeof out->path, "%s", path);
+    if (length < 0 || (size_t)length >= sizeof out->path) {
+        return fault(STATUS_USAGE, "the path of the run is too long");
+    }
+    enum status status = files_join(path, "run.yaml", file);
+    if (status == STATUS_OK && !files_exists(file)) {
+        status = fault(STATUS_NO_INPUT,
+                       "%s is not the folder of a run; make one with 'dugnad-coordinator init "
+                       "--config RUN.yaml --dir %s'",
+                       path, path);
+    }
+    if (status == STATUS_OK) {
+        status = run_config_read(file, &out->config);
+    }
+    if (status == STATUS_OK) {
+        status = layout_new(&out->config.model, &out->layout);
+    }
+    if (status == STATUS_OK) {
+        status = files_join(path, "identity.key", file);
+    }
+    if (status == STATUS_OK) {
+        status = identity_open(file, &out->identity);
+    }
+    if (status == STATUS_OK) {
+        status = compute_run_id(out);
+    }
+    if (status != STATUS_OK) {
+        run_dir_close(out);
+    }
+    return status;
+}
+
+void run_dir_close(struct run_dir *self)
+{
+    layout_free(self->layout);
+    self->layout = NULL;
+    identity_wipe(&self->identity);
+}
+
+enum status run_dir_lock(const struct run_dir *self)
+{
+    char path[FILES_PATH_MAX];
+    enum status status = files_join(self->path, "lock", path);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        return fault(STATUS_CANNOT_CREATE, "cannot create %s: %s", path, strerror(errno));
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        (void)close(fd);
+        return fault(STATUS_UNAVAILABLE,
+                     "another dugnad-coordinator serves %s already; stop it first", self->path);
+    }
+    return STATUS_OK; /* the descriptor stays open as long as the process lives */
+}

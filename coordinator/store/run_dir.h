@@ -1,0 +1,40 @@
+/* run_dir - one folder per run: everything a coordinator needs to go on.
+ *
+ *   run.yaml           the run as it was understood, every value written out
+ *   model.json         the model's config.json
+ *   identity.key       the coordinator's secret key (0600)
+ *   invites.json       hashes of invite tokens
+ *   steps.jsonl        one line per committed step (step_log.h)
+ *   status.json        where the run stands (status_file.h)
+ *   checkpoints/       step-NNNNNN folders (checkpoint.h)
+ *   lock               held by the one process that serves the run
+ */
+#ifndef DUGNAD_COORDINATOR_STORE_RUN_DIR_H
+#define DUGNAD_COORDINATOR_STORE_RUN_DIR_H
+
+#include "common/digest.h"
+#include "proto/identity.h"
+#include "trainer/layout/layout.h"
+#include "trainer/run/run_config.h"
+
+struct run_dir {
+    char path[FILES_PATH_MAX];
+    struct run_config config;
+    struct layout *layout;
+    struct identity identity;
+    struct digest run_id; /* hash of what makes the run: run.yaml, model.json, key */
+};
+
+/* Makes the folder of a new run from a YAML file, with its first checkpoint (version 0).
+ * Errors: CANNOT_CREATE (there is a run already), and those of run_config_read and of the data. */
+MUST_CHECK enum status run_dir_create(const char *config_path, const char *path);
+
+/* Opens an existing run; end it with run_dir_close(). Errors: NO_INPUT (says how to make one),
+ * BAD_CONFIG, BAD_DATA. */
+MUST_CHECK enum status run_dir_open(const char *path, struct run_dir *out);
+void run_dir_close(struct run_dir *self);
+
+/* Takes the run's lock until the process ends. Errors: UNAVAILABLE (another process serves it). */
+MUST_CHECK enum status run_dir_lock(const struct run_dir *self);
+
+#endif

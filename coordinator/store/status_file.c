@@ -1,0 +1,80 @@
+#include "coordinator/store/status_file.h"
+
+#include "common/fault.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STATUS_BYTES_MAX = 65536 };
+
+static json_t *to_json(const struct run_status *self)
+{
+    return json_pack(
+        "{s:s,s:s,s:I,s:I,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:s}", "name", self->name,
+        "state", self->state, "step", (json_int_t)self->step, "steps", (json_int_t)self->step_count,
+        "loss", self->loss, "train_loss_first", self->train_loss_first, "train_loss_last",
+        self->loss, "tokens_per_s", self->tokens_per_s, "peers", (json_int_t)self->peers,
+        "peers_seen", (json_int_t)self->peers_seen, "tokens", (json_int_t)self->tokens,
+        "digest_mismatches", (json_int_t)self->digest_mismatches, "refused_contributions",
+        (json_int_t)self->refused_contributions, "updated_ms", (json_int_t)self->updated_ms, "port",
+        (int)self->port, "checkpoint", self->checkpoint);
+}
+
+enum status status_file_write(const char *run_path, const struct run_status *self)
+{
+    char path[FILES_PATH_MAX];
+    char temporary[FILES_PATH_MAX];
+    enum status status = files_join(run_path, "status.json", path);
+    if (status == STATUS_OK) {
+        status = files_join(run_path, "status.json.tmp", temporary);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    json_t *json = to_json(self);
+    if (json == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory to write %s", path);
+    }
+    if (json_dump_file(json, temporary, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0 ||
+        rename(temporary, path) != 0) {
+        status = fault(STATUS_IO, "cannot write %s: %s", path, strerror(errno));
+    }
+    json_decref(json);
+    return status;
+}
+
+enum status status_file_read(const char *run_path, char **out)
+{
+    char path[FILES_PATH_MAX];
+    uint8_t *text = NULL;
+    size_t size_bytes = 0;
+    *out = NULL;
+    enum status status = files_join(run_path, "status.json", path);
+    if (status == STATUS_OK && !files_exists(path)) {
+        status = fault(STATUS_NO_INPUT,
+                       "%s has no status; is it the folder of a run that was made with "
+                       "'dugnad-coordinator init'?",
+                       run_path);
+    }
+    if (status == STATUS_OK) {
+        status = files_read(path, STATUS_BYTES_MAX, &text, &size_bytes);
+    }
+    *out = (char *)text;
+    return status;
+}
+
+uint16_t status_file_port(const char *run_path)
+{
+    char *text = NULL;
+    if (status_file_read(run_path, &text) != STATUS_OK) {
+        return 0;
+    }
+    json_t *json = json_loads(text, 0, NULL);
+    json_int_t port = json_integer_value(json_object_get(json, "port"));
+    json_decref(json);
+    free(text);
+    return port > 0 && port <= UINT16_MAX ? (uint16_t)port : 0;
+}

@@ -1,0 +1,165 @@
+#include "coordinator/store/step_log.h"
+
+#include "common/fault.h"
+#include "common/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { STEP_LOG_BYTES_MAX = 1 << 30 };
+
+struct step_log {
+    int fd;
+    char path[FILES_PATH_MAX];
+};
+
+enum status step_record_add(struct step_record *self, const char *peer,
+                            const struct sample_range *ranges, size_t range_count)
+{
+    size_t count = self->contribution_count;
+    struct step_contribution *items = realloc(self->contributions, (count + 1) * sizeof *items);
+    if (items == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    self->contributions = items;
+    struct sample_range *copy = malloc(range_count * sizeof *copy);
+    if (copy == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    memcpy(copy, ranges, range_count * sizeof *copy);
+    items[count] = (struct step_contribution){.range_count = range_count, .ranges = copy};
+    (void)snprintf(items[count].peer, sizeof items[count].peer, "%s", peer);
+    self->contribution_count++;
+    return STATUS_OK;
+}
+
+void step_record_clear(struct step_record *self)
+{
+    for (size_t i = 0; i < self->contribution_count; i++) {
+        free(self->contributions[i].ranges);
+    }
+    free(self->contributions);
+    self->contributions = NULL;
+    self->contribution_count = 0;
+}
+
+/* Length of the lines of steps below `version`; a torn last line is left out. */
+static size_t kept_length(const char *text, size_t size_bytes, uint64_t version,
+                          struct step_log_facts *facts)
+{
+    size_t kept = 0;
+    while (kept < size_bytes) {
+        const char *line = text + kept;
+        const char *end = memchr(line, '\n', size_bytes - kept);
+        if (end == NULL) {
+            break;
+        }
+        json_t *record = json_loadb(line, (size_t)(end - line), 0, NULL);
+        json_int_t step = json_integer_value(json_object_get(record, "step"));
+        bool keep = record != NULL && step >= 0 && (uint64_t)step < version;
+        if (keep) {
+            facts->last_loss = json_number_value(json_object_get(record, "loss"));
+            facts->first_loss = step == 0 ? facts->last_loss : facts->first_loss;
+            facts->tokens += (uint64_t)json_integer_value(json_object_get(record, "tokens"));
+            kept += (size_t)(end - line) + 1;
+        }
+        json_decref(record);
+        if (!keep) {
+            break;
+        }
+    }
+    return kept;
+}
+
+enum status step_log_open(const char *run_path, uint64_t version, struct step_log_facts *out_facts,
+                          struct step_log **out)
+{
+    *out = NULL;
+    memset(out_facts, 0, sizeof *out_facts);
+    struct step_log *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory for the step log");
+    }
+    enum status status = files_join(run_path, "steps.jsonl", self->path);
+    uint8_t *text = NULL;
+    size_t size_bytes = 0;
+    if (status == STATUS_OK && files_exists(self->path)) {
+        status = files_read(self->path, STEP_LOG_BYTES_MAX, &text, &size_bytes);
+    }
+    if (status == STATUS_OK && text != NULL) {
+        size_t kept = kept_length((const char *)text, size_bytes, version, out_facts);
+        if (kept < size_bytes) {
+            status = files_write_atomic(self->path, text, kept, 0644);
+        }
+    }
+    free(text);
+    if (status == STATUS_OK) {
+        self->fd = open(self->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        if (self->fd < 0) {
+            status = fault(STATUS_CANNOT_CREATE, "cannot open %s: %s", self->path, strerror(errno));
+        }
+    }
+    if (status != STATUS_OK) {
+        free(self);
+        return status;
+    }
+    *out = self;
+    return STATUS_OK;
+}
+
+void step_log_close(struct step_log *self)
+{
+    if (self != NULL) {
+        (void)close(self->fd);
+        free(self);
+    }
+}
+
+static void print_record(FILE *out, const struct step_record *record)
+{
+    char hex[DIGEST_HEX_BYTES];
+    digest_to_hex(&record->digest, hex);
+    (void)fprintf(out,
+                  "{\"step\":%" PRIu64 ",\"loss\":%.17g,\"tokens\":%" PRIu64
+                  ",\"grad_l2\":%.9g,\"learning_rate\":%.9g,\"digest\":\"%s\",\"contributions\":[",
+                  record->step, record->loss, record->tokens, record->grad_l2,
+                  record->learning_rate, hex);
+    for (size_t i = 0; i < record->contribution_count; i++) {
+        const struct step_contribution *item = &record->contributions[i];
+        (void)fprintf(out, "%s{\"peer\":\"%s\",\"ranges\":[", i > 0 ? "," : "", item->peer);
+        for (size_t j = 0; j < item->range_count; j++) {
+            (void)fprintf(out, "%s[%" PRIu64 ",%" PRIu64 "]", j > 0 ? "," : "",
+                          item->ranges[j].first, item->ranges[j].count);
+        }
+        (void)fputs("]}", out);
+    }
+    (void)fputs("]}\n", out);
+}
+
+enum status step_log_append(struct step_log *self, const struct step_record *record)
+{
+    char *text = NULL;
+    size_t size_bytes = 0;
+    FILE *out = open_memstream(&text, &size_bytes);
+    if (out == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory for the step log");
+    }
+    print_record(out, record);
+    enum status status = STATUS_OK;
+    if (fclose(out) != 0) {
+        status = fault(STATUS_NO_MEMORY, "no memory for the step log");
+    } else if (write(self->fd, text, size_bytes) != (ssize_t)size_bytes ||
+               fdatasync(self->fd) != 0) {
+        status = fault(STATUS_IO,
+                       "writing %s failed: %s; free some space and start the coordinator again",
+                       self->path, strerror(errno));
+    }
+    free(text);
+    return status;
+}

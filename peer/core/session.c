@@ -1,0 +1,368 @@
+#include "peer/core/session.h"
+
+#include "common/check.h"
+#include "peer/core/session_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One step has few actions: the largest burst is a yield and a report for each lease. */
+struct session_action *session_add(struct session_actions *actions, enum session_action_type type)
+{
+    CHECK(actions->count < SESSION_ACTIONS_MAX);
+    struct session_action *action = &actions->items[actions->count++];
+    memset(action, 0, sizeof *action);
+    action->type = type;
+    return action;
+}
+
+struct session_action *session_say(struct session *self, uint64_t now_ms,
+                                   struct session_actions *actions, enum wire_type type)
+{
+    struct session_action *action = session_add(actions, SESSION_SEND);
+    action->send = type;
+    self->said_ms = now_ms;
+    return action;
+}
+
+void session_end(struct session *self, struct session_actions *actions, enum status status,
+                 const char *text)
+{
+    session_drain(self); /* the workers find nothing more to begin */
+    self->phase = SESSION_OVER;
+    struct session_action *action = session_add(actions, SESSION_EXIT);
+    action->status = status;
+    (void)snprintf(action->text, sizeof action->text, "%s", text);
+}
+
+void session_init(struct session *self, const struct session_settings *settings, uint64_t now_ms)
+{
+    CHECK(settings->thread_count > 0 && settings->thread_count <= WORK_THREADS_MAX);
+    memset(self, 0, sizeof *self);
+    self->settings = *settings;
+    self->version = WIRE_VERSION_NONE;
+    self->started_ms = now_ms;
+    self->heard_ms = now_ms;
+    self->hello_at_ms = now_ms;
+    self->hello_wait_ms = settings->hello_ms;
+    work_init(&self->work, 0);
+}
+
+void session_deinit(struct session *self)
+{
+    work_deinit(&self->work);
+}
+
+void session_drain(struct session *self)
+{
+    uint32_t kept = 0;
+    for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
+        (void)work_yield(&self->work, self->work.leases[i].id, 0, &kept);
+    }
+    self->draining = true;
+    self->collect_wanted = false;
+}
+
+static void finish_drain(struct session *self, struct session_actions *actions)
+{
+    if (self->draining && work_running(&self->work) == 0) {
+        work_clear(&self->work);
+        self->draining = false;
+        session_add(actions, SESSION_DISCARD);
+    }
+}
+
+void session_restart(struct session *self, uint64_t hello_at_ms, uint64_t version_kept,
+                     struct session_actions *actions)
+{
+    session_drain(self);
+    if (self->phase != SESSION_HELLO) {
+        session_add(actions, SESSION_DROP_OFFERS); /* nobody will fetch them now */
+    }
+    self->phase = SESSION_HELLO;
+    self->version = version_kept;
+    self->update_count = 0;
+    self->missed = false;
+    self->fetching = false;
+    self->fetched = false;
+    self->abandoned = true;
+    self->asked = false;
+    self->offer_open = false;
+    self->hello_at_ms = hello_at_ms;
+}
+
+static void take_refusal(struct session *self, uint64_t now_ms, const struct wire_refused *refused,
+                         struct session_actions *actions)
+{
+    switch (refused->code) {
+    case WIRE_REFUSED_TOKEN:
+    case WIRE_REFUSED_PROTOCOL:
+    case WIRE_REFUSED_IDENTITY:
+        session_end(self, actions, STATUS_REFUSED, refused->text);
+        return;
+    case WIRE_REFUSED_FULL:
+        session_restart(self, now_ms + self->settings.hello_ms_max, self->version, actions);
+        return;
+    case WIRE_REFUSED_GONE:
+        session_restart(self, now_ms, WIRE_VERSION_NONE, actions);
+        return;
+    case WIRE_REFUSED_UNKNOWN:
+    default:
+        if (self->phase != SESSION_HELLO) {
+            session_restart(self, now_ms, self->version, actions);
+        }
+    }
+}
+
+/* Computing for the version in hand makes sense now. */
+static bool may_work(const struct session *self)
+{
+    return self->phase == SESSION_TRAIN && !self->draining && !self->stopping && !self->finished &&
+           !self->offer_open && !self->applying && self->update_count == 0;
+}
+
+static void take_lease(struct session *self, const struct session_event *event)
+{
+    const struct wire_lease *lease = &event->message->as.lease;
+    self->asked = false;
+    bool fits = may_work(self) && lease->version == self->version && lease->step == self->version &&
+                lease->samples.count <= WIRE_LEASE_SAMPLES_MAX;
+    if (!fits || work_add_lease(&self->work, lease->lease_id, lease->samples.first,
+                                (uint32_t)lease->samples.count, event->tokens) != STATUS_OK) {
+        free(event->tokens);
+    }
+}
+
+static void yield_lease(struct session *self, uint64_t now_ms, uint64_t lease_id, uint32_t keep,
+                        struct session_actions *actions)
+{
+    uint32_t kept = 0;
+    bool known = self->phase == SESSION_TRAIN && !self->draining &&
+                 work_yield(&self->work, lease_id, keep, &kept);
+    if (known) {
+        struct wire_yielded *yielded =
+            &session_say(self, now_ms, actions, WIRE_YIELDED)->as.yielded;
+        yielded->lease_id = lease_id;
+        yielded->kept = kept;
+    }
+}
+
+static void take_verdict(struct session *self, bool accepted, struct session_actions *actions)
+{
+    if (self->offer_open && !accepted) {
+        session_add(actions, SESSION_DISCARD); /* the codec's rest belongs to what was refused */
+    }
+    self->offer_open = false;
+}
+
+static void take_message(struct session *self, uint64_t now_ms, const struct session_event *event,
+                         struct session_actions *actions)
+{
+    const struct wire_message *message = event->message;
+    self->heard_ms = now_ms;
+    switch (message->type) {
+    case WIRE_WELCOME:
+        sync_welcome(self, &message->as.welcome, actions);
+        break;
+    case WIRE_REFUSED:
+        take_refusal(self, now_ms, &message->as.refused, actions);
+        break;
+    case WIRE_LEASE:
+        take_lease(self, event);
+        break;
+    case WIRE_RECLAIM:
+        yield_lease(self, now_ms, message->as.reclaim.lease_id, message->as.reclaim.keep, actions);
+        break;
+    case WIRE_COLLECT:
+        self->collect_wanted = message->as.collect.step == self->version && !self->draining;
+        break;
+    case WIRE_VERDICT:
+        take_verdict(self, message->as.verdict.accepted, actions);
+        break;
+    case WIRE_COMMITTED:
+        sync_committed(self, now_ms, &message->as.committed, actions);
+        break;
+    case WIRE_FINISHED:
+        self->stop_ms = self->stopping || self->finished ? self->stop_ms : now_ms;
+        self->finished = true;
+        break;
+    case WIRE_HELLO:
+    case WIRE_READY:
+    case WIRE_PROGRESS:
+    case WIRE_YIELDED:
+    case WIRE_CONTRIBUTION:
+    case WIRE_APPLIED:
+    case WIRE_GRANT: /* served by the shell */
+    case WIRE_ALIVE:
+    case WIRE_LEAVE:
+    case WIRE_TYPE_END:
+    default:
+        break;
+    }
+    if (message->type != WIRE_LEASE) {
+        free(event->tokens);
+    }
+}
+
+static void report_progress(struct session *self, uint64_t now_ms, struct session_actions *actions)
+{
+    bool due = now_ms - self->progress_ms >= self->settings.progress_ms;
+    struct work_report report;
+    while (work_report(&self->work, !due, &report)) {
+        if (self->draining || self->phase != SESSION_TRAIN) {
+            continue;
+        }
+        self->progress_ms = now_ms;
+        struct wire_progress *progress =
+            &session_say(self, now_ms, actions, WIRE_PROGRESS)->as.progress;
+        progress->lease_id = report.lease_id;
+        progress->samples_done = report.samples_done;
+        progress->loss_sum = report.loss_sum;
+    }
+}
+
+static void stop_working(struct session *self, uint64_t now_ms, struct session_actions *actions)
+{
+    if (self->stopping) {
+        return;
+    }
+    self->stopping = true;
+    self->stop_ms = self->finished ? self->stop_ms : now_ms;
+    for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
+        yield_lease(self, now_ms, self->work.leases[i].id, 0, actions);
+    }
+}
+
+static void hand_in_if_due(struct session *self, struct session_actions *actions)
+{
+    bool wanted = self->collect_wanted || self->stopping;
+    bool done = work_running(&self->work) + work_waiting(&self->work) == 0;
+    if (!wanted || !done || self->draining || self->offer_open || self->phase != SESSION_TRAIN ||
+        self->update_count > 0) {
+        return;
+    }
+    self->collect_wanted = false;
+    if (self->work.held_samples > 0) {
+        self->offer_open = true;
+        session_add(actions, SESSION_ENCODE);
+    }
+}
+
+static bool is_hungry(const struct session *self)
+{
+    return may_work(self) && work_waiting(&self->work) < self->settings.thread_count;
+}
+
+static void ask_for_work(struct session *self, uint64_t now_ms, struct session_actions *actions)
+{
+    if (!self->asked && is_hungry(self)) {
+        self->asked = true;
+        session_say(self, now_ms, actions, WIRE_READY)->as.ready.version = self->version;
+    }
+}
+
+static void leave_if_done(struct session *self, uint64_t now_ms, struct session_actions *actions)
+{
+    if (!self->stopping || self->phase == SESSION_OVER) {
+        return;
+    }
+    bool busy = work_running(&self->work) > 0 || self->offer_open ||
+                (self->phase == SESSION_TRAIN && self->work.held_samples > 0);
+    if (busy && now_ms - self->stop_ms < self->settings.leave_ms_max) {
+        return;
+    }
+    session_say(self, now_ms, actions, WIRE_LEAVE);
+    session_end(self, actions, STATUS_OK, busy ? "left without an answer" : "left");
+}
+
+/* The last update is applied first, so that this peer's P is the run's result and its digest is
+ * told; but nobody waits for long for a coordinator that may be gone. */
+static void end_if_finished(struct session *self, uint64_t now_ms, struct session_actions *actions)
+{
+    bool behind = self->phase == SESSION_TRAIN && (self->update_count > 0 || self->applying);
+    if (self->finished && self->phase != SESSION_OVER &&
+        (!behind || now_ms - self->stop_ms >= self->settings.leave_ms_max)) {
+        session_end(self, actions, STATUS_OK, "the run is finished");
+    }
+}
+
+static void say_hello(struct session *self, uint64_t now_ms, struct session_actions *actions)
+{
+    self->hello_at_ms = now_ms + self->hello_wait_ms;
+    self->hello_wait_ms = self->hello_wait_ms * 2 < self->settings.hello_ms_max
+                              ? self->hello_wait_ms * 2
+                              : self->settings.hello_ms_max;
+    session_say(self, now_ms, actions, WIRE_HELLO)->as.version_held = self->version;
+}
+
+static void keep_in_touch(struct session *self, uint64_t now_ms, struct session_actions *actions)
+{
+    if (!self->welcomed && self->settings.first_ms_max > 0 &&
+        now_ms - self->started_ms > self->settings.first_ms_max) {
+        session_end(self, actions, STATUS_NO_HOST, "nobody answered");
+    } else if (self->phase == SESSION_HELLO) {
+        if (now_ms >= self->hello_at_ms) {
+            say_hello(self, now_ms, actions);
+        }
+    } else if (now_ms - self->heard_ms > self->settings.silence_ms_max) {
+        self->heard_ms = now_ms;
+        session_add(actions, SESSION_RECONNECT);
+        session_restart(self, now_ms, self->version, actions);
+    } else if (now_ms - self->said_ms >= self->settings.alive_ms) {
+        /* A question that got lost would otherwise leave this peer idle for ever. */
+        bool again = self->asked && is_hungry(self);
+        struct session_action *action =
+            session_say(self, now_ms, actions, again ? WIRE_READY : WIRE_ALIVE);
+        action->as.ready.version = self->version;
+    }
+}
+
+static void take_event(struct session *self, uint64_t now_ms, const struct session_event *event,
+                       struct session_actions *actions)
+{
+    switch (event->type) {
+    case SESSION_MESSAGE:
+        take_message(self, now_ms, event, actions);
+        break;
+    case SESSION_FETCHED:
+        sync_fetched(self, now_ms, event->ok, actions);
+        break;
+    case SESSION_APPLIED:
+        sync_applied(self, now_ms, &event->digest, actions);
+        break;
+    case SESSION_STOP:
+        stop_working(self, now_ms, actions);
+        break;
+    case SESSION_WORKED:
+    case SESSION_TICK:
+    default:
+        break;
+    }
+}
+
+void session_step(struct session *self, uint64_t now_ms, const struct session_event *event,
+                  struct session_actions *actions)
+{
+    actions->count = 0;
+    if (self->phase == SESSION_OVER) {
+        if (event->type == SESSION_MESSAGE) {
+            free(event->tokens);
+        }
+        return;
+    }
+    take_event(self, now_ms, event, actions);
+    if (self->phase == SESSION_OVER) {
+        return;
+    }
+    finish_drain(self, actions);
+    report_progress(self, now_ms, actions);
+    hand_in_if_due(self, actions);
+    sync_advance(self, actions);
+    ask_for_work(self, now_ms, actions);
+    leave_if_done(self, now_ms, actions);
+    end_if_finished(self, now_ms, actions);
+    if (event->type == SESSION_TICK && self->phase != SESSION_OVER) {
+        keep_in_touch(self, now_ms, actions);
+    }
+}

@@ -1,0 +1,132 @@
+/* session - a peer's side of the protocol: hello, sync, compute, hand in, update, leave.
+ *
+ * Values in, actions out. The shell turns messages, finished transfers, workers' progress and a
+ * timer into events and carries out the actions in order. The parameters are at `version`;
+ * samples are computed only for the step of that number, and an update is applied only when no
+ * sample is being computed. Whatever breaks (silence, an unknown session, a wrong digest), the
+ * answer is the same: give up what is begun, say hello again, take what is missing.
+ *
+ * Pure: no I/O, clock, threads or chance. The shell guards a session and its work with one lock. */
+#ifndef DUGNAD_PEER_CORE_SESSION_H
+#define DUGNAD_PEER_CORE_SESSION_H
+
+#include "peer/core/work.h"
+#include "proto/wire.h"
+
+enum { SESSION_UPDATES_MAX = 128, SESSION_ACTIONS_MAX = 64 };
+
+struct session_settings {
+    uint32_t thread_count;
+    uint64_t alive_ms;       /* say something at least this often */
+    uint64_t silence_ms_max; /* a coordinator silent for this long is lost */
+    uint64_t hello_ms;       /* first wait between hellos; doubles up to hello_ms_max */
+    uint64_t hello_ms_max;
+    uint64_t first_ms_max; /* give up when never welcomed for this long; 0: never give up */
+    uint64_t progress_ms;  /* between progress reports of a lease that has not ended */
+    uint64_t leave_ms_max; /* wait for a verdict when leaving */
+};
+
+enum session_phase { SESSION_HELLO, SESSION_SYNC, SESSION_TRAIN, SESSION_OVER };
+
+struct session_update {
+    uint64_t step;
+    struct digest digest; /* of P after it */
+    struct blob_ref ref;
+};
+
+struct session {
+    struct session_settings settings;
+    enum session_phase phase;
+    struct work work;
+    bool welcomed;             /* ever */
+    uint64_t version;          /* of the parameters; WIRE_VERSION_NONE: none */
+    uint64_t snapshot_version; /* of the snapshot being fetched */
+    struct session_update updates[SESSION_UPDATES_MAX]; /* to apply, in order */
+    size_t update_count;
+    bool missed;                   /* more updates were announced than there was room for */
+    bool fetching;                 /* a snapshot or updates[0] is on its way */
+    bool fetched;                  /* it is here and waits until no sample is being computed */
+    bool applying;                 /* LOAD or APPLY was given and APPLIED has not come */
+    bool loading;                  /* it was LOAD */
+    bool abandoned;                /* a new hello was said since */
+    uint64_t applying_version;     /* of the parameters after it */
+    struct digest applying_digest; /* APPLY: what they must have */
+    bool draining;                 /* what is begun ends and is then thrown away */
+    bool asked;                    /* READY was sent and no lease came since */
+    bool collect_wanted;           /* asked to hand in before all was done */
+    bool offer_open;               /* a contribution without a verdict */
+    bool stopping;
+    bool finished;        /* the run is over; what is left is to apply the last update */
+    struct digest run_id; /* of the first welcome; another run later is refused */
+    uint64_t started_ms;
+    uint64_t heard_ms;
+    uint64_t said_ms;
+    uint64_t progress_ms;
+    uint64_t hello_at_ms;
+    uint64_t hello_wait_ms;
+    uint64_t stop_ms;
+};
+
+enum session_event_type {
+    SESSION_MESSAGE, /* message (lease: tokens too), now checked by wire */
+    SESSION_FETCHED, /* ok: the blob asked for last is here; not ok: it cannot be had, or (after
+                        LOAD or APPLY, instead of APPLIED) it is not what it should be */
+    SESSION_APPLIED, /* digest of P after the update; or of the loaded snapshot */
+    SESSION_WORKED,  /* some sample was done */
+    SESSION_STOP,    /* the user wants to leave */
+    SESSION_TICK
+};
+
+struct session_event {
+    enum session_event_type type;
+    const struct wire_message *message; /* borrowed */
+    uint16_t *tokens; /* of a lease, else NULL: taken, (count, context + 1), context as in the
+                         first welcome */
+    bool ok;
+    struct digest digest;
+};
+
+enum session_action_type {
+    SESSION_SEND,        /* message; the shell fills in hello's identity and name */
+    SESSION_SETUP,       /* message is the welcome: make model and buffers (once) */
+    SESSION_FETCH,       /* ref; a fetch before it is forgotten, its end no longer told */
+    SESSION_LOAD,        /* the fetched snapshot becomes P; then SESSION_APPLIED */
+    SESSION_APPLY,       /* the fetched update is added to P; then SESSION_APPLIED */
+    SESSION_ENCODE,      /* encode the accumulator, offer it with work.held; then it is empty */
+    SESSION_DISCARD,     /* zero the accumulator */
+    SESSION_DROP_OFFERS, /* uploads need not be kept any longer */
+    SESSION_RECONNECT,   /* open a new connection */
+    SESSION_MISMATCH,    /* tell loudly: P is not the coordinator's */
+    SESSION_EXIT         /* status, text: end; STATUS_OK when finished or left in order */
+};
+
+struct session_action {
+    enum session_action_type type;
+    enum wire_type send; /* with SESSION_SEND: which, and what it says */
+    union {
+        struct wire_progress progress;
+        struct wire_yielded yielded;
+        struct wire_ready ready;
+        struct wire_applied applied;
+        uint64_t version_held;
+    } as;
+    struct blob_ref ref;
+    enum status status;
+    char text[WIRE_TEXT_MAX];
+};
+
+struct session_actions {
+    struct session_action items[SESSION_ACTIONS_MAX];
+    size_t count;
+};
+
+/* 0 < thread_count <= WORK_THREADS_MAX (CHECKed). */
+void session_init(struct session *self, const struct session_settings *settings, uint64_t now_ms);
+void session_deinit(struct session *self);
+
+/* Applies one event and replaces the content of `actions`. What the coordinator says wrongly is
+ * ignored or answered by a new hello. */
+void session_step(struct session *self, uint64_t now_ms, const struct session_event *event,
+                  struct session_actions *actions);
+
+#endif

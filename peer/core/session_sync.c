@@ -1,0 +1,156 @@
+#include "peer/core/session_state.h"
+
+#include <string.h>
+
+void sync_welcome(struct session *self, const struct wire_welcome *welcome,
+                  struct session_actions *actions)
+{
+    if (self->phase != SESSION_HELLO) {
+        return;
+    }
+    if (welcome->has_snapshot ? welcome->snapshot.id >= WIRE_VERSION_NONE - 1
+                              : self->version == WIRE_VERSION_NONE) {
+        return; /* it cannot mean us: we hold nothing; the next hello will ask again */
+    }
+    if (!self->welcomed) {
+        self->welcomed = true;
+        self->run_id = welcome->run_id;
+        self->work.context = welcome->context;
+        session_add(actions, SESSION_SETUP);
+    } else if (welcome->context != self->work.context ||
+               !digest_equal(&welcome->run_id, &self->run_id)) {
+        session_end(self, actions, STATUS_PROTOCOL,
+                    "the coordinator serves another run now: start the peer again to join it");
+        return;
+    }
+    self->hello_wait_ms = self->settings.hello_ms;
+    if (welcome->has_snapshot) {
+        self->phase = SESSION_SYNC;
+        self->version = WIRE_VERSION_NONE;
+        self->snapshot_version = welcome->snapshot.id;
+        self->fetching = true;
+        session_add(actions, SESSION_FETCH)->ref = welcome->snapshot;
+    } else {
+        self->phase = SESSION_TRAIN;
+    }
+}
+
+void sync_committed(struct session *self, uint64_t now_ms, const struct wire_committed *committed,
+                    struct session_actions *actions)
+{
+    bool counts = self->phase == SESSION_SYNC || self->phase == SESSION_TRAIN;
+    if (!counts || committed->step >= WIRE_VERSION_NONE - 1) {
+        return;
+    }
+    uint64_t expected = self->update_count > 0 ? self->updates[self->update_count - 1].step + 1
+                        : self->phase == SESSION_TRAIN ? self->version
+                                                       : committed->step;
+    if (committed->step < expected) {
+        return; /* we have it */
+    }
+    if (self->update_count == SESSION_UPDATES_MAX) {
+        self->missed = true; /* asked for again when these are applied */
+        return;
+    }
+    if (committed->step != expected) {
+        session_restart(self, now_ms, self->version, actions);
+        return;
+    }
+    self->updates[self->update_count++] = (struct session_update){
+        .step = committed->step, .digest = committed->digest, .ref = committed->update};
+    if (self->work.held_samples > 0 || self->offer_open ||
+        work_running(&self->work) + work_waiting(&self->work) > 0) {
+        session_drain(self); /* the step went on without these samples */
+    }
+    self->offer_open = false;
+}
+
+void sync_fetched(struct session *self, uint64_t now_ms, bool ok, struct session_actions *actions)
+{
+    if (self->applying && !ok) {
+        self->applying = false; /* P may be half changed */
+        session_restart(self, now_ms + self->settings.hello_ms, WIRE_VERSION_NONE, actions);
+        return;
+    }
+    if (!self->fetching) {
+        return;
+    }
+    self->fetching = false;
+    self->fetched = ok;
+    if (!ok) {
+        session_restart(self, now_ms + self->settings.hello_ms, self->version, actions);
+    }
+}
+
+/* Updates that lead to what is already there are not needed. */
+static void drop_old_updates(struct session *self)
+{
+    size_t old = 0;
+    while (old < self->update_count && self->updates[old].step < self->version) {
+        old++;
+    }
+    self->update_count -= old;
+    memmove(self->updates, self->updates + old, self->update_count * sizeof self->updates[0]);
+}
+
+void sync_applied(struct session *self, uint64_t now_ms, const struct digest *digest,
+                  struct session_actions *actions)
+{
+    if (!self->applying) {
+        return;
+    }
+    self->applying = false;
+    if (!self->loading && self->phase == SESSION_TRAIN) {
+        struct wire_applied *applied =
+            &session_say(self, now_ms, actions, WIRE_APPLIED)->as.applied;
+        applied->version = self->applying_version;
+        applied->digest = *digest;
+    }
+    if (!self->loading && !digest_equal(digest, &self->applying_digest)) {
+        session_add(actions, SESSION_MISMATCH);
+        session_restart(self, now_ms, WIRE_VERSION_NONE, actions);
+        return;
+    }
+    if (self->phase == SESSION_SYNC && self->abandoned) {
+        return; /* another snapshot is on its way */
+    }
+    self->version = self->applying_version;
+    self->asked = false;
+    if (self->phase == SESSION_SYNC) {
+        self->phase = SESSION_TRAIN;
+    }
+    /* After a new hello, what was fetched for an update that is here by now must be forgotten. */
+    if (self->abandoned) {
+        self->fetching = false;
+        self->fetched = false;
+    }
+    drop_old_updates(self);
+    bool gap = self->update_count > 0 ? self->updates[0].step != self->version : self->missed;
+    if (gap && self->phase == SESSION_TRAIN) {
+        session_restart(self, now_ms, self->version, actions);
+    }
+}
+
+void sync_advance(struct session *self, struct session_actions *actions)
+{
+    bool idle = !self->draining && work_running(&self->work) == 0;
+    if (self->applying) {
+        return;
+    }
+    if (self->fetched && idle) {
+        self->fetched = false;
+        self->applying = true;
+        self->abandoned = false;
+        self->loading = self->phase == SESSION_SYNC;
+        self->applying_version = self->loading ? self->snapshot_version : self->version + 1;
+        if (!self->loading) {
+            self->applying_digest = self->updates[0].digest;
+        }
+        session_add(actions, self->loading ? SESSION_LOAD : SESSION_APPLY);
+    } else if (self->phase == SESSION_TRAIN && !self->fetching && !self->fetched &&
+               self->update_count > 0) {
+        self->fetching = true;
+        session_add(actions, SESSION_DROP_OFFERS);
+        session_add(actions, SESSION_FETCH)->ref = self->updates[0].ref;
+    }
+}

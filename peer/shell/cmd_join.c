@@ -1,0 +1,181 @@
+#include "peer/shell/cmd_join.h"
+
+#include "common/fault.h"
+#include "common/files.h"
+#include "common/log.h"
+#include "peer/shell/daemon.h"
+#include "peer/shell/state_dir.h"
+
+#include <getopt.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WAIT_S_MAX = 86400, LINK_FILE_BYTES_MAX = 4096 };
+
+static const char help[] =
+    "dugnad-peer join LINK [OPTIONS]\n"
+    "\n"
+    "Joins a run and computes for it until the run is finished. LINK comes from whoever runs the\n"
+    "coordinator; @FILE reads it from a file and - from standard input. Ctrl-C finishes the\n"
+    "sequence, hands in what is done and leaves.\n"
+    "  --threads N          threads that compute (the machine's cores)\n"
+    "  --cpu-limit PERCENT  share of the time that each thread computes (100)\n"
+    "  --state DIR          where the identity is kept (~/.local/state/dugnad)\n"
+    "  --name NAME          what others see in their logs (the host's name)\n"
+    "  --wait SECONDS       give up when nobody answers for this long at the start; 0: never (60)\n"
+    "  --backend cpu|ref    arithmetic: OpenBLAS, or plain loops for comparison (cpu)\n"
+    "  --log text|json      form of the log lines on stderr (text)\n";
+
+struct join_arguments {
+    struct daemon_options daemon;
+    const char *state;
+    const char *link;
+    bool helped;
+};
+
+static enum status parse_number(const char *option, const char *text, unsigned long least,
+                                unsigned long most, unsigned long *out)
+{
+    char *end = NULL;
+    *out = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || *out < least || *out > most) {
+        return fault(STATUS_USAGE, "%s takes a number from %lu to %lu, not '%s'", option, least,
+                     most, text);
+    }
+    return STATUS_OK;
+}
+
+/* Names travel as printable ASCII. */
+static void set_name(struct daemon_options *options, const char *name)
+{
+    size_t length = 0;
+    for (; name[length] != '\0' && length < WIRE_NAME_MAX - 1; length++) {
+        char byte = name[length];
+        options->name[length] = byte > ' ' && byte < 0x7f ? byte : '-';
+    }
+    options->name[length] = '\0';
+}
+
+static enum status take_option(struct join_arguments *out, int option, const char *value)
+{
+    unsigned long number = 0;
+    enum status status = STATUS_OK;
+    switch (option) {
+    case 't':
+        status = parse_number("--threads", value, 1, TEAM_THREADS_MAX, &number);
+        out->daemon.compute.thread_count = number;
+        return status;
+    case 'c':
+        status = parse_number("--cpu-limit", value, 1, 100, &number);
+        out->daemon.compute.cpu_percent = (unsigned)number;
+        return status;
+    case 'w':
+        status = parse_number("--wait", value, 0, WAIT_S_MAX, &number);
+        out->daemon.first_ms_max = number * 1000;
+        return status;
+    case 's':
+        out->state = value;
+        return STATUS_OK;
+    case 'n':
+        set_name(&out->daemon, value);
+        return STATUS_OK;
+    case 'b':
+        return backend_find(value, &out->daemon.compute.backend);
+    case 'o':
+        return log_set_format(value);
+    case 'h':
+        (void)fputs(help, stdout);
+        out->helped = true;
+        return STATUS_OK;
+    default:
+        return fault(STATUS_USAGE, "see 'dugnad-peer join --help'");
+    }
+}
+
+static enum status parse(int argc, char **argv, struct join_arguments *out)
+{
+    static const struct option options[] = {{"threads", required_argument, NULL, 't'},
+                                            {"cpu-limit", required_argument, NULL, 'c'},
+                                            {"wait", required_argument, NULL, 'w'},
+                                            {"state", required_argument, NULL, 's'},
+                                            {"name", required_argument, NULL, 'n'},
+                                            {"backend", required_argument, NULL, 'b'},
+                                            {"log", required_argument, NULL, 'o'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
+    enum status status = STATUS_OK;
+    for (int option; status == STATUS_OK && !out->helped &&
+                     (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        status = take_option(out, option, optarg);
+    }
+    if (status == STATUS_OK && !out->helped) {
+        if (optind + 1 != argc) {
+            return fault(STATUS_USAGE, "join needs one LINK; ask for it whoever runs the "
+                                       "coordinator ('dugnad-coordinator invite')");
+        }
+        out->link = argv[optind];
+    }
+    return status;
+}
+
+/* The link itself, the content of @FILE, or a line of standard input. */
+static enum status read_link(const char *argument, struct join_link *out)
+{
+    char line[LINK_FILE_BYTES_MAX] = "";
+    if (strcmp(argument, "-") == 0) {
+        if (fgets(line, sizeof line, stdin) == NULL) {
+            return fault(STATUS_NO_INPUT, "standard input holds no link");
+        }
+    } else if (argument[0] == '@') {
+        uint8_t *data = NULL;
+        size_t size_bytes = 0;
+        enum status status = files_read(argument + 1, sizeof line - 1, &data, &size_bytes);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        memcpy(line, data, size_bytes);
+        sodium_memzero(data, size_bytes);
+        free(data);
+    } else {
+        (void)snprintf(line, sizeof line, "%s", argument);
+    }
+    line[strcspn(line, " \t\r\n")] = '\0';
+    enum status status = link_parse(line, out);
+    sodium_memzero(line, sizeof line);
+    return status;
+}
+
+static size_t core_count(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : count > TEAM_THREADS_MAX ? TEAM_THREADS_MAX : (size_t)count;
+}
+
+enum status cmd_join(int argc, char **argv)
+{
+    struct join_arguments arguments = {
+        .daemon = {
+            .compute = {.backend = &backend_cpu, .thread_count = core_count(), .cpu_percent = 100},
+            .first_ms_max = 60000}};
+    char host[WIRE_NAME_MAX] = "peer";
+    (void)gethostname(host, sizeof host - 1);
+    set_name(&arguments.daemon, host);
+    enum status status = parse(argc, argv, &arguments);
+    if (status != STATUS_OK || arguments.helped) {
+        return status;
+    }
+    struct identity identity;
+    status = read_link(arguments.link, &arguments.daemon.link);
+    if (status == STATUS_OK) {
+        status = state_dir_open(arguments.state, &identity);
+    }
+    if (status == STATUS_OK) {
+        status = daemon_run(&arguments.daemon, &identity);
+        identity_wipe(&identity);
+    }
+    sodium_memzero(&arguments.daemon.link, sizeof arguments.daemon.link);
+    return status;
+}

@@ -1,0 +1,259 @@
+#include "peer/shell/compute.h"
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/fault.h"
+#include "common/memory.h"
+#include "trainer/optimizer/master.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A sample that a worker has begun. */
+struct running {
+    bool used;
+    struct work_item item;
+    uint64_t began_ns;
+};
+
+struct compute {
+    struct compute_settings settings;
+    struct compute_shared *shared;
+    struct model *model;
+    struct gradient *gradient;
+    struct team *team;
+    struct team_source source;
+    bool started;
+    uint32_t context;
+    enum codec codec;
+    struct exact_grid grid;
+    size_t value_count;
+    float *params;  /* P as the coordinator has it, host memory */
+    float *device;  /* P in backend memory */
+    float *staging; /* host memory, for gradients on their way out */
+    struct running running[TEAM_THREADS_MAX];
+};
+
+static bool take_sample(void *context, struct team_item *out)
+{
+    struct compute *self = context;
+    struct compute_shared *shared = self->shared;
+    struct work_item item;
+    bool taken = false;
+    (void)pthread_mutex_lock(&shared->lock);
+    while (!shared->stopping && !(taken = work_begin(shared->work, &item))) {
+        (void)pthread_cond_wait(&shared->changed, &shared->lock);
+    }
+    if (taken) {
+        size_t slot = 0;
+        while (self->running[slot].used) {
+            slot++;
+        }
+        CHECK(slot < self->settings.thread_count);
+        self->running[slot] =
+            (struct running){.used = true, .item = item, .began_ns = clock_now_ns()};
+        *out = (struct team_item){.tokens = item.tokens, .token_count = self->context, .tag = slot};
+    }
+    (void)pthread_mutex_unlock(&shared->lock);
+    return taken;
+}
+
+/* An owner's CPU limit: after each sample the thread rests in proportion. */
+static void rest(struct compute *self, uint64_t busy_ns)
+{
+    uint64_t rest_ns = busy_ns * (100U - self->settings.cpu_percent) / self->settings.cpu_percent;
+    if (rest_ns == 0) {
+        return;
+    }
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    uint64_t end_ns = (uint64_t)until.tv_nsec + rest_ns;
+    until.tv_sec += (time_t)(end_ns / 1000000000U);
+    until.tv_nsec = (long)(end_ns % 1000000000U);
+    struct compute_shared *shared = self->shared;
+    (void)pthread_mutex_lock(&shared->lock);
+    while (!shared->stopping &&
+           pthread_cond_timedwait(&shared->changed, &shared->lock, &until) != ETIMEDOUT) {
+    }
+    (void)pthread_mutex_unlock(&shared->lock);
+}
+
+static void sample_done(void *context, const struct team_item *item, double loss_sum)
+{
+    struct compute *self = context;
+    struct compute_shared *shared = self->shared;
+    struct running *running = &self->running[item->tag];
+    (void)pthread_mutex_lock(&shared->lock);
+    uint64_t busy_ns = clock_now_ns() - running->began_ns;
+    work_done(shared->work, &running->item, loss_sum);
+    running->used = false;
+    (void)pthread_mutex_unlock(&shared->lock);
+    uint64_t one = 1;
+    ssize_t written = write(shared->wake_fd, &one, sizeof one);
+    (void)written; /* a full counter wakes as well */
+    rest(self, busy_ns);
+}
+
+static enum status check_memory(const struct compute *self)
+{
+    uint64_t values = self->value_count;
+    uint64_t need = values * (4 * sizeof(float)) + compute_encoded_bytes(self) * 2 +
+                    self->settings.thread_count * workspace_bytes(self->model, self->context);
+    return memory_check_fits("computing for this run", need,
+                             "use fewer --threads, or another machine");
+}
+
+static enum status allocate(struct compute *self)
+{
+    const struct backend *backend = self->settings.backend;
+    self->params = calloc(self->value_count, sizeof *self->params);
+    self->staging = calloc(self->value_count, sizeof *self->staging);
+    self->device = backend->allocate(self->value_count);
+    if (self->params == NULL || self->staging == NULL || self->device == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory for the model's parameters");
+    }
+    enum status status = gradient_new(self->model, &self->gradient);
+    if (status == STATUS_OK) {
+        status = team_new(self->model, self->settings.thread_count, self->context, &self->team);
+    }
+    return status;
+}
+
+static enum status start_team(struct compute *self)
+{
+    self->source = (struct team_source){.context = self, .take = take_sample, .done = sample_done};
+    enum status status = team_start(self->team, self->device, self->gradient, &self->source);
+    self->started = status == STATUS_OK;
+    return status;
+}
+
+static enum status build(struct compute *self, const struct wire_welcome *welcome)
+{
+    struct model_config config;
+    enum status status =
+        model_config_from_json(welcome->model_json, strlen(welcome->model_json), &config);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (welcome->context > config.context_max || welcome->step_tokens == 0 ||
+        welcome->step_tokens >> EXACT_SUM_TOKENS_LOG2_MAX != 0) {
+        return fault(STATUS_OUT_OF_RANGE, "the coordinator describes a run that cannot be: its "
+                                          "context or target batch is out of range");
+    }
+    status = model_new(&config, self->settings.backend, &self->model);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    self->context = welcome->context;
+    self->codec = welcome->codec;
+    self->grid = exact_grid_for(welcome->step_tokens);
+    self->value_count = layout_value_count(model_layout(self->model));
+    status = check_memory(self);
+    if (status == STATUS_OK) {
+        status = allocate(self);
+    }
+    return status == STATUS_OK ? start_team(self) : status;
+}
+
+enum status compute_new(const struct wire_welcome *welcome, const struct compute_settings *settings,
+                        struct compute_shared *shared, struct compute **out)
+{
+    *out = NULL;
+    struct compute *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory for the model");
+    }
+    self->settings = *settings;
+    self->shared = shared;
+    enum status status = build(self, welcome);
+    if (status != STATUS_OK) {
+        compute_free(self);
+        return status;
+    }
+    *out = self;
+    return STATUS_OK;
+}
+
+void compute_free(struct compute *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&self->shared->lock);
+    self->shared->stopping = true;
+    (void)pthread_cond_broadcast(&self->shared->changed);
+    (void)pthread_mutex_unlock(&self->shared->lock);
+    if (self->started) {
+        team_join(self->team);
+    }
+    team_free(self->team);
+    gradient_free(self->gradient);
+    if (self->device != NULL) {
+        self->settings.backend->release(self->device);
+    }
+    model_free(self->model);
+    free(self->params);
+    free(self->staging);
+    free(self);
+}
+
+size_t compute_value_count(const struct compute *self)
+{
+    return self->value_count;
+}
+
+uint32_t compute_vocab_size(const struct compute *self)
+{
+    return model_config_of(self->model)->vocab_size;
+}
+
+size_t compute_encoded_bytes(const struct compute *self)
+{
+    return codec_encoded_bytes(self->codec, self->value_count);
+}
+
+enum status compute_check_blob(const struct compute *self, enum blob_kind kind, const uint8_t *data,
+                               size_t size_bytes)
+{
+    enum codec codec = kind == BLOB_SNAPSHOT ? CODEC_FP32 : self->codec;
+    return codec_check(codec, data, size_bytes, self->value_count);
+}
+
+static struct digest publish(struct compute *self)
+{
+    self->settings.backend->upload(self->device, self->params, self->value_count);
+    return params_digest(self->params, self->value_count);
+}
+
+struct digest compute_load(struct compute *self, const uint8_t *snapshot)
+{
+    memcpy(self->params, snapshot, self->value_count * sizeof *self->params);
+    return publish(self);
+}
+
+struct digest compute_apply(struct compute *self, const uint8_t *update)
+{
+    codec_add(self->codec, update, self->value_count, self->params);
+    return publish(self);
+}
+
+enum status compute_encode(struct compute *self, uint8_t *out)
+{
+    const struct backend *backend = self->settings.backend;
+    float *gradient = gradient_values(self->gradient);
+    backend->download(self->staging, gradient, self->value_count);
+    enum status status =
+        codec_encode(self->codec, -self->grid.shift, self->staging, self->value_count, out);
+    if (status == STATUS_OK) {
+        backend->upload(gradient, self->staging, self->value_count);
+    }
+    return status;
+}
+
+void compute_discard(struct compute *self)
+{
+    gradient_zero(self->gradient);
+}
