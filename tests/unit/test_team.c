@@ -1,0 +1,210 @@
+#include "common/check.h"
+#include "suite.h"
+#include "trainer/model/team.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ITEMS = 24, CONTEXT = 19, WIDTH = 24, VOCAB = 40 };
+
+static const struct model_config CONFIG = {.kind = MODEL_LLAMA,
+                                           .vocab_size = VOCAB,
+                                           .width = WIDTH,
+                                           .layer_count = 2,
+                                           .head_count = 4,
+                                           .kv_head_count = 2,
+                                           .head_size = 6,
+                                           .ffn_width = 50,
+                                           .context_max = CONTEXT,
+                                           .tied_head = true,
+                                           .norm_eps = 1e-5F,
+                                           .rope_theta = 10000.0F,
+                                           .init_std = 0.1F,
+                                           .bos_id = -1,
+                                           .eos_id = -1};
+
+/* Hands out ITEMS sequences of different lengths once and notes what came back. */
+struct fixture {
+    pthread_mutex_t lock;
+    uint16_t tokens[ITEMS][CONTEXT + 1];
+    size_t lengths[ITEMS];
+    size_t next;
+    size_t limit;
+    size_t visits[ITEMS];
+    double losses[ITEMS];
+};
+
+static bool take_item(void *context, struct team_item *out)
+{
+    struct fixture *self = context;
+    (void)pthread_mutex_lock(&self->lock);
+    bool more = self->next < self->limit;
+    if (more) {
+        *out = (struct team_item){.tokens = self->tokens[self->next],
+                                  .token_count = self->lengths[self->next],
+                                  .tag = self->next};
+        self->next++;
+    }
+    (void)pthread_mutex_unlock(&self->lock);
+    return more;
+}
+
+static void note_done(void *context, const struct team_item *item, double loss_sum)
+{
+    struct fixture *self = context;
+    (void)pthread_mutex_lock(&self->lock);
+    self->visits[item->tag]++;
+    self->losses[item->tag] = loss_sum;
+    (void)pthread_mutex_unlock(&self->lock);
+}
+
+static void fixture_init(struct fixture *self, size_t limit)
+{
+    memset(self, 0, sizeof(*self));
+    CU_ASSERT_EQUAL_FATAL(pthread_mutex_init(&self->lock, NULL), 0);
+    self->limit = limit;
+    for (size_t i = 0; i < ITEMS; i++) {
+        self->lengths[i] = 1 + (i * 7) % CONTEXT;
+        for (size_t j = 0; j <= CONTEXT; j++) {
+            self->tokens[i][j] = (uint16_t)((i * 13 + j * j * 5 + 1) % VOCAB);
+        }
+    }
+}
+
+/* What one thread computes, without a team. */
+struct expected {
+    struct model *model;
+    float *params;
+    float *gradient;
+    size_t value_count;
+    double losses[ITEMS];
+};
+
+static void expected_init(struct expected *self)
+{
+    struct workspace *workspace = NULL;
+    struct gradient *gradient = NULL;
+    struct fixture fixture;
+    memset(self, 0, sizeof(*self));
+    fixture_init(&fixture, ITEMS);
+    CU_ASSERT_EQUAL_FATAL(model_new(&CONFIG, &backend_cpu, &self->model), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(workspace_new(self->model, CONTEXT, &workspace), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(gradient_new(self->model, &gradient), STATUS_OK);
+    self->value_count = layout_value_count(model_layout(self->model));
+    self->params = backend_cpu.allocate(self->value_count);
+    self->gradient = calloc(self->value_count, sizeof(float));
+    CHECK(self->params != NULL && self->gradient != NULL);
+    layout_init_params(model_layout(self->model), &CONFIG, 1, self->params);
+    for (size_t i = 0; i < ITEMS; i++) {
+        model_gradient(self->model, workspace, self->params, fixture.tokens[i], fixture.lengths[i],
+                       gradient, &self->losses[i]);
+    }
+    memcpy(self->gradient, gradient_values(gradient), self->value_count * sizeof(float));
+    gradient_free(gradient);
+    workspace_free(workspace);
+}
+
+static void expected_deinit(struct expected *self)
+{
+    backend_cpu.release(self->params);
+    free(self->gradient);
+    model_free(self->model);
+}
+
+static void assert_visits(const struct fixture *fixture, const struct expected *expected)
+{
+    for (size_t i = 0; i < ITEMS; i++) {
+        CU_ASSERT_EQUAL(fixture->visits[i], i < fixture->limit ? 1U : 0U);
+        if (i < fixture->limit) {
+            CU_ASSERT_EQUAL(fixture->losses[i], expected->losses[i]);
+        }
+    }
+}
+
+static void assert_same_gradient(const float *actual, const struct expected *expected)
+{
+    double difference = 0.0;
+    double norm = 0.0;
+    for (size_t i = 0; i < expected->value_count; i++) {
+        double d = (double)actual[i] - (double)expected->gradient[i];
+        difference += d * d;
+        norm += (double)expected->gradient[i] * (double)expected->gradient[i];
+    }
+    CU_ASSERT_TRUE(norm > 0.0);
+    CU_ASSERT_TRUE(sqrt(difference / norm) < 1e-6);
+}
+
+static void run_team(size_t thread_count)
+{
+    struct expected expected;
+    struct fixture fixture;
+    struct team *team = NULL;
+    struct gradient *gradient = NULL;
+    expected_init(&expected);
+    CU_ASSERT_EQUAL_FATAL(team_new(expected.model, thread_count, CONTEXT, &team), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(gradient_new(expected.model, &gradient), STATUS_OK);
+    for (size_t round = 0; round < 2; round++) { /* a team starts as often as it is asked to */
+        fixture_init(&fixture, ITEMS);
+        gradient_zero(gradient);
+        struct team_source source = {&fixture, take_item, note_done};
+        CU_ASSERT_EQUAL_FATAL(team_start(team, expected.params, gradient, &source), STATUS_OK);
+        team_join(team);
+        assert_visits(&fixture, &expected);
+        assert_same_gradient(gradient_values(gradient), &expected);
+    }
+    gradient_free(gradient);
+    team_free(team);
+    expected_deinit(&expected);
+}
+
+static void one_thread_computes_every_item_once(void)
+{
+    run_team(1);
+}
+
+static void three_threads_compute_every_item_once(void)
+{
+    run_team(3);
+}
+
+static void without_a_gradient_only_losses_come(void)
+{
+    struct expected expected;
+    struct fixture fixture;
+    struct team *team = NULL;
+    expected_init(&expected);
+    CU_ASSERT_EQUAL_FATAL(team_new(expected.model, 2, CONTEXT, &team), STATUS_OK);
+    fixture_init(&fixture, 5);
+    struct team_source source = {&fixture, take_item, note_done};
+    CU_ASSERT_EQUAL_FATAL(team_start(team, expected.params, NULL, &source), STATUS_OK);
+    team_join(team);
+    assert_visits(&fixture, &expected);
+    team_free(team);
+    expected_deinit(&expected);
+}
+
+static void team_refuses_impossible_sizes(void)
+{
+    struct model *model = NULL;
+    struct team *team = NULL;
+    CU_ASSERT_EQUAL_FATAL(model_new(&CONFIG, &backend_cpu, &model), STATUS_OK);
+    CU_ASSERT_EQUAL(team_new(model, 0, CONTEXT, &team), STATUS_OUT_OF_RANGE);
+    CU_ASSERT_EQUAL(team_new(model, TEAM_THREADS_MAX + 1, CONTEXT, &team), STATUS_OUT_OF_RANGE);
+    CU_ASSERT_EQUAL(team_new(model, 2, CONTEXT + 1, &team), STATUS_OUT_OF_RANGE);
+    CU_ASSERT_PTR_NULL(team);
+    team_free(NULL);
+    model_free(model);
+}
+
+int main(void)
+{
+    static const struct suite_test TESTS[] = {
+        SUITE_TEST(one_thread_computes_every_item_once),
+        SUITE_TEST(three_threads_compute_every_item_once),
+        SUITE_TEST(without_a_gradient_only_losses_come),
+        SUITE_TEST(team_refuses_impossible_sizes),
+    };
+    return suite_run("team", TESTS, sizeof(TESTS) / sizeof(TESTS[0]));
+}
