@@ -13,7 +13,8 @@
 
 enum { KEY_TEXT_BYTES = 43, HOST_MAX = 253, PORT_MAX = 65535, PORT_DIGITS_MAX = 5 };
 
-_Static_assert(sizeof LINK_SCHEME + LINK_ADDRESS_MAX + 2 * (KEY_TEXT_BYTES + 1) <= LINK_TEXT_MAX,
+_Static_assert(sizeof LINK_SCHEME + LINK_ADDRESS_MAX + KEY_TEXT_BYTES + 1U + KEY_TEXT_BYTES + 1U <=
+                   LINK_TEXT_MAX,
                "the longest link fits");
 
 static bool port_is_good(const char *text)

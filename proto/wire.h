@@ -59,7 +59,7 @@ enum blob_kind { BLOB_SNAPSHOT = 1, BLOB_UPDATE = 2, BLOB_CONTRIBUTION = 3 };
 struct blob_ref {
     enum blob_kind kind;
     uint64_t id; /* snapshot, update: the version it leads to; contribution: the peer's count */
-    uint64_t size_bytes; /* > 0 */
+    uint64_t size_bytes; /* > 0, at most BLOB_CHUNKS_MAX chunks */
     struct digest root;  /* hash over the hashes of its chunks */
 };
 
@@ -80,9 +80,9 @@ struct wire_hello {
 struct wire_welcome {
     char run_name[WIRE_NAME_MAX];
     struct digest run_id;
-    char model_json[WIRE_MODEL_JSON_MAX]; /* config.json text, NUL-terminated */
-    uint32_t context;                     /* T, > 0 */
-    uint64_t step_tokens;                 /* tokens of a whole target batch: fixes the exact grid */
+    char model_json[WIRE_MODEL_JSON_MAX]; /* config.json text, NUL-terminated UTF-8, not "" */
+    uint32_t context;                     /* T, > 0; the tokens of one sample fit a body */
+    uint64_t step_tokens; /* of a whole target batch, > 0, <= 2^40: fixes the exact grid */
     enum codec codec;
     bool has_snapshot;        /* false: the peer's version_held is followed by updates */
     struct blob_ref snapshot; /* P at version snapshot.id */
@@ -103,7 +103,7 @@ struct wire_refused {
 };
 
 struct wire_ready {
-    uint64_t version;
+    uint64_t version; /* here and below never WIRE_VERSION_NONE */
 };
 
 struct wire_lease {
@@ -111,7 +111,7 @@ struct wire_lease {
     uint64_t step;
     uint64_t version;            /* of the parameters to use */
     struct sample_range samples; /* count <= WIRE_LEASE_SAMPLES_MAX */
-    uint64_t duration_ms;        /* until the deadline */
+    uint64_t duration_ms;        /* until the deadline, at most 7 days */
     /* body: count * (context + 1) little-endian uint16 token ids */
 };
 
@@ -139,7 +139,7 @@ struct wire_contribution {
     uint64_t step;
     uint32_t range_count; /* > 0, sorted, disjoint, not touching */
     struct sample_range ranges[WIRE_RANGES_MAX];
-    uint64_t tokens; /* > 0 */
+    uint64_t tokens; /* > 0, <= 2^40 */
     double loss_sum; /* finite, >= 0 */
     struct blob_ref blob;
 };
@@ -151,9 +151,9 @@ struct wire_verdict {
 };
 
 struct wire_committed {
-    uint64_t step; /* the step that is done; the version is step + 1 */
-    double loss;   /* mean training loss, nats per token */
-    uint64_t tokens;
+    uint64_t step;        /* the step that is done; the version is step + 1 */
+    double loss;          /* mean training loss, nats per token */
+    uint64_t tokens;      /* > 0, <= 2^40 */
     struct digest digest; /* of P after the update */
     struct blob_ref update;
 };
@@ -167,7 +167,7 @@ struct wire_grant {
     enum blob_kind kind;
     uint64_t id;
     uint32_t first_chunk;
-    uint32_t chunk_count; /* > 0, <= BLOB_WINDOW_MAX */
+    uint32_t chunk_count; /* > 0, <= BLOB_WINDOW_MAX; all below BLOB_CHUNKS_MAX */
 };
 
 struct wire_finished {

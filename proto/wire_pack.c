@@ -25,13 +25,13 @@ static enum status emit(struct sink *sink, const ProtobufCMessage *message)
 /* protobuf-c's structs hold no const pointers; packing only reads through them. */
 static ProtobufCBinaryData bytes_of(const uint8_t *data, size_t size_bytes)
 {
-    return (ProtobufCBinaryData){size_bytes, (uint8_t *)(uintptr_t)data};
+    return (ProtobufCBinaryData){size_bytes, (uint8_t *)data};
 }
 
 static char *text_of(const char *text, size_t size_max)
 {
     CHECK(memchr(text, '\0', size_max) != NULL);
-    return (char *)(uintptr_t)text;
+    return (char *)text;
 }
 
 static Dugnad__BlobRef ref_of(const struct blob_ref *ref)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = BLOB_CHUNK_BYTES, RETRY_MS = 1000 };
+enum { CHUNK = BLOB_CHUNK_BYTES, TWO_CHUNKS = 2 * CHUNK, RETRY_MS = 1000 };
 
 /* Some bytes, what they are offered as, and who receives them. */
 struct fixture {
@@ -15,13 +15,21 @@ struct fixture {
     struct blob_receiver *receiver;
 };
 
+static uint8_t *need(size_t size_bytes)
+{
+    uint8_t *memory = calloc(1, size_bytes);
+    if (memory == NULL) {
+        abort();
+    }
+    return memory;
+}
+
 static void begin(struct fixture *self, size_t size_bytes)
 {
     struct random random;
     random_init(&random, 1, size_bytes);
     self->size_bytes = size_bytes;
-    self->data = malloc(size_bytes);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(self->data);
+    self->data = need(size_bytes);
     for (size_t i = 0; i < size_bytes; i++) {
         self->data[i] = (uint8_t)(i % 4093 == 0 ? random_next(&random) : i);
     }
@@ -75,7 +83,7 @@ static void expect_whole(struct fixture *self)
 
 static void every_size_around_a_chunk_arrives_whole(void)
 {
-    static const size_t sizes[] = {1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 1};
+    static const size_t sizes[] = {1, 2, CHUNK - 1, CHUNK, CHUNK + 1, TWO_CHUNKS, TWO_CHUNKS + 1};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         struct fixture fixture;
         begin(&fixture, sizes[i]);
@@ -99,8 +107,7 @@ static void every_size_around_a_chunk_arrives_whole(void)
 static void root_depends_on_every_byte_and_the_order(void)
 {
     size_t size_bytes = 2 * (size_t)CHUNK;
-    uint8_t *data = calloc(1, size_bytes);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(data);
+    uint8_t *data = need(size_bytes);
     data[0] = 1;
     struct blob_ref ref = blob_describe(BLOB_UPDATE, 1, data, size_bytes);
     data[0] = 0;
@@ -314,26 +321,31 @@ static void header_round_trip_keeps_all_and_refuses_the_rest(void)
     CU_ASSERT_EQUAL(blob_header_read(head, BLOB_HEADER_BYTES, &back), STATUS_PROTOCOL);
 }
 
-/* A lossy line: a third of the chunks vanish or come twice, and the connection breaks at times. */
+/* A third of the chunks vanish, a third come twice. */
+static void deliver_or_lose(struct fixture *self, const struct wire_grant *grant,
+                            struct random *random)
+{
+    for (uint32_t i = 0; i < grant->chunk_count; i++) {
+        for (uint64_t copies = random_below(random, 3); copies > 0; copies--) {
+            CU_ASSERT_EQUAL(deliver(self, grant->first_chunk + i), STATUS_OK);
+        }
+    }
+}
+
 static void lossy_line_delivers_in_the_end(void)
 {
     struct fixture fixture;
     struct random random;
+    struct wire_grant grant;
+    uint64_t now_ms = 0;
     random_init(&random, 42, 0);
     begin(&fixture, 20 * (size_t)CHUNK + 1);
-    uint64_t now_ms = 0;
     for (unsigned round = 0; round < 400 && !blob_receiver_complete(fixture.receiver); round++) {
-        struct wire_grant grant;
         now_ms += RETRY_MS / 4;
         while (blob_receiver_grant(fixture.receiver, 4, now_ms, RETRY_MS, &grant)) {
-            for (uint32_t i = 0; i < grant.chunk_count; i++) {
-                uint64_t copies = random_below(&random, 3);
-                for (uint64_t copy = 0; copy < copies; copy++) {
-                    CU_ASSERT_EQUAL(deliver(&fixture, grant.first_chunk + i), STATUS_OK);
-                }
-            }
+            deliver_or_lose(&fixture, &grant, &random);
         }
-        if (random_below(&random, 8) == 0) {
+        if (random_below(&random, 8) == 0) { /* the connection breaks at times */
             blob_receiver_reset_grants(fixture.receiver);
         }
     }

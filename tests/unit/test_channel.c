@@ -1,195 +1,16 @@
-#include "common/clock.h"
 #include "common/fault.h"
-#include "common/files.h"
-#include "proto/channel.h"
-#include "proto/channel_table.h"
-#include "proto/wire.h"
-#include "tests/unit/suite.h"
+#include "tests/unit/channel_fixture.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-#include <zmq.h>
-
-enum { PATIENCE_MS = 3000, TICK_MS = 20 };
-
-/* A server with its key, and keys for two clients. */
-struct fixture {
-    struct identity server_identity;
-    struct identity anna;
-    struct identity bert;
-    struct channel_server *server;
-    struct join_link link;
-};
-
-static void make_identity(struct identity *out)
-{
-    char folder[] = "/tmp/dugnad-test-XXXXXX";
-    char path[FILES_PATH_MAX];
-    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
-    CU_ASSERT_EQUAL_FATAL(files_join(folder, "identity", path), STATUS_OK);
-    CU_ASSERT_EQUAL_FATAL(identity_open(path, out), STATUS_OK);
-    CU_ASSERT_EQUAL(files_remove_folder(folder), STATUS_OK);
-}
-
-static void start_server(struct fixture *self, const char *listen)
-{
-    CU_ASSERT_EQUAL_FATAL(channel_server_new(listen, &self->server_identity, &self->server),
-                          STATUS_OK);
-    (void)snprintf(self->link.address, sizeof self->link.address, "127.0.0.1:%u",
-                   (unsigned)channel_server_port(self->server));
-}
-
-static void begin(struct fixture *self)
-{
-    memset(self, 0, sizeof *self);
-    make_identity(&self->server_identity);
-    make_identity(&self->anna);
-    make_identity(&self->bert);
-    memcpy(self->link.coordinator_key, self->server_identity.public_key, IDENTITY_KEY_BYTES);
-    start_server(self, "tcp://127.0.0.1:*");
-}
-
-static void end(struct fixture *self)
-{
-    channel_server_free(self->server);
-}
-
-static struct channel_client *connect_as(const struct fixture *fixture,
-                                         const struct identity *identity)
-{
-    struct channel_client *client = NULL;
-    CU_ASSERT_EQUAL_FATAL(channel_client_new(&fixture->link, identity, &client), STATUS_OK);
-    return client;
-}
-
-static bool server_gets(struct channel_server *server, struct channel_message *out, int patience_ms)
-{
-    uint64_t deadline_ms = clock_now_ms() + (uint64_t)patience_ms;
-    do {
-        if (channel_server_receive(server, out) == STATUS_OK) {
-            return true;
-        }
-        channel_server_wait(server, -1, TICK_MS);
-    } while (clock_now_ms() < deadline_ms);
-    return false;
-}
-
-static bool client_gets(struct channel_client *client, struct channel_message *out, int patience_ms)
-{
-    uint64_t deadline_ms = clock_now_ms() + (uint64_t)patience_ms;
-    do {
-        if (channel_client_receive(client, out) == STATUS_OK) {
-            return true;
-        }
-        channel_client_wait(client, -1, TICK_MS);
-    } while (clock_now_ms() < deadline_ms);
-    return false;
-}
-
-static bool trouble_becomes(struct channel_client *client, enum channel_trouble trouble,
-                            int patience_ms)
-{
-    uint64_t deadline_ms = clock_now_ms() + (uint64_t)patience_ms;
-    do {
-        if (channel_client_trouble(client) == trouble) {
-            return true;
-        }
-        channel_client_wait(client, -1, TICK_MS);
-    } while (clock_now_ms() < deadline_ms);
-    return false;
-}
-
-static enum status say(struct channel_client *client, const char *text)
-{
-    return channel_client_send(client, (const uint8_t *)text, strlen(text), NULL, 0);
-}
-
-static bool head_is(const struct channel_message *message, const char *text)
-{
-    return message->head_size_bytes == strlen(text) &&
-           memcmp(message->head, text, strlen(text)) == 0;
-}
-
-/* Sends `text` and waits for it at the server, whose message is closed. */
-static bool says_and_is_heard(struct fixture *fixture, struct channel_client *client,
-                              const struct identity *identity, const char *text)
-{
-    struct channel_message message;
-    if (say(client, text) != STATUS_OK || !server_gets(fixture->server, &message, PATIENCE_MS)) {
-        return false;
-    }
-    bool good = head_is(&message, text) && message.body_size_bytes == 0 &&
-                memcmp(message.curve_key, identity->curve_public, IDENTITY_KEY_BYTES) == 0;
-    channel_message_close(&message);
-    return good;
-}
-
-/* A DEALER with CURVE that obeys none of our rules. */
-struct stranger {
-    void *context;
-    void *socket;
-};
-
-static void stranger_begin(struct stranger *self, const struct fixture *fixture,
-                           const struct identity *identity, const char *routing_id)
-{
-    char endpoint[LINK_ADDRESS_MAX + 8];
-    int linger_ms = 0;
-    self->context = zmq_ctx_new();
-    self->socket = zmq_socket(self->context, ZMQ_DEALER);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(self->socket);
-    (void)zmq_setsockopt(self->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-    (void)zmq_setsockopt(self->socket, ZMQ_CURVE_PUBLICKEY, identity->curve_public, 32);
-    (void)zmq_setsockopt(self->socket, ZMQ_CURVE_SECRETKEY, identity->curve_secret, 32);
-    (void)zmq_setsockopt(self->socket, ZMQ_CURVE_SERVERKEY, fixture->server_identity.curve_public,
-                         32);
-    if (routing_id != NULL) {
-        (void)zmq_setsockopt(self->socket, ZMQ_ROUTING_ID, routing_id, strlen(routing_id));
-    }
-    (void)snprintf(endpoint, sizeof endpoint, "tcp://%s", fixture->link.address);
-    CU_ASSERT_EQUAL_FATAL(zmq_connect(self->socket, endpoint), 0);
-}
-
-static void stranger_end(struct stranger *self)
-{
-    (void)zmq_close(self->socket);
-    (void)zmq_ctx_term(self->context);
-}
-
-static void stranger_sends(struct stranger *self, unsigned frame_count, const void *data,
-                           size_t size_bytes)
-{
-    for (unsigned i = 0; i < frame_count; i++) {
-        int flags = i + 1 < frame_count ? ZMQ_SNDMORE : 0;
-        CU_ASSERT_TRUE_FATAL(zmq_send(self->socket, data, size_bytes, flags) >= 0);
-    }
-}
-
-/* Receives until the server has dropped `count` messages; nothing good may come through. */
-static bool drops(struct fixture *fixture, uint64_t count)
-{
-    struct channel_message message;
-    uint64_t deadline_ms = clock_now_ms() + PATIENCE_MS;
-    while (channel_server_dropped(fixture->server) < count && clock_now_ms() < deadline_ms) {
-        if (server_gets(fixture->server, &message, TICK_MS)) {
-            channel_message_close(&message);
-            return false;
-        }
-    }
-    return channel_server_dropped(fixture->server) >= count;
-}
 
 static void echo_of_the_largest_message_is_the_same(void)
 {
     struct fixture fixture;
     begin(&fixture);
     struct channel_client *client = connect_as(&fixture, &fixture.anna);
-    uint8_t *head = malloc(WIRE_HEAD_MAX);
-    uint8_t *body = malloc(WIRE_BODY_MAX);
-    CU_ASSERT_TRUE_FATAL(head != NULL && body != NULL);
+    uint8_t *head = need(WIRE_HEAD_MAX);
+    uint8_t *body = need(WIRE_BODY_MAX);
     for (size_t i = 0; i < WIRE_BODY_MAX; i++) {
         body[i] = (uint8_t)(i * 7 + i / 251);
         head[i % WIRE_HEAD_MAX] = body[i];
@@ -380,113 +201,7 @@ static void all_addresses_and_ipv6_can_be_listened_on(void)
 }
 
 /* After each abuse an honest client is still served. */
-static void malformed_messages_are_dropped_and_counted(void)
-{
-    struct fixture fixture;
-    begin(&fixture);
-    struct channel_client *anna = connect_as(&fixture, &fixture.anna);
-    CU_ASSERT_TRUE(says_and_is_heard(&fixture, anna, &fixture.anna, "before"));
-    uint8_t *large = calloc(1, WIRE_HEAD_MAX + 1);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(large);
-    struct stranger stranger;
-    static const unsigned frame_counts[] = {1, 3, 4, 10000};
-    uint64_t dropped = 0;
-    for (size_t i = 0; i < sizeof frame_counts / sizeof frame_counts[0]; i++) {
-        stranger_begin(&stranger, &fixture, &fixture.bert, NULL);
-        stranger_sends(&stranger, frame_counts[i], "x", 1);
-        CU_ASSERT_TRUE(drops(&fixture, ++dropped));
-        stranger_end(&stranger);
-        CU_ASSERT_TRUE(says_and_is_heard(&fixture, anna, &fixture.anna, "still"));
-    }
-    stranger_begin(&stranger, &fixture, &fixture.bert, NULL); /* an empty head */
-    stranger_sends(&stranger, 2, "", 0);
-    CU_ASSERT_TRUE(drops(&fixture, ++dropped));
-    stranger_end(&stranger);
-    stranger_begin(&stranger, &fixture, &fixture.bert, NULL); /* a head that is too large */
-    stranger_sends(&stranger, 2, large, WIRE_HEAD_MAX + 1);
-    CU_ASSERT_TRUE(drops(&fixture, ++dropped));
-    stranger_end(&stranger);
-    stranger_begin(&stranger, &fixture, &fixture.bert, "a name of my own");
-    stranger_sends(&stranger, 2, "x", 1);
-    CU_ASSERT_TRUE(drops(&fixture, ++dropped));
-    stranger_end(&stranger);
-    free(large);
-    CU_ASSERT_TRUE(says_and_is_heard(&fixture, anna, &fixture.anna, "after"));
-    CU_ASSERT_EQUAL(channel_server_dropped(fixture.server), dropped);
-    CU_ASSERT_EQUAL(channel_server_send(fixture.server, fixture.bert.curve_public,
-                                        (const uint8_t *)"x", 1, NULL, 0),
-                    STATUS_STALE);
-    channel_client_free(anna);
-    end(&fixture);
-}
-
-static void malformed_message_costs_the_connection(void)
-{
-    struct fixture fixture;
-    struct stranger stranger;
-    begin(&fixture);
-    stranger_begin(&stranger, &fixture, &fixture.bert, NULL);
-    CU_ASSERT_EQUAL_FATAL(
-        zmq_socket_monitor(stranger.socket, "inproc://events", ZMQ_EVENT_DISCONNECTED), 0);
-    void *monitor = zmq_socket(stranger.context, ZMQ_PAIR);
-    int patience_ms = PATIENCE_MS;
-    CU_ASSERT_EQUAL_FATAL(zmq_connect(monitor, "inproc://events"), 0);
-    (void)zmq_setsockopt(monitor, ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms);
-    stranger_sends(&stranger, 3, "x", 1);
-    CU_ASSERT_TRUE(drops(&fixture, 1));
-    uint8_t event[6];
-    CU_ASSERT_EQUAL(zmq_recv(monitor, event, sizeof event, 0), (int)sizeof event);
-    (void)zmq_close(monitor);
-    stranger_end(&stranger);
-    end(&fixture);
-}
-
-static void oversize_frame_never_arrives_and_the_server_lives(void)
-{
-    struct fixture fixture;
-    struct stranger stranger;
-    struct channel_message message;
-    begin(&fixture);
-    uint8_t *large = calloc(1, 2 * WIRE_BODY_MAX);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(large);
-    stranger_begin(&stranger, &fixture, &fixture.bert, NULL);
-    stranger_sends(&stranger, 2, large, 2 * WIRE_BODY_MAX);
-    CU_ASSERT_FALSE(server_gets(fixture.server, &message, 300));
-    struct channel_client *anna = connect_as(&fixture, &fixture.anna);
-    CU_ASSERT_TRUE(says_and_is_heard(&fixture, anna, &fixture.anna, "alive"));
-    channel_client_free(anna);
-    stranger_end(&stranger);
-    free(large);
-    end(&fixture);
-}
-
 /* Without CURVE, or with a broken key pair, nothing comes in. */
-static void unproven_clients_do_not_get_in(void)
-{
-    struct fixture fixture;
-    struct channel_message message;
-    begin(&fixture);
-    char endpoint[LINK_ADDRESS_MAX + 8];
-    int linger_ms = 0;
-    (void)snprintf(endpoint, sizeof endpoint, "tcp://%s", fixture.link.address);
-    void *context = zmq_ctx_new();
-    void *plain = zmq_socket(context, ZMQ_DEALER);
-    (void)zmq_setsockopt(plain, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-    CU_ASSERT_EQUAL(zmq_connect(plain, endpoint), 0);
-    CU_ASSERT_TRUE(zmq_send(plain, "x", 1, ZMQ_SNDMORE) >= 0);
-    CU_ASSERT_TRUE(zmq_send(plain, "x", 1, 0) >= 0);
-    struct identity thief = fixture.bert; /* Anna's public key, but not her secret one */
-    memcpy(thief.curve_public, fixture.anna.curve_public, IDENTITY_KEY_BYTES);
-    struct stranger stranger;
-    stranger_begin(&stranger, &fixture, &thief, NULL);
-    stranger_sends(&stranger, 2, "x", 1);
-    CU_ASSERT_FALSE(server_gets(fixture.server, &message, 500));
-    stranger_end(&stranger);
-    (void)zmq_close(plain);
-    (void)zmq_ctx_term(context);
-    end(&fixture);
-}
-
 static void send_to_unknown_or_gone_key_is_stale(void)
 {
     struct fixture fixture;
@@ -512,8 +227,7 @@ static void send_to_a_client_that_does_not_read_is_again(void)
 {
     struct fixture fixture;
     begin(&fixture);
-    uint8_t *body = calloc(1, WIRE_BODY_MAX);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(body);
+    uint8_t *body = need(WIRE_BODY_MAX);
     struct channel_client *client = connect_as(&fixture, &fixture.anna);
     CU_ASSERT_TRUE(says_and_is_heard(&fixture, client, &fixture.anna, "hello"));
     enum status status = STATUS_OK;
@@ -597,33 +311,6 @@ static void wait_ends_by_the_eventfd_and_by_the_timeout(void)
     end(&fixture);
 }
 
-static void table_keeps_who_spoke_last_and_stays_bounded(void)
-{
-    struct channel_table *table = NULL;
-    CU_ASSERT_EQUAL_FATAL(channel_table_new(&table), STATUS_OK);
-    uint8_t honest[IDENTITY_KEY_BYTES] = {9};
-    uint8_t key[IDENTITY_KEY_BYTES] = {0};
-    CU_ASSERT_PTR_NULL(channel_table_find(table, honest));
-    struct channel_connection *entry = channel_table_touch(table, honest);
-    CU_ASSERT_EQUAL(entry->fd, -1);
-    CU_ASSERT_PTR_EQUAL(channel_table_find(table, honest), entry);
-    unsigned kept = 0;
-    for (uint32_t i = 0; i < 3 * CHANNEL_TABLE_MAX; i++) { /* a flood of made-up keys */
-        memcpy(key + 1, &i, sizeof i);
-        entry = channel_table_touch(table, key);
-        CU_ASSERT_EQUAL_FATAL(memcmp(entry->curve_key, key, sizeof key), 0);
-        if (i % 1000 == 0) { /* who keeps talking keeps the place */
-            kept += channel_table_find(table, honest) != NULL;
-            (void)channel_table_touch(table, honest);
-        }
-    }
-    CU_ASSERT_EQUAL(kept, 1 + 3 * CHANNEL_TABLE_MAX / 1000);
-    uint32_t first = 0;
-    memcpy(key + 1, &first, sizeof first);
-    CU_ASSERT_PTR_NULL(channel_table_find(table, key)); /* the silent one made room */
-    channel_table_free(table);
-}
-
 int main(void)
 {
     static const struct suite_test tests[] = {
@@ -636,16 +323,11 @@ int main(void)
         SUITE_TEST(taken_port_is_unavailable_with_advice),
         SUITE_TEST(bad_listen_addresses_are_usage),
         SUITE_TEST(all_addresses_and_ipv6_can_be_listened_on),
-        SUITE_TEST(malformed_messages_are_dropped_and_counted),
-        SUITE_TEST(malformed_message_costs_the_connection),
-        SUITE_TEST(oversize_frame_never_arrives_and_the_server_lives),
-        SUITE_TEST(unproven_clients_do_not_get_in),
         SUITE_TEST(send_to_unknown_or_gone_key_is_stale),
         SUITE_TEST(send_to_a_client_that_does_not_read_is_again),
         SUITE_TEST(client_queue_without_a_server_ends_in_again),
         SUITE_TEST(disconnect_cuts_that_client_only),
         SUITE_TEST(wait_ends_by_the_eventfd_and_by_the_timeout),
-        SUITE_TEST(table_keeps_who_spoke_last_and_stays_bounded),
     };
     return suite_run("channel", tests, sizeof tests / sizeof tests[0]);
 }

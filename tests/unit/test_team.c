@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ITEMS = 24, CONTEXT = 19, WIDTH = 24, VOCAB = 40 };
+enum { ITEMS = 150, CONTEXT = 19, WIDTH = 64, VOCAB = 40 };
 
 static const struct model_config CONFIG = {.kind = MODEL_LLAMA,
                                            .vocab_size = VOCAB,
@@ -15,8 +15,8 @@ static const struct model_config CONFIG = {.kind = MODEL_LLAMA,
                                            .layer_count = 2,
                                            .head_count = 4,
                                            .kv_head_count = 2,
-                                           .head_size = 6,
-                                           .ffn_width = 50,
+                                           .head_size = 16,
+                                           .ffn_width = 100,
                                            .context_max = CONTEXT,
                                            .tied_head = true,
                                            .norm_eps = 1e-5F,
@@ -25,9 +25,14 @@ static const struct model_config CONFIG = {.kind = MODEL_LLAMA,
                                            .bos_id = -1,
                                            .eos_id = -1};
 
-/* Hands out ITEMS sequences of different lengths once and notes what came back. */
+/* Hands out ITEMS sequences of different lengths once and notes what came back. The first items
+ * wait until all threads have asked: otherwise one thread is done before the next has started,
+ * and nothing would race. */
 struct fixture {
     pthread_mutex_t lock;
+    pthread_cond_t all_here;
+    size_t thread_count;
+    size_t arrived;
     uint16_t tokens[ITEMS][CONTEXT + 1];
     size_t lengths[ITEMS];
     size_t next;
@@ -40,6 +45,11 @@ static bool take_item(void *context, struct team_item *out)
 {
     struct fixture *self = context;
     (void)pthread_mutex_lock(&self->lock);
+    self->arrived++;
+    (void)pthread_cond_broadcast(&self->all_here);
+    while (self->arrived < self->thread_count) {
+        (void)pthread_cond_wait(&self->all_here, &self->lock);
+    }
     bool more = self->next < self->limit;
     if (more) {
         *out = (struct team_item){.tokens = self->tokens[self->next],
@@ -60,10 +70,12 @@ static void note_done(void *context, const struct team_item *item, double loss_s
     (void)pthread_mutex_unlock(&self->lock);
 }
 
-static void fixture_init(struct fixture *self, size_t limit)
+static void fixture_init(struct fixture *self, size_t thread_count, size_t limit)
 {
     memset(self, 0, sizeof(*self));
     CU_ASSERT_EQUAL_FATAL(pthread_mutex_init(&self->lock, NULL), 0);
+    CU_ASSERT_EQUAL_FATAL(pthread_cond_init(&self->all_here, NULL), 0);
+    self->thread_count = thread_count;
     self->limit = limit;
     for (size_t i = 0; i < ITEMS; i++) {
         self->lengths[i] = 1 + (i * 7) % CONTEXT;
@@ -88,7 +100,7 @@ static void expected_init(struct expected *self)
     struct gradient *gradient = NULL;
     struct fixture fixture;
     memset(self, 0, sizeof(*self));
-    fixture_init(&fixture, ITEMS);
+    fixture_init(&fixture, 1, ITEMS);
     CU_ASSERT_EQUAL_FATAL(model_new(&CONFIG, &backend_cpu, &self->model), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(workspace_new(self->model, CONTEXT, &workspace), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(gradient_new(self->model, &gradient), STATUS_OK);
@@ -146,7 +158,7 @@ static void run_team(size_t thread_count)
     CU_ASSERT_EQUAL_FATAL(team_new(expected.model, thread_count, CONTEXT, &team), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(gradient_new(expected.model, &gradient), STATUS_OK);
     for (size_t round = 0; round < 2; round++) { /* a team starts as often as it is asked to */
-        fixture_init(&fixture, ITEMS);
+        fixture_init(&fixture, thread_count, ITEMS);
         gradient_zero(gradient);
         struct team_source source = {&fixture, take_item, note_done};
         CU_ASSERT_EQUAL_FATAL(team_start(team, expected.params, gradient, &source), STATUS_OK);
@@ -176,7 +188,7 @@ static void without_a_gradient_only_losses_come(void)
     struct team *team = NULL;
     expected_init(&expected);
     CU_ASSERT_EQUAL_FATAL(team_new(expected.model, 2, CONTEXT, &team), STATUS_OK);
-    fixture_init(&fixture, 5);
+    fixture_init(&fixture, 2, 5);
     struct team_source source = {&fixture, take_item, note_done};
     CU_ASSERT_EQUAL_FATAL(team_start(team, expected.params, NULL, &source), STATUS_OK);
     team_join(team);

@@ -21,10 +21,10 @@ enum cli_option_kind {
 
 struct cli_option {
     const char *name; /* without the dashes */
-    enum cli_option_kind kind;
-    void *target; /* of the kind's type; keeps its value when the option is not given */
+    void *target;     /* of the kind's type; keeps its value when the option is not given */
     uint64_t count_min, count_max;
     double real_min, real_max;
+    enum cli_option_kind kind;
     bool required; /* CLI_TEXT only: the target may not stay NULL */
 };
 

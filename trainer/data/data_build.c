@@ -6,6 +6,7 @@
 #include "trainer/data/text_source.h"
 #include "trainer/tokenizer/tokenizer.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -22,11 +23,11 @@ enum {
 static const double BLOCKS_MAX = 0x1p40;
 
 struct builder {
+    struct shard_writer writers[MANIFEST_SPLIT_COUNT];
     const struct data_build_options *options;
     struct tokenizer *tokenizer;
     struct text_source source;
     struct manifest manifest;
-    struct shard_writer writers[MANIFEST_SPLIT_COUNT];
     uint64_t block_tokens;
     uint64_t token_count; /* placed so far */
 };
@@ -84,10 +85,10 @@ static enum status choose_block(struct builder *self, uint64_t text_tokens)
     }
     if (block < BLOCK_TOKENS_MIN) {
         return fault(STATUS_BAD_DATA,
-                     "the text has %llu tokens, too few for training and a validation fraction of "
-                     "%g; give at least %llu or a larger fraction",
-                     (unsigned long long)text_tokens, fraction,
-                     (unsigned long long)(blocks * BLOCK_TOKENS_MIN));
+                     "the text has %" PRIu64
+                     " tokens, too few for training and a validation fraction of "
+                     "%g; give at least %" PRIu64 " or a larger fraction",
+                     text_tokens, fraction, blocks * BLOCK_TOKENS_MIN);
     }
     return STATUS_OK;
 }

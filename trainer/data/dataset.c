@@ -5,6 +5,7 @@
 #include "common/files.h"
 #include "trainer/data/manifest.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,11 +53,11 @@ static enum status open_shard(const char *folder, const struct manifest_shard *f
         return status;
     }
     out->token_count = facts->token_count;
-    if (out->view.size_bytes != facts->token_count * sizeof(uint16_t)) {
+    uint64_t expected_bytes = facts->token_count * sizeof(uint16_t);
+    if (out->view.size_bytes != expected_bytes) {
         return fault(STATUS_CORRUPT,
-                     "%s has %zu bytes, but its manifest says %llu; build the data again", path,
-                     out->view.size_bytes,
-                     (unsigned long long)(facts->token_count * sizeof(uint16_t)));
+                     "%s has %zu bytes, but its manifest says %" PRIu64 "; build the data again",
+                     path, out->view.size_bytes, expected_bytes);
     }
     struct digest digest = digest_of(out->view.data, out->view.size_bytes);
     if (!digest_equal(&digest, &facts->digest)) {

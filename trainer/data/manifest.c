@@ -103,7 +103,7 @@ static enum status parse_split(const char *path, const json_t *splits, enum data
                      SPLIT_NAMES[split]);
     }
     for (size_t i = 0; i < json_array_size(shards); i++) {
-        struct manifest_shard shard;
+        struct manifest_shard shard = {0};
         enum status status = parse_shard(path, json_array_get(shards, i), &shard);
         if (status == STATUS_OK) {
             status = manifest_add_shard(out, split, &shard);

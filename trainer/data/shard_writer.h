@@ -8,13 +8,13 @@
 #include "trainer/formats/output_file.h"
 
 struct shard_writer {
+    struct digest_stream hash; /* of the open shard */
     const char *folder;
     enum dataset_split split;
     uint64_t shard_tokens_max;
     struct manifest *manifest; /* gets an entry for each finished shard */
     uint64_t token_count;      /* in the open shard */
     struct manifest_shard shard;
-    struct digest_stream hash;
     struct output_file file;
 };
 

@@ -17,6 +17,10 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
 
 enum { LENGTH_BYTES = 8 };
 
+struct name_slot {
+    const struct safetensors_entry *entry;
+};
+
 struct safetensors {
     char path[FILES_PATH_MAX];
     struct file_view view;
@@ -24,7 +28,7 @@ struct safetensors {
     size_t data_bytes;
     struct safetensors_entry *entries; /* in file order */
     size_t count;
-    const struct safetensors_entry **by_name;
+    struct name_slot *by_name; /* sorted, for find */
 };
 
 struct dtype_facts {
@@ -167,15 +171,15 @@ static int compare_places(const void *left, const void *right)
 
 static int compare_names(const void *left, const void *right)
 {
-    const struct safetensors_entry *const *a = left;
-    const struct safetensors_entry *const *b = right;
-    return strcmp((*a)->name, (*b)->name);
+    const struct name_slot *a = left;
+    const struct name_slot *b = right;
+    return strcmp(a->entry->name, b->entry->name);
 }
 
 static int compare_with_name(const void *name, const void *element)
 {
-    const struct safetensors_entry *const *entry = element;
-    return strcmp(name, (*entry)->name);
+    const struct name_slot *slot = element;
+    return strcmp(name, slot->entry->name);
 }
 
 /* Every byte of the data belongs to exactly one tensor. */
@@ -230,7 +234,7 @@ static enum status parse_entries(struct safetensors *self, json_t *header)
     }
     qsort(self->entries, self->count, sizeof(*self->entries), compare_places);
     for (size_t i = 0; i < self->count; i++) {
-        self->by_name[i] = &self->entries[i];
+        self->by_name[i].entry = &self->entries[i];
     }
     qsort(self->by_name, self->count, sizeof(*self->by_name), compare_names);
     return check_tiling(self);
@@ -305,10 +309,9 @@ const struct safetensors_entry *safetensors_entry(const struct safetensors *self
 
 const struct safetensors_entry *safetensors_find(const struct safetensors *self, const char *name)
 {
-    const struct safetensors_entry **found =
-        bsearch(name, self->by_name, self->count, sizeof(const struct safetensors_entry *),
-                compare_with_name);
-    return found == NULL ? NULL : *found;
+    const struct name_slot *found =
+        bsearch(name, self->by_name, self->count, sizeof(*self->by_name), compare_with_name);
+    return found == NULL ? NULL : found->entry;
 }
 
 /* IEEE binary16 to binary32, exact: every half value is a float value. */

@@ -22,8 +22,9 @@ static json_t *entry_to_json(const struct safetensors_output *tensor, uint64_t b
         }
     }
     CHECK(count == tensor->count);
+    uint64_t end = begin + count * sizeof(float);
     return json_pack("{s:s, s:o, s:[I,I]}", "dtype", "F32", "shape", shape, "data_offsets",
-                     (json_int_t)begin, (json_int_t)(begin + count * sizeof(float)));
+                     (json_int_t)begin, (json_int_t)end);
 }
 
 /* The padded header text; NULL when there is no memory. The caller frees it. */

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Every peer holds the coordinator's bits after every step, and mx8 costs less than 1% of the
+# final validation loss of fp32.
+. "$(dirname "$0")/lib.sh"
+steps=200
+
+make_data shards
+# validation_loss CODEC: trains with 3 peers and prints the last checkpoint's loss.
+validation_loss() {
+    write_run "$1.yaml" $steps "$1"
+    "$bin/dugnad-coordinator" init --config "$1.yaml" --dir "run-$1" > init.log
+    : > coordinator.log
+    start_coordinator "run-$1"
+    for name in a b c; do
+        start_peer "$1-$name"
+    done
+    wait "$coordinator" || fail "the coordinator ended with $?"
+    check_agreement "run-$1"
+    check_exactly_once "run-$1" $steps 32
+    loss=$("$bin/dugnad" eval --model "$(status_of "run-$1" checkpoint)" --data shards \
+        --windows 0 --json | jq .loss)
+}
+validation_loss fp32
+fp32=$loss
+validation_loss mx8
+mx8=$loss
+
+awk -v a="$mx8" -v b="$fp32" 'BEGIN { d = (a - b) / b; exit !(d < 0.01 && d > -0.01) }' ||
+    fail "mx8 ends at $mx8, fp32 at $fp32"
+echo "{\"steps\":$steps,\"val_loss_fp32\":$fp32,\"val_loss_mx8\":$mx8}"

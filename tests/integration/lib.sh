@@ -1,0 +1,126 @@
+# What the integration tests share: a scratch folder, programs, assertions, clean-up.
+# Usage: . lib.sh BIN_FOLDER
+set -euo pipefail
+bin=$1
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+repository=$(cd "$here/../.." && pwd)
+work=$(mktemp -d "${TMPDIR:-/tmp}/dugnad-integration-XXXXXX")
+export OPENBLAS_NUM_THREADS=1
+cd "$work"
+
+# Kills what is still running and, after a failure, shows the logs.
+finish() {
+    local code=$?
+    local jobs_left
+    jobs_left=$(jobs -p)
+    [ -z "$jobs_left" ] || kill -9 $jobs_left 2>/dev/null || true
+    wait 2>/dev/null || true
+    if [ "$code" -ne 0 ]; then
+        for log in "$work"/*.log; do
+            [ -e "$log" ] && { echo "--- $(basename "$log")"; tail -n 25 "$log"; }
+        done
+    fi
+    cd / && rm -rf "$work"
+    exit "$code"
+}
+trap finish EXIT
+
+fail() {
+    echo "FAIL: $*" >&2
+    exit 1
+}
+
+# make_data FOLDER: shards of the repository's own C files, about half a megabyte.
+make_data() {
+    find "$repository"/common "$repository"/proto "$repository"/trainer \
+        "$repository"/coordinator "$repository"/peer -name '*.[ch]' | LC_ALL=C sort |
+        xargs cat > text.txt
+    "$bin/dugnad" data build --tokenizer bytes --out "$1" text.txt > data.log
+}
+
+# write_run FILE STEPS CODEC [EXTRA_TRAINING_LINE]: a small llama on the shards in ./shards.
+write_run() {
+    cat > "$1" <<YAML
+name: test
+seed: 7
+model:
+  type: llama
+  hidden_size: 48
+  layers: 2
+  heads: 4
+  kv_heads: 2
+data:
+  path: shards
+  context: 48
+training:
+  steps: $2
+  target_batch: 32
+  codec: $3
+  checkpoint_every: 1000
+optimizer:
+  learning_rate: 3.0e-3
+  warmup_steps: 5
+${4:-}
+YAML
+}
+
+# start_coordinator RUN: serves on a free port; sets coordinator (process) and link.
+start_coordinator() {
+    "$bin/dugnad-coordinator" serve --dir "$1" --listen tcp://127.0.0.1:${2:-0} \
+        2>> coordinator.log &
+    coordinator=$!
+    wait_for "the coordinator to serve" "grep -q event=serving coordinator.log && [ \$(status_of $1 port) != 0 ] && [ \$(status_of $1 state) = running ]"
+    link=$("$bin/dugnad-coordinator" invite --dir "$1" 2>/dev/null)
+}
+
+# start_peer NAME [OPTION...]: sets peer (process); its exit code is left to wait.
+start_peer() {
+    local name=$1
+    shift
+    "$bin/dugnad-peer" join "$link" --state "state-$name" --name "$name" --threads 1 "$@" \
+        2>> "peer-$name.log" &
+    peer=$!
+}
+
+# status_of RUN KEY: from status.json, through the program that users have.
+status_of() {
+    "$bin/dugnad-coordinator" status --dir "$1" --json | jq -r ".$2"
+}
+
+# wait_for WHAT CONDITION [SECONDS]
+wait_for() {
+    local tries=$((${3:-60} * 20))
+    until eval "$2"; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || fail "waited too long for $1"
+        sleep 0.05
+    done
+}
+
+# wait_for_step RUN STEP
+wait_for_step() {
+    wait_for "step $2" "[ \$(status_of $1 step) -ge $2 ]" 120
+}
+
+# check_exactly_once RUN STEPS BATCH: every sample number below STEPS * BATCH stands once in
+# the step log, in the step it belongs to.
+check_exactly_once() {
+    jq -c '. as $line | .contributions[].ranges[] | [$line.step, .[0], .[1]]' "$1/steps.jsonl" |
+        tr -d '[]' | awk -F, -v steps="$2" -v batch="$3" '
+        { for (i = $2; i < $2 + $3; i++) { seen[i]++; if (int(i / batch) != $1) wrong++ } }
+        END {
+            for (i = 0; i < steps * batch; i++) if (seen[i] != 1) bad++
+            for (i in seen) total++
+            if (wrong || bad || total != steps * batch) {
+                printf "%d samples in a wrong step, %d not exactly once, %d in all\n",
+                    wrong, bad, total
+                exit 1
+            }
+        }' || fail "samples were not applied exactly once"
+}
+
+# check_agreement RUN: no digest ever differed, on either side.
+check_agreement() {
+    [ "$(status_of "$1" digest_mismatches)" = 0 ] || fail "the coordinator saw other digests"
+    ! grep -q digest_mismatch peer-*.log || fail "a peer saw another digest"
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# A peer that is asked to stop hands in what it has; a coordinator that is stopped goes on from its
+# checkpoint, and the peers come back by themselves.
+. "$(dirname "$0")/lib.sh"
+steps=60
+
+make_data shards
+write_run run.yaml $steps mx8
+"$bin/dugnad-coordinator" init --config run.yaml --dir run > init.log
+start_coordinator run
+port=$(status_of run port)
+start_peer steady --cpu-limit 30
+start_peer leaver --cpu-limit 30
+leaver=$peer
+wait_for_step run 10
+
+kill -TERM "$leaver"
+wait "$leaver" || fail "a peer that was asked to stop ended with $?"
+grep -q 'event=left.*name="leaver".*reason="left"' coordinator.log ||
+    fail "the peer did not take its leave"
+! grep -q event=contribution_refused coordinator.log || fail "its last work was refused"
+
+kill -TERM "$coordinator"
+wait "$coordinator" || fail "a stopped coordinator ended with $?"
+[ "$(status_of run state)" = stopped ] || fail "the run is not marked as stopped"
+committed=$(status_of run step)
+[ -d "run/checkpoints/step-$(printf %06d "$committed")" ] || fail "no checkpoint at the stop"
+[ "$committed" -lt $steps ] || fail "the run was over before the stop"
+
+: > coordinator.log
+start_coordinator run "$port"
+grep -q "event=serving.* step=$committed " coordinator.log || fail "it did not go on at $committed"
+wait "$coordinator" || fail "the second coordinator ended with $?"
+[ "$(status_of run state)" = finished ] || fail "the run is not finished"
+[ "$(wc -l < run/steps.jsonl)" = $steps ] || fail "the log has not $steps steps"
+check_exactly_once run $steps 32
+check_agreement run
+echo "{\"steps\":$steps,\"stopped_at\":$committed}"

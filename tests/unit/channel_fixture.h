@@ -1,0 +1,141 @@
+/* channel_fixture - a channel server on 127.0.0.1 and keys for two clients. */
+#ifndef DUGNAD_TESTS_UNIT_CHANNEL_FIXTURE_H
+#define DUGNAD_TESTS_UNIT_CHANNEL_FIXTURE_H
+
+#include "common/clock.h"
+#include "common/files.h"
+#include "proto/channel.h"
+#include "proto/wire.h"
+#include "tests/unit/suite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATIENCE_MS = 3000, TICK_MS = 20 };
+
+/* A server with its key, and keys for two clients. */
+struct fixture {
+    struct identity server_identity;
+    struct identity anna;
+    struct identity bert;
+    struct channel_server *server;
+    struct join_link link;
+};
+
+static inline void make_identity(struct identity *out)
+{
+    char folder[] = "/tmp/dugnad-test-XXXXXX";
+    char path[FILES_PATH_MAX];
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+    CU_ASSERT_EQUAL_FATAL(files_join(folder, "identity", path), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(identity_open(path, out), STATUS_OK);
+    CU_ASSERT_EQUAL(files_remove_folder(folder), STATUS_OK);
+}
+
+static inline void start_server(struct fixture *self, const char *listen)
+{
+    CU_ASSERT_EQUAL_FATAL(channel_server_new(listen, &self->server_identity, &self->server),
+                          STATUS_OK);
+    (void)snprintf(self->link.address, sizeof self->link.address, "127.0.0.1:%u",
+                   (unsigned)channel_server_port(self->server));
+}
+
+static inline void begin(struct fixture *self)
+{
+    memset(self, 0, sizeof *self);
+    make_identity(&self->server_identity);
+    make_identity(&self->anna);
+    make_identity(&self->bert);
+    memcpy(self->link.coordinator_key, self->server_identity.public_key, IDENTITY_KEY_BYTES);
+    start_server(self, "tcp://127.0.0.1:*");
+}
+
+static inline void end(struct fixture *self)
+{
+    channel_server_free(self->server);
+}
+
+static inline struct channel_client *connect_as(const struct fixture *fixture,
+                                                const struct identity *identity)
+{
+    struct channel_client *client = NULL;
+    CU_ASSERT_EQUAL_FATAL(channel_client_new(&fixture->link, identity, &client), STATUS_OK);
+    return client;
+}
+
+static inline bool server_gets(struct channel_server *server, struct channel_message *out,
+                               int patience_ms)
+{
+    uint64_t deadline_ms = clock_now_ms() + (uint64_t)patience_ms;
+    do {
+        if (channel_server_receive(server, out) == STATUS_OK) {
+            return true;
+        }
+        channel_server_wait(server, -1, TICK_MS);
+    } while (clock_now_ms() < deadline_ms);
+    return false;
+}
+
+static inline bool client_gets(struct channel_client *client, struct channel_message *out,
+                               int patience_ms)
+{
+    uint64_t deadline_ms = clock_now_ms() + (uint64_t)patience_ms;
+    do {
+        if (channel_client_receive(client, out) == STATUS_OK) {
+            return true;
+        }
+        channel_client_wait(client, -1, TICK_MS);
+    } while (clock_now_ms() < deadline_ms);
+    return false;
+}
+
+static inline bool trouble_becomes(struct channel_client *client, enum channel_trouble trouble,
+                                   int patience_ms)
+{
+    uint64_t deadline_ms = clock_now_ms() + (uint64_t)patience_ms;
+    do {
+        if (channel_client_trouble(client) == trouble) {
+            return true;
+        }
+        channel_client_wait(client, -1, TICK_MS);
+    } while (clock_now_ms() < deadline_ms);
+    return false;
+}
+
+static inline enum status say(struct channel_client *client, const char *text)
+{
+    return channel_client_send(client, (const uint8_t *)text, strlen(text), NULL, 0);
+}
+
+static inline bool head_is(const struct channel_message *message, const char *text)
+{
+    return message->head_size_bytes == strlen(text) &&
+           memcmp(message->head, text, strlen(text)) == 0;
+}
+
+/* Sends `text` and waits for it at the server, whose message is closed. */
+static inline bool says_and_is_heard(struct fixture *fixture, struct channel_client *client,
+                                     const struct identity *identity, const char *text)
+{
+    struct channel_message message;
+    if (say(client, text) != STATUS_OK || !server_gets(fixture->server, &message, PATIENCE_MS)) {
+        return false;
+    }
+    bool good = head_is(&message, text) && message.body_size_bytes == 0 &&
+                memcmp(message.curve_key, identity->curve_public, IDENTITY_KEY_BYTES) == 0;
+    channel_message_close(&message);
+    return good;
+}
+
+/* Memory for a test; zeroed. */
+static inline uint8_t *need(size_t size_bytes)
+{
+    uint8_t *memory = calloc(1, size_bytes);
+    if (memory == NULL) {
+        abort();
+    }
+    return memory;
+}
+
+#endif

@@ -1,0 +1,205 @@
+/* core_fixture - steps a coordinator core on fake time and checks its invariants after each event.
+ */
+#ifndef DUGNAD_TESTS_UNIT_CORE_FIXTURE_H
+#define DUGNAD_TESTS_UNIT_CORE_FIXTURE_H
+
+#include "coordinator/core/core_state.h"
+
+#include <CUnit/CUnit.h>
+#include <stdlib.h>
+
+struct fixture {
+    struct core *core;
+    struct core_actions actions;
+    uint64_t now_ms;
+};
+
+static inline struct core_settings fixture_settings(uint32_t target_batch)
+{
+    return (struct core_settings){.step_count = 3,
+                                  .target_batch = target_batch,
+                                  .lease_samples_max = 64,
+                                  .lease_ms = 1000,
+                                  .silence_ms_max = 10000,
+                                  .patience_ms = 3000,
+                                  .fetch_ms_max = 20000};
+}
+
+static inline void fixture_init(struct fixture *self, const struct core_settings *settings)
+{
+    *self = (struct fixture){.now_ms = 1000};
+    CU_ASSERT_EQUAL_FATAL(core_new(settings, &self->core), STATUS_OK);
+}
+
+static inline void fixture_deinit(struct fixture *self)
+{
+    core_free(self->core);
+    core_actions_deinit(&self->actions);
+}
+
+/* What one peer's books say agrees with the table. Returns 0 when all is well, or the line. */
+static inline int fixture_check_peer(const struct core *core, uint32_t index)
+{
+    const struct peer *peer = &core->peers[index];
+    const struct sample_table *table = &core->table;
+    uint32_t owned = 0;
+    for (uint32_t i = 0; i < table->size; i++) {
+        owned += table->owners[i] == index + 1 ? 1 : 0;
+    }
+    if (owned != peer->owned) {
+        return __LINE__;
+    }
+    for (size_t i = 0; i < CORE_LEASES_PER_PEER; i++) {
+        const struct lease *lease = &peer->leases[i];
+        if (lease->id == 0) {
+            continue;
+        }
+        if (lease->done >= lease->count ||
+            !sample_table_owned(table, index, lease->first, lease->count)) {
+            return __LINE__;
+        }
+        for (size_t j = 0; j < peer->offered_count; j++) {
+            const struct core_range *range = &peer->offered[j];
+            if (lease->first < range->first + range->count &&
+                range->first < lease->first + lease->count) {
+                return __LINE__;
+            }
+        }
+    }
+    for (size_t j = 0; j < peer->offered_count; j++) {
+        if (!sample_table_owned(table, index, peer->offered[j].first, peer->offered[j].count)) {
+            return __LINE__;
+        }
+    }
+    if (peer->collect_sent && lease_samples_left(peer) > 0) {
+        return __LINE__;
+    }
+    return (peer->offer == OFFER_NONE) == (peer->offered == NULL) ? 0 : __LINE__;
+}
+
+/* Free + owned + counted == B, and each peer is right. Returns 0 or the line. */
+static inline int fixture_check(const struct core *core)
+{
+    const struct sample_table *table = &core->table;
+    uint32_t free_count = 0;
+    uint32_t counted = 0;
+    uint32_t owned = 0;
+    uint32_t active = 0;
+    for (uint32_t i = 0; i < table->size; i++) {
+        free_count += table->owners[i] == SAMPLE_FREE ? 1 : 0;
+        counted += table->owners[i] == SAMPLE_COUNTED ? 1 : 0;
+        if (i < table->free_hint && table->owners[i] == SAMPLE_FREE) {
+            return __LINE__;
+        }
+    }
+    for (uint32_t i = 0; i < core->peer_end; i++) {
+        int line = core->peers[i].active ? fixture_check_peer(core, i) : 0;
+        if (line != 0) {
+            return line;
+        }
+        active += core->peers[i].active ? 1 : 0;
+        owned += core->peers[i].owned;
+    }
+    if (free_count != table->free_count || counted != table->counted_count ||
+        free_count + counted + owned != table->size || active != core->peer_count) {
+        return __LINE__;
+    }
+    return core->committing == (counted == table->size) ? 0 : __LINE__;
+}
+
+static inline void fixture_step(struct fixture *self, const struct core_event *event)
+{
+    CU_ASSERT_EQUAL_FATAL(core_step(self->core, self->now_ms, event, &self->actions), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(fixture_check(self->core), 0);
+}
+
+/* The first action of this type for `peer` in the answer to the last event; NULL: none. */
+static inline const struct core_action *fixture_action(const struct fixture *self,
+                                                       enum core_action_type type, uint32_t peer)
+{
+    for (size_t i = 0; i < self->actions.count; i++) {
+        if (self->actions.items[i].type == type && self->actions.items[i].peer == peer) {
+            return &self->actions.items[i];
+        }
+    }
+    return NULL;
+}
+
+static inline void fixture_tick(struct fixture *self, uint64_t elapsed_ms)
+{
+    self->now_ms += elapsed_ms;
+    fixture_step(self, &(struct core_event){.type = CORE_TICK});
+}
+
+static inline void fixture_join(struct fixture *self, uint32_t peer, uint32_t threads)
+{
+    fixture_step(self, &(struct core_event){.type = CORE_JOINED, .peer = peer, .threads = threads});
+}
+
+/* A sign without content: HEARD, LEFT, COMMITTED. */
+static inline void fixture_tell(struct fixture *self, enum core_event_type type, uint32_t peer)
+{
+    fixture_step(self, &(struct core_event){.type = type, .peer = peer});
+}
+
+/* READY with the current version. The lease that it brings; a zeroed action: none. */
+static inline struct core_action fixture_ready(struct fixture *self, uint32_t peer)
+{
+    fixture_step(self, &(struct core_event){.type = CORE_READY,
+                                            .peer = peer,
+                                            .version = core_current_step(self->core)});
+    const struct core_action *lease = fixture_action(self, CORE_LEASE, peer);
+    return lease != NULL ? *lease : (struct core_action){0};
+}
+
+/* PROGRESS or YIELDED. */
+static inline void fixture_report(struct fixture *self, enum core_event_type type, uint32_t peer,
+                                  uint64_t lease_id, uint64_t samples)
+{
+    fixture_step(self, &(struct core_event){
+                           .type = type, .peer = peer, .lease_id = lease_id, .samples = samples});
+}
+
+static inline void fixture_offer(struct fixture *self, uint32_t peer,
+                                 const struct core_range *ranges, size_t range_count)
+{
+    fixture_step(self, &(struct core_event){.type = CORE_OFFERED,
+                                            .peer = peer,
+                                            .step = core_current_step(self->core),
+                                            .ranges = ranges,
+                                            .range_count = range_count});
+}
+
+/* RECEIVED or ADDED. */
+static inline void fixture_answer(struct fixture *self, enum core_event_type type, uint32_t peer,
+                                  bool ok)
+{
+    fixture_step(self, &(struct core_event){.type = type, .peer = peer, .ok = ok});
+}
+
+/* Offers one range and has it counted; asserts each answer. */
+static inline void fixture_hand_in(struct fixture *self, uint32_t peer, uint64_t first,
+                                   uint64_t count)
+{
+    fixture_offer(self, peer, &(struct core_range){.first = first, .count = count}, 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(fixture_action(self, CORE_FETCH, peer));
+    fixture_answer(self, CORE_RECEIVED, peer, true);
+    const struct core_action *add = fixture_action(self, CORE_ADD, peer);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(add);
+    CU_ASSERT_EQUAL(add->count, count);
+    fixture_answer(self, CORE_ADDED, peer, true);
+    const struct core_action *verdict = fixture_action(self, CORE_VERDICT, peer);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(verdict);
+    CU_ASSERT_TRUE(verdict->ok);
+}
+
+/* The offer is answered by a refusal and nothing is fetched. */
+static inline void fixture_refused(struct fixture *self, uint32_t peer)
+{
+    const struct core_action *verdict = fixture_action(self, CORE_VERDICT, peer);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(verdict);
+    CU_ASSERT_FALSE(verdict->ok);
+    CU_ASSERT_PTR_NULL(fixture_action(self, CORE_FETCH, peer));
+}
+
+#endif

@@ -1,0 +1,273 @@
+/* cores_sim_coordinator - plays the coordinator's shell around the real core. */
+#ifndef DUGNAD_TESTS_UNIT_CORES_SIM_COORDINATOR_H
+#define DUGNAD_TESTS_UNIT_CORES_SIM_COORDINATOR_H
+
+#include "core_fixture.h"
+#include "cores_sim.h"
+
+static void core_event(struct sim *s, const struct core_event *event);
+
+static struct sim_peer *connection_of(struct sim *s, uint32_t index)
+{
+    for (size_t i = 0; i < SIM_PEERS; i++) {
+        if (s->peers[i].joined && s->peers[i].index == index) {
+            return &s->peers[i];
+        }
+    }
+    return NULL;
+}
+
+static void forget_connection(struct sim_peer *peer)
+{
+    peer->joined = false;
+    peer->upload_open = false;
+}
+
+/* Adds what the peer's bytes hold to the sums: exactly what it claims, and nothing twice. */
+static void add_contribution(struct sim *s, struct sim_peer *peer, uint32_t count)
+{
+    bool ok = chance(s, 50) != 0;
+    expect(s, peer->claimed == peer->offered, "a contribution holds other samples than it says");
+    expect(s, (uint32_t)__builtin_popcountll(peer->claimed) == count, "ADD has another count");
+    if (ok) {
+        expect(s, (s->counted & peer->claimed) == 0, "a sample was counted twice");
+        s->counted |= peer->claimed;
+    }
+    core_event(s, &(struct core_event){.type = CORE_ADDED, .peer = peer->index, .ok = ok});
+}
+
+static void obey_core(struct sim *s, const struct core_action *action)
+{
+    struct sim_peer *peer = connection_of(s, action->peer);
+    bool personal = action->type != CORE_COMMIT && action->type != CORE_FINISHED;
+    if (personal && peer == NULL) {
+        expect(s, false, "an action for a peer that is gone");
+        return;
+    }
+    switch (action->type) {
+    case CORE_LEASE:
+        to_peer(s, peer,
+                (struct sim_letter){.type = WIRE_LEASE,
+                                    .id = action->lease_id,
+                                    .step = action->step,
+                                    .samples = action->first,
+                                    .count = action->count});
+        break;
+    case CORE_RECLAIM:
+        s->reclaims++;
+        to_peer(s, peer,
+                (struct sim_letter){
+                    .type = WIRE_RECLAIM, .id = action->lease_id, .count = action->count});
+        break;
+    case CORE_COLLECT:
+        to_peer(s, peer, (struct sim_letter){.type = WIRE_COLLECT, .step = action->step});
+        break;
+    case CORE_FETCH:
+        peer->upload_open = true;
+        peer->upload_ms = s->now_ms + chance(s, 400);
+        break;
+    case CORE_ADD:
+        add_contribution(s, peer, action->count);
+        break;
+    case CORE_VERDICT:
+        to_peer(s, peer, (struct sim_letter){.type = WIRE_VERDICT, .ok = action->ok});
+        break;
+    case CORE_COMMIT:
+        expect(s, s->counted == (UINT64_MAX >> (64 - s->batch)), "a sample is missing");
+        s->committing = true;
+        s->commit_ms = s->now_ms + chance(s, 300);
+        break;
+    case CORE_EXPEL:
+        s->expelled++;
+        forget_connection(peer);
+        break;
+    case CORE_FINISHED:
+    default:
+        s->finished = true;
+        for (size_t i = 0; i < SIM_PEERS; i++) {
+            if (s->peers[i].joined) {
+                to_peer(s, &s->peers[i], (struct sim_letter){.type = WIRE_FINISHED});
+            }
+        }
+    }
+}
+
+static void core_event(struct sim *s, const struct core_event *event)
+{
+    struct core_actions actions = {0};
+    expect(s, core_step(s->core, s->now_ms, event, &actions) == STATUS_OK, "core_step failed");
+    expect(s, fixture_check(s->core) == 0, "the coordinator's books do not agree");
+    for (size_t i = 0; i < actions.count; i++) {
+        obey_core(s, &actions.items[i]);
+    }
+    core_actions_deinit(&actions);
+}
+
+static void leave(struct sim *s, struct sim_peer *peer)
+{
+    if (peer->joined) {
+        forget_connection(peer);
+        core_event(s, &(struct core_event){.type = CORE_LEFT, .peer = peer->index});
+    }
+}
+
+static void answer_hello(struct sim *s, struct sim_peer *peer, const struct sim_letter *hello)
+{
+    leave(s, peer);
+    if (s->finished) {
+        to_peer(s, peer, (struct sim_letter){.type = WIRE_FINISHED});
+        return;
+    }
+    uint64_t step = core_current_step(s->core);
+    uint64_t from = hello->id;
+    bool snapshot = from > step || from + 3 < step;
+    if (snapshot) {
+        from = step - chance(s, (step < 3 ? step : 2) + 1);
+    }
+    to_peer(s, peer, (struct sim_letter){.type = WIRE_WELCOME, .id = from, .ok = snapshot});
+    for (uint64_t i = from; i < step; i++) {
+        to_peer(s, peer, (struct sim_letter){.type = WIRE_COMMITTED, .step = i});
+    }
+    peer->index = 0;
+    while (connection_of(s, peer->index) != NULL) {
+        peer->index++;
+    }
+    peer->joined = true;
+    core_event(s, &(struct core_event){
+                      .type = CORE_JOINED, .peer = peer->index, .threads = (uint32_t)hello->count});
+}
+
+static void take_contribution(struct sim *s, struct sim_peer *peer, const struct sim_letter *letter)
+{
+    struct core_range ranges[64];
+    size_t count = 0;
+    for (uint64_t i = 0; i < 64; i++) {
+        if ((letter->samples >> i & 1U) == 0) {
+            continue;
+        }
+        if (count > 0 && ranges[count - 1].first + ranges[count - 1].count == i) {
+            ranges[count - 1].count++;
+        } else {
+            ranges[count++] = (struct core_range){.first = i, .count = 1};
+        }
+    }
+    if (!peer->upload_open) {
+        peer->claimed = letter->samples;
+        peer->offered = letter->inside;
+    }
+    core_event(s, &(struct core_event){.type = CORE_OFFERED,
+                                       .peer = peer->index,
+                                       .step = letter->step,
+                                       .ranges = ranges,
+                                       .range_count = count});
+}
+
+static void hear(struct sim *s, struct sim_peer *peer, const struct sim_letter *letter)
+{
+    if (letter->type == WIRE_HELLO) {
+        answer_hello(s, peer, letter);
+        return;
+    }
+    if (letter->type == WIRE_LEAVE) {
+        leave(s, peer);
+        return;
+    }
+    if (!peer->joined) {
+        to_peer(s, peer, (struct sim_letter){.type = WIRE_REFUSED, .id = WIRE_REFUSED_UNKNOWN});
+        return;
+    }
+    struct core_event event = {.type = CORE_HEARD,
+                               .peer = peer->index,
+                               .version = letter->id,
+                               .lease_id = letter->id,
+                               .samples = letter->count};
+    if (letter->type == WIRE_CONTRIBUTION) {
+        take_contribution(s, peer, letter);
+        return;
+    }
+    if (letter->type == WIRE_READY) {
+        event.type = CORE_READY;
+    } else if (letter->type == WIRE_PROGRESS) {
+        event.type = CORE_PROGRESS;
+    } else if (letter->type == WIRE_YIELDED) {
+        event.type = CORE_YIELDED;
+    } else if (letter->type == WIRE_APPLIED) {
+        expect(s, letter->step == s->params[letter->id], "APPLIED with another digest");
+    }
+    core_event(s, &event);
+}
+
+static struct core *make_core(struct sim *s, uint64_t step)
+{
+    const struct core_settings settings = {.step_first = step,
+                                           .step_count = s->step_count,
+                                           .target_batch = s->batch,
+                                           .lease_samples_max = 16,
+                                           .lease_ms = 1000,
+                                           .silence_ms_max = 4000,
+                                           .patience_ms = 5000,
+                                           .fetch_ms_max = 3000};
+    struct core *core = NULL;
+    expect(s, core_new(&settings, &core) == STATUS_OK, "core_new failed");
+    return core;
+}
+
+/* The coordinator dies in the middle of a step and comes back with what was committed. */
+static void restart_core(struct sim *s)
+{
+    uint64_t step = core_current_step(s->core);
+    core_free(s->core);
+    s->core = make_core(s, step);
+    s->counted = 0;
+    s->committing = false;
+    for (size_t i = 0; i < SIM_PEERS; i++) {
+        forget_connection(&s->peers[i]);
+    }
+}
+
+static void commit(struct sim *s)
+{
+    uint64_t step = core_current_step(s->core);
+    s->committing = false;
+    s->counted = 0;
+    for (size_t i = 0; i < SIM_PEERS; i++) {
+        if (s->peers[i].joined) {
+            to_peer(s, &s->peers[i], (struct sim_letter){.type = WIRE_COMMITTED, .step = step});
+        }
+    }
+    core_event(s, &(struct core_event){.type = CORE_COMMITTED});
+}
+
+static void run_coordinator(struct sim *s)
+{
+    struct sim_letter letter;
+    for (size_t i = 0; i < SIM_PEERS; i++) {
+        struct sim_peer *peer = &s->peers[i];
+        while (pull(s, &peer->up, &letter)) {
+            hear(s, peer, &letter);
+        }
+        bool here = peer->running && s->now_ms >= peer->deaf_until_ms;
+        if (peer->upload_open && s->now_ms >= peer->upload_ms && here &&
+            peer->character != SIM_WITHHELD) {
+            peer->upload_open = false;
+            core_event(s, &(struct core_event){.type = CORE_RECEIVED,
+                                               .peer = peer->index,
+                                               .ok = chance(s, 50) != 0});
+        }
+        if (peer->joined && s->now_ms % 1000 == 0) {
+            to_peer(s, peer, (struct sim_letter){.type = WIRE_ALIVE});
+        }
+    }
+    if (s->committing && s->now_ms >= s->commit_ms) {
+        commit(s);
+    }
+    if (s->now_ms >= s->restart_ms && !s->finished) {
+        s->restart_ms = UINT64_MAX;
+        restart_core(s);
+    }
+    if (s->now_ms % 100 == 0) {
+        core_event(s, &(struct core_event){.type = CORE_TICK});
+    }
+}
+
+#endif

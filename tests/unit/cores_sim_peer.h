@@ -1,0 +1,215 @@
+/* cores_sim_peer - plays an honest peer's shell around the real session. */
+#ifndef DUGNAD_TESTS_UNIT_CORES_SIM_PEER_H
+#define DUGNAD_TESTS_UNIT_CORES_SIM_PEER_H
+
+#include "cores_sim.h"
+
+static void session_event(struct sim *s, struct sim_peer *peer, const struct session_event *event);
+
+static struct digest digest_from(uint64_t params)
+{
+    struct digest digest = {0};
+    memcpy(digest.bytes, &params, sizeof params);
+    return digest;
+}
+
+static void send_from_session(struct sim *s, struct sim_peer *peer,
+                              const struct session_action *action)
+{
+    struct sim_letter letter = {.type = action->send};
+    if (action->send == WIRE_HELLO) {
+        letter.id = action->as.version_held;
+        letter.count = peer->session.settings.thread_count;
+    } else if (action->send == WIRE_READY) {
+        letter.id = action->as.ready.version;
+    } else if (action->send == WIRE_PROGRESS) {
+        letter.id = action->as.progress.lease_id;
+        letter.count = action->as.progress.samples_done;
+    } else if (action->send == WIRE_YIELDED) {
+        letter.id = action->as.yielded.lease_id;
+        letter.count = action->as.yielded.kept;
+    } else if (action->send == WIRE_APPLIED) {
+        letter.id = action->as.applied.version;
+        memcpy(&letter.step, action->as.applied.digest.bytes, sizeof letter.step);
+    }
+    to_coordinator(s, peer, letter);
+}
+
+static void encode(struct sim *s, struct sim_peer *peer)
+{
+    struct work *work = &peer->session.work;
+    struct sim_letter letter = {.type = WIRE_CONTRIBUTION, .step = peer->session.version};
+    for (size_t i = 0; i < work->held_count; i++) {
+        for (uint64_t j = 0; j < work->held[i].count; j++) {
+            letter.samples |= 1ULL << (work->held[i].first + j - letter.step * s->batch);
+        }
+    }
+    letter.inside = peer->gradient;
+    expect(s, letter.samples != 0, "an empty contribution");
+    expect(s, letter.samples == letter.inside, "the accumulator is not what is held");
+    peer->gradient = 0;
+    work_clear_held(work);
+    to_coordinator(s, peer, letter);
+}
+
+static bool any_busy(const struct sim_peer *peer)
+{
+    bool busy = false;
+    for (size_t i = 0; i < SIM_THREADS_MAX; i++) {
+        busy = busy || peer->workers[i].busy;
+    }
+    return busy;
+}
+
+static void obey_session(struct sim *s, struct sim_peer *peer, const struct session_action *action)
+{
+    switch (action->type) {
+    case SESSION_SEND:
+        send_from_session(s, peer, action);
+        break;
+    case SESSION_FETCH:
+        peer->fetch_open = true;
+        peer->fetch_id = action->ref.id;
+        peer->fetch_ms = s->now_ms + chance(s, 300);
+        break;
+    case SESSION_LOAD:
+    case SESSION_APPLY:
+        expect(s, !any_busy(peer), "P changes while samples are computed");
+        peer->params = action->type == SESSION_LOAD ? s->params[peer->fetch_id]
+                                                    : random_mix(peer->params + peer->fetch_id);
+        peer->apply_open = true;
+        peer->apply_ms = s->now_ms + chance(s, 2) * chance(s, 200);
+        break;
+    case SESSION_ENCODE:
+        encode(s, peer);
+        break;
+    case SESSION_DISCARD:
+        expect(s, !any_busy(peer), "the accumulator is cleared under the workers");
+        peer->gradient = 0;
+        break;
+    case SESSION_MISMATCH:
+        s->mismatches++;
+        break;
+    case SESSION_EXIT:
+        expect(s, action->status == STATUS_OK, "a session failed");
+        peer->ended_finished = peer->session.finished;
+        break;
+    case SESSION_SETUP:
+    case SESSION_DROP_OFFERS:
+    case SESSION_RECONNECT:
+    default:
+        break;
+    }
+}
+
+static void session_event(struct sim *s, struct sim_peer *peer, const struct session_event *event)
+{
+    struct session_actions actions;
+    enum session_phase phase = peer->session.phase;
+    session_step(&peer->session, s->now_ms, event, &actions);
+    for (size_t i = 0; i < actions.count; i++) {
+        obey_session(s, peer, &actions.items[i]);
+    }
+    if (peer->session.phase == SESSION_OVER && phase != SESSION_OVER) {
+        peer->running = false;
+        uint64_t version = peer->session.version;
+        bool at_the_end = version == s->step_count && peer->params == s->params[version];
+        s->at_the_end += at_the_end ? 1 : 0;
+        expect(s,
+               at_the_end || !s->calm || !peer->ended_finished || phase != SESSION_TRAIN ||
+                   peer->session.stopping,
+               "a session ended on another version");
+    }
+}
+
+/* Turns a letter into the message that the wire would have made of it. */
+static void deliver(struct sim *s, struct sim_peer *peer, const struct sim_letter *letter)
+{
+    static struct wire_message message;
+    struct session_event event = {.type = SESSION_MESSAGE, .message = &message};
+    message.type = letter->type;
+    if (letter->type == WIRE_WELCOME) {
+        message.as.welcome.context = 1;
+        message.as.welcome.run_id = (struct digest){{1}};
+        message.as.welcome.has_snapshot = letter->ok;
+        message.as.welcome.snapshot.id = letter->id;
+    } else if (letter->type == WIRE_REFUSED) {
+        message.as.refused.code = (enum wire_refusal)letter->id;
+    } else if (letter->type == WIRE_LEASE) {
+        message.as.lease =
+            (struct wire_lease){.lease_id = letter->id,
+                                .step = letter->step,
+                                .version = letter->step,
+                                .samples = {.first = letter->step * s->batch + letter->samples,
+                                            .count = letter->count}};
+        event.tokens = calloc((size_t)letter->count * 2, sizeof *event.tokens);
+    } else if (letter->type == WIRE_RECLAIM) {
+        message.as.reclaim =
+            (struct wire_reclaim){.lease_id = letter->id, .keep = (uint32_t)letter->count};
+    } else if (letter->type == WIRE_COLLECT) {
+        message.as.collect.step = letter->step;
+    } else if (letter->type == WIRE_VERDICT) {
+        message.as.verdict.accepted = letter->ok;
+    } else if (letter->type == WIRE_COMMITTED) {
+        message.as.committed.step = letter->step;
+        message.as.committed.update.id = letter->step + 1;
+        message.as.committed.digest = digest_from(s->params[letter->step + 1]);
+    }
+    session_event(s, peer, &event);
+}
+
+static void run_workers(struct sim *s, struct sim_peer *peer)
+{
+    for (size_t i = 0; i < peer->session.settings.thread_count; i++) {
+        struct sim_worker *worker = &peer->workers[i];
+        if (worker->busy && s->now_ms >= worker->until_ms) {
+            worker->busy = false;
+            uint64_t bit = 1ULL << (worker->item.sample % s->batch);
+            expect(s, worker->params == peer->params, "P changed under a worker");
+            expect(s, peer->params == s->params[worker->item.sample / s->batch],
+                   "a sample was computed with other parameters than its step's");
+            expect(s, (peer->gradient & bit) == 0, "a sample was added twice");
+            peer->gradient |= bit;
+            work_done(&peer->session.work, &worker->item, 1.0);
+            session_event(s, peer, &(struct session_event){.type = SESSION_WORKED});
+        }
+        if (!worker->busy && work_begin(&peer->session.work, &worker->item)) {
+            worker->busy = true;
+            worker->params = peer->params;
+            worker->until_ms = s->now_ms + peer->sample_ms / 2 + chance(s, peer->sample_ms);
+        }
+    }
+}
+
+static void run_transfers(struct sim *s, struct sim_peer *peer)
+{
+    if (peer->apply_open && s->now_ms >= peer->apply_ms) {
+        peer->apply_open = false;
+        struct session_event event = {.type = SESSION_APPLIED, .digest = digest_from(peer->params)};
+        session_event(s, peer, &event);
+    }
+    if (peer->fetch_open && s->now_ms >= peer->fetch_ms) {
+        peer->fetch_open = false;
+        bool ok = s->now_ms >= peer->deaf_until_ms && (s->calm || chance(s, 30) != 0);
+        session_event(s, peer, &(struct session_event){.type = SESSION_FETCHED, .ok = ok});
+    }
+}
+
+static void run_honest(struct sim *s, struct sim_peer *peer)
+{
+    struct sim_letter letter;
+    while (pull(s, &peer->down, &letter)) {
+        deliver(s, peer, &letter);
+    }
+    run_transfers(s, peer);
+    run_workers(s, peer);
+    if (s->now_ms >= peer->stop_ms) {
+        peer->stop_ms = UINT64_MAX;
+        session_event(s, peer, &(struct session_event){.type = SESSION_STOP});
+    }
+    if (s->now_ms % 50 == 0) {
+        session_event(s, peer, &(struct session_event){.type = SESSION_TICK});
+    }
+}
+
+#endif

@@ -1,0 +1,199 @@
+/* Peers that say anything, against books of the test's own. */
+#include "common/random.h"
+#include "core_fixture.h"
+#include "suite.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { SOAK_PEERS = 5, SOAK_BATCH = 24, SOAK_EVENTS = 3000 };
+
+struct soak {
+    struct fixture f;
+    struct random random;
+    struct core_range offered[SOAK_PEERS][SOAK_BATCH];
+    size_t offered_count[SOAK_PEERS];
+    struct core_range said[SOAK_BATCH]; /* in the event that is being stepped */
+    size_t said_count;
+    bool active[SOAK_PEERS];
+    bool fetching[SOAK_PEERS];
+    uint32_t adding; /* peer + 1 */
+    bool committing;
+    uint32_t times[SOAK_BATCH]; /* how often each sample was counted in this step */
+    uint64_t commits;
+};
+
+static uint32_t chance(struct soak *s, uint32_t bound)
+{
+    return (uint32_t)random_below(&s->random, bound);
+}
+
+static bool is_live(const struct peer *peer, uint32_t sample)
+{
+    for (size_t i = 0; i < CORE_LEASES_PER_PEER; i++) {
+        const struct lease *lease = &peer->leases[i];
+        if (lease->id != 0 && sample >= lease->first && sample < lease->first + lease->count) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What this peer has done, sometimes spoilt. */
+static void choose_ranges(struct soak *s, uint32_t peer)
+{
+    const struct sample_table *table = &s->f.core->table;
+    s->said_count = 0;
+    for (uint32_t i = 0; i < table->size; i++) {
+        if (table->owners[i] != peer + 1 || chance(s, 60) == 0 ||
+            (is_live(&s->f.core->peers[peer], i) && chance(s, 60) != 0)) {
+            continue;
+        }
+        struct core_range *last = s->said_count > 0 ? &s->said[s->said_count - 1] : NULL;
+        if (last != NULL && last->first + last->count == i) {
+            last->count++;
+        } else {
+            s->said[s->said_count++] = (struct core_range){i, 1};
+        }
+    }
+    if (s->said_count > 0 && chance(s, 16) == 0) {
+        struct core_range *spoilt = &s->said[chance(s, (uint32_t)s->said_count)];
+        spoilt->first += chance(s, 2) == 0 ? UINT64_MAX - 3 : chance(s, 3);
+        spoilt->count += chance(s, 2) == 0 ? UINT64_MAX - 3 : chance(s, 3);
+    }
+}
+
+static uint64_t choose_lease(struct soak *s, uint32_t peer, const struct lease **out)
+{
+    uint32_t whose = chance(s, 10) == 0 ? chance(s, SOAK_PEERS) : peer;
+    *out = &s->f.core->peers[whose].leases[chance(s, CORE_LEASES_PER_PEER)];
+    return chance(s, 20) == 0 ? chance(s, 50) : (*out)->id;
+}
+
+static struct core_event choose_event(struct soak *s)
+{
+    static const enum core_event_type types[] = {
+        CORE_LEFT,     CORE_HEARD,   CORE_READY,    CORE_READY,   CORE_READY,
+        CORE_PROGRESS, CORE_YIELDED, CORE_PROGRESS, CORE_OFFERED, CORE_PROGRESS};
+    struct core_event event = {.type = types[chance(s, sizeof types / sizeof types[0])],
+                               .peer = chance(s, SOAK_PEERS)};
+    const struct lease *lease = NULL;
+    if (event.type == CORE_LEFT && chance(s, 20) != 0) {
+        event.type = CORE_TICK;
+    }
+    if (!s->active[event.peer]) {
+        event.type = CORE_JOINED;
+    }
+    event.threads = chance(s, 50) == 0 ? UINT32_MAX : chance(s, 6);
+    event.version = core_current_step(s->f.core) + (chance(s, 8) == 0 ? chance(s, 3) - 1U : 0U);
+    event.step = chance(s, 20) == 0 ? chance(s, 3) : core_current_step(s->f.core);
+    event.lease_id = choose_lease(s, event.peer, &lease);
+    event.samples = chance(s, 30) == 0 ? UINT64_MAX : lease->count;
+    if (chance(s, 3) == 0) {
+        event.samples = chance(s, lease->count + 3);
+    }
+    if (event.type == CORE_OFFERED) {
+        choose_ranges(s, event.peer);
+        event.ranges = s->said;
+        event.range_count = s->said_count;
+        event.type = s->said_count > 0 || chance(s, 40) == 0 ? CORE_OFFERED : CORE_READY;
+    }
+    return event;
+}
+
+static void obey_action(struct soak *s, const struct core_action *action)
+{
+    uint32_t peer = action->peer;
+    if (action->type == CORE_FETCH) {
+        memcpy(s->offered[peer], s->said, sizeof s->said);
+        s->offered_count[peer] = s->said_count;
+        s->fetching[peer] = true;
+    } else if (action->type == CORE_ADD) {
+        s->adding = peer + 1;
+    } else if (action->type == CORE_EXPEL) {
+        s->active[peer] = false;
+        s->fetching[peer] = false;
+    } else if (action->type == CORE_COMMIT) {
+        for (uint32_t i = 0; i < SOAK_BATCH; i++) {
+            CU_ASSERT_EQUAL_FATAL(s->times[i], 1);
+        }
+        s->committing = true;
+    }
+}
+
+static void soak_step(struct soak *s, const struct core_event *event)
+{
+    if (event->type == CORE_JOINED || event->type == CORE_LEFT) {
+        s->active[event->peer] = event->type == CORE_JOINED;
+        s->fetching[event->peer] = false;
+    }
+    if (event->type == CORE_ADDED && event->ok) {
+        for (size_t i = 0; i < s->offered_count[event->peer]; i++) {
+            const struct core_range *range = &s->offered[event->peer][i];
+            for (uint64_t j = 0; j < range->count; j++) {
+                CU_ASSERT_EQUAL_FATAL(s->times[range->first + j]++, 0);
+            }
+        }
+    }
+    fixture_step(&s->f, event);
+    for (size_t i = 0; i < s->f.actions.count; i++) {
+        obey_action(s, &s->f.actions.items[i]);
+    }
+}
+
+/* What the shell says between two things that the peers say. */
+static void shell_events(struct soak *s)
+{
+    for (uint32_t i = 0; i < SOAK_PEERS; i++) {
+        if (s->fetching[i] && chance(s, 4) == 0) {
+            s->fetching[i] = false;
+            soak_step(s, &(struct core_event){
+                             .type = CORE_RECEIVED, .peer = i, .ok = chance(s, 16) != 0});
+        }
+        if (s->adding != 0) {
+            uint32_t peer = s->adding - 1;
+            s->adding = 0;
+            soak_step(s, &(struct core_event){
+                             .type = CORE_ADDED, .peer = peer, .ok = chance(s, 16) != 0});
+        }
+    }
+    if (s->committing && chance(s, 4) == 0) {
+        s->committing = false;
+        memset(s->times, 0, sizeof s->times);
+        s->commits++;
+        soak_step(s, &(struct core_event){.type = CORE_COMMITTED});
+    }
+}
+
+static void whatever_peers_say_each_sample_counts_exactly_once(void)
+{
+    uint64_t commits = 0;
+    uint32_t seed = 0;
+    for (; seed < 600 && CU_get_number_of_failures() == 0; seed++) {
+        struct soak *s = calloc(1, sizeof *s);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+        struct core_settings settings = fixture_settings(SOAK_BATCH);
+        settings.step_count = 1000;
+        fixture_init(&s->f, &settings);
+        random_init(&s->random, seed, 0);
+        for (uint32_t i = 0; i < SOAK_EVENTS; i++) {
+            s->f.now_ms += chance(s, 3) == 0 ? chance(s, 60) : 0;
+            struct core_event event = choose_event(s);
+            soak_step(s, &event);
+            shell_events(s);
+        }
+        commits += s->commits;
+        fixture_deinit(&s->f);
+        free(s);
+    }
+    (void)printf("(%u seeds, %llu commits) ", seed, (unsigned long long)commits);
+    CU_ASSERT_TRUE(commits > 3000);
+}
+
+int main(void)
+{
+    static const struct suite_test tests[] = {
+        SUITE_TEST(whatever_peers_say_each_sample_counts_exactly_once),
+    };
+    return suite_run("coordinator_hostile", tests, sizeof tests / sizeof tests[0]);
+}

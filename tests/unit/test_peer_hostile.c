@@ -1,0 +1,204 @@
+/* A coordinator that says anything in every phase. */
+#include "common/random.h"
+#include "session_fixture.h"
+#include "suite.h"
+
+#include <stdio.h>
+
+struct soak {
+    struct fixture f;
+    struct random random;
+    struct work_item running[4];
+    size_t running_count;
+    bool apply_open;
+    bool fetch_open;
+    uint32_t setups;
+    uint32_t samples;
+    uint32_t offers;
+    uint32_t applied;
+};
+
+static uint64_t chance(struct soak *s, uint64_t bound)
+{
+    return random_below(&s->random, bound);
+}
+
+static void say_anything(struct soak *s)
+{
+    struct fixture *f = &s->f;
+    const uint64_t version = f->session.version;
+    const uint64_t odd[] = {0, 1, UINT64_MAX, UINT64_MAX - 1, version + 1, version - 1};
+    uint64_t any = chance(s, 8) == 0 ? odd[chance(s, 6)] : version;
+    switch (chance(s, 20)) {
+    case 0:
+        fixture_refused(f, chance(s, 60) == 0 ? (enum wire_refusal)chance(s, 8)
+                                              : WIRE_REFUSED_FULL + (unsigned)chance(s, 3));
+        break;
+    case 1:
+    case 2:
+        fixture_welcome(f, chance(s, 300) == 0 ? 2 : 1, chance(s, 2) == 0 ? any : chance(s, 9));
+        break;
+    case 3:
+    case 4:
+    case 5:
+        fixture_lease(f, chance(s, 30), chance(s, 20) == 0 ? UINT64_MAX - 2 : chance(s, 100),
+                      chance(s, 6));
+        break;
+    case 6:
+        f->message.as.lease.version = any;
+        f->message.as.lease.lease_id = any;
+        fixture_deliver(f, WIRE_LEASE);
+        break;
+    case 7:
+        fixture_reclaim(f, chance(s, 30), (uint32_t)(chance(s, 2) * UINT32_MAX));
+        break;
+    case 8:
+    case 9:
+        f->message.as.collect.step = any;
+        fixture_deliver(f, WIRE_COLLECT);
+        break;
+    case 10:
+        fixture_verdict(f, chance(s, 2) == 0);
+        break;
+    case 11:
+    case 12:
+        fixture_collect(f);
+        break;
+    case 13: {
+        size_t count = f->session.update_count;
+        uint64_t next = count > 0 ? f->session.updates[count - 1].step + 1 : any;
+        fixture_committed(f, chance(s, 9) == 0 ? any : next, (uint8_t)chance(s, 2));
+        break;
+    }
+    case 14:
+        fixture_deliver(f, chance(s, 400) == 0 ? WIRE_FINISHED : WIRE_ALIVE);
+        break;
+    case 15:
+        fixture_deliver(f, (enum wire_type)chance(s, WIRE_FINISHED));
+        break;
+    default:
+        fixture_tick(f, chance(s, 30) == 0 ? 6000 : chance(s, 200));
+    }
+}
+
+/* What the shell does with the actions of the last step. */
+static void obey(struct soak *s)
+{
+    struct fixture *f = &s->f;
+    for (size_t i = 0; i < f->actions.count; i++) {
+        switch (f->actions.items[i].type) {
+        case SESSION_SETUP:
+            s->setups++;
+            break;
+        case SESSION_FETCH:
+            s->fetch_open = true;
+            break;
+        case SESSION_LOAD:
+        case SESSION_APPLY:
+            CU_ASSERT_FALSE(s->apply_open);
+            CU_ASSERT_EQUAL(s->running_count, 0); /* nobody reads P now */
+            s->apply_open = true;
+            break;
+        case SESSION_ENCODE:
+            CU_ASSERT_EQUAL(s->running_count, 0);
+            CU_ASSERT_TRUE(f->session.work.held_samples > 0);
+            work_clear_held(&f->session.work);
+            s->offers++;
+            break;
+        case SESSION_DISCARD:
+            CU_ASSERT_EQUAL(s->running_count, 0);
+            CU_ASSERT_EQUAL(f->session.work.held_samples, 0);
+            break;
+        case SESSION_SEND:
+        case SESSION_DROP_OFFERS:
+        case SESSION_RECONNECT:
+        case SESSION_MISMATCH:
+        case SESSION_EXIT:
+        default:
+            break;
+        }
+    }
+    f->actions.count = 0;
+}
+
+static void act_as_shell(struct soak *s)
+{
+    struct fixture *f = &s->f;
+    if (s->running_count < 4 && chance(s, 2) == 0 &&
+        work_begin(&f->session.work, &s->running[s->running_count])) {
+        CU_ASSERT_FALSE(s->apply_open);
+        s->running_count++;
+    }
+    if (s->running_count > 0 && chance(s, 3) == 0) {
+        size_t at = (size_t)chance(s, s->running_count);
+        struct work_item item = s->running[at];
+        s->running[at] = s->running[--s->running_count];
+        s->samples++;
+        if (chance(s, 4) == 0) { /* something else comes before WORKED */
+            work_done(&f->session.work, &item, 1.0);
+        } else {
+            fixture_done(f, &item);
+            obey(s);
+        }
+    }
+    if (s->fetch_open && chance(s, 3) == 0) {
+        s->fetch_open = false;
+        fixture_event(f, SESSION_FETCHED, chance(s, 10) != 0);
+        obey(s);
+    }
+    if (s->apply_open && chance(s, 2) == 0) {
+        s->apply_open = false;
+        s->applied++;
+        if (chance(s, 20) == 0) {
+            fixture_event(f, SESSION_FETCHED, false);
+        } else {
+            fixture_applied(f, chance(s, 10) == 0 ? 3 : f->session.applying_digest.bytes[0]);
+        }
+        obey(s);
+    }
+}
+
+static void soak_run(struct soak *s, uint64_t seed)
+{
+    memset(s, 0, sizeof *s);
+    random_init(&s->random, seed, 0);
+    fixture_init(&s->f);
+    for (int i = 0; i < 3000 && s->f.session.phase != SESSION_OVER; i++) {
+        say_anything(s);
+        obey(s);
+        act_as_shell(s);
+        if (chance(s, 2000) == 0) {
+            fixture_event(&s->f, SESSION_STOP, true);
+            obey(s);
+        }
+    }
+    fixture_lease(&s->f, 1000, 0, 1); /* also after the end, or kept until deinit */
+    CU_ASSERT_TRUE(s->setups <= 1);
+    session_deinit(&s->f.session);
+}
+
+static void whatever_the_coordinator_says_the_peer_stays_whole(void)
+{
+    static struct soak s;
+    uint64_t samples = 0;
+    uint64_t offers = 0;
+    uint64_t applied = 0;
+    uint64_t seed = 0;
+    for (; seed < 1000 && CU_get_number_of_failures() == 0; seed++) {
+        soak_run(&s, seed);
+        samples += s.samples;
+        offers += s.offers;
+        applied += s.applied;
+    }
+    (void)printf("(%u seeds, %u samples, %u offers, %u updates) ", (unsigned)seed,
+                 (unsigned)samples, (unsigned)offers, (unsigned)applied);
+    CU_ASSERT_TRUE(samples > 5000 && offers > 2000 && applied > 5000);
+}
+
+int main(void)
+{
+    static const struct suite_test tests[] = {
+        SUITE_TEST(whatever_the_coordinator_says_the_peer_stays_whole),
+    };
+    return suite_run("peer_hostile", tests, sizeof tests / sizeof tests[0]);
+}
