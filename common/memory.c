@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -57,6 +58,18 @@ static uint64_t group_left_bytes(const char *limit_path, const char *usage_path)
     return limit > usage ? limit - usage : 0;
 }
 
+/* What a limit on the address space leaves: the limit less what is mapped already. */
+static uint64_t address_space_left_bytes(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return UINT64_MAX;
+    }
+    uint64_t pages = read_number("/proc/self/statm");
+    uint64_t mapped = pages == UINT64_MAX ? 0 : pages * (uint64_t)sysconf(_SC_PAGESIZE);
+    return limit.rlim_cur > mapped ? limit.rlim_cur - mapped : 0;
+}
+
 uint64_t memory_available_bytes(void)
 {
     uint64_t left = kernel_available_bytes();
@@ -64,10 +77,7 @@ uint64_t memory_available_bytes(void)
         least(left, group_left_bytes("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"));
     left = least(left, group_left_bytes("/sys/fs/cgroup/memory/memory.limit_in_bytes",
                                         "/sys/fs/cgroup/memory/memory.usage_in_bytes"));
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
-        left = least(left, limit.rlim_cur);
-    }
+    left = least(left, address_space_left_bytes());
     return left;
 }
 

@@ -28,7 +28,7 @@ void core_free(struct core *self)
     if (self == NULL) {
         return;
     }
-    for (uint32_t i = 0; i < self->peer_end; i++) {
+    for (uint32_t i = 0; self->peers != NULL && i < self->peer_end; i++) {
         free(self->peers[i].offered);
     }
     free(self->peers);

@@ -31,6 +31,7 @@ struct peer {
     bool active;
     bool wants_work;
     bool collect_sent;
+    bool proven; /* its last contribution was counted */
     uint32_t threads;
     uint32_t owned;       /* samples of this step leased to it or held by it */
     uint32_t uncollected; /* leases since it last handed in */
@@ -58,6 +59,7 @@ struct core {
     uint64_t step;
     uint64_t step_ms; /* when it began */
     uint64_t next_lease_id;
+    uint32_t grant_start; /* the peer after the one that got a lease last */
     bool committing;
 };
 

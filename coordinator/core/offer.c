@@ -91,6 +91,7 @@ static enum status strike(struct core *self, uint32_t index, const char *why,
     peer->collect_sent = false;
     peer->uncollected = 0;
     peer->speed = 0.0;
+    peer->proven = false;
     enum status status = add_verdict(actions, index, false, why);
     if (status == STATUS_OK && ++peer->strikes >= CORE_STRIKES_MAX) {
         return core_expel(self, index, "its contributions were refused again and again", actions);
@@ -169,6 +170,7 @@ enum status offer_added(struct core *self, const struct core_event *event,
     peer->collect_sent = false;
     peer->uncollected = 0;
     peer->strikes = 0;
+    peer->proven = true;
     offer_forget(peer);
     enum status status = add_verdict(actions, event->peer, true, "");
     if (status != STATUS_OK || self->table.counted_count < self->table.size) {

@@ -75,22 +75,36 @@ static enum status grant_lease(struct core *self, uint32_t index, uint64_t now_m
     return STATUS_OK;
 }
 
+enum rank { RANK_PROVEN, RANK_NEW, RANK_BUSY, RANK_COUNT };
+
 /* Those who have nothing to do come first: what was taken back for them must not go to a peer
- * that is busy, least of all to the one that gave it. */
-static enum status grant_leases(struct core *self, uint64_t now_ms, bool idle_ones,
+ * that is busy, least of all to the one that gave it. Among them, those who have handed in good
+ * work: some who take leases and do nothing could else pass them to each other for ever. */
+static enum rank rank_of(const struct peer *peer)
+{
+    if (lease_samples_left(peer) > 0) {
+        return RANK_BUSY;
+    }
+    return peer->proven ? RANK_PROVEN : RANK_NEW;
+}
+
+/* Begins after the peer of this rank that was served last. */
+static enum status grant_leases(struct core *self, uint64_t now_ms, enum rank rank,
                                 struct core_actions *actions)
 {
     double total = total_speed(self);
-    for (uint32_t i = 0; i < self->peer_end && self->table.free_count > 0; i++) {
+    uint32_t start = self->grant_start < self->peer_end ? self->grant_start : 0;
+    enum status status = STATUS_OK;
+    for (uint32_t n = 0; n < self->peer_end && self->table.free_count > 0 && status == STATUS_OK;
+         n++) {
+        uint32_t i = (start + n) % self->peer_end;
         const struct peer *peer = &self->peers[i];
-        if (can_work(self, peer) && (lease_samples_left(peer) == 0) == idle_ones) {
-            enum status status = grant_lease(self, i, now_ms, total, actions);
-            if (status != STATUS_OK) {
-                return status;
-            }
+        if (can_work(self, peer) && rank_of(peer) == rank) {
+            self->grant_start = i + 1;
+            status = grant_lease(self, i, now_ms, total, actions);
         }
     }
-    return STATUS_OK;
+    return status;
 }
 
 /* When the peer would end all it has, counted from now; unknown speeds count as a long time. */
@@ -222,9 +236,9 @@ enum status plan_work(struct core *self, uint64_t now_ms, struct core_actions *a
     if (self->committing || self->step >= self->settings.step_count) {
         return STATUS_OK;
     }
-    enum status status = grant_leases(self, now_ms, true, actions);
-    if (status == STATUS_OK) {
-        status = grant_leases(self, now_ms, false, actions);
+    enum status status = STATUS_OK;
+    for (int rank = RANK_PROVEN; rank < RANK_COUNT && status == STATUS_OK; rank++) {
+        status = grant_leases(self, now_ms, (enum rank)rank, actions);
     }
     if (status == STATUS_OK && self->table.free_count == 0) {
         status = reclaim_for_idle(self, now_ms, actions);

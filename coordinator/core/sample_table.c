@@ -4,9 +4,6 @@
 
 #include <stdlib.h>
 
-#define SAMPLE_FREE 0U
-#define SAMPLE_COUNTED UINT32_MAX
-
 enum status sample_table_init(struct sample_table *self, uint32_t size)
 {
     CHECK(size > 0 && size <= SAMPLE_TABLE_MAX);

@@ -16,6 +16,9 @@
 
 enum { SAMPLE_TABLE_MAX = 1 << 20 };
 
+#define SAMPLE_FREE 0U
+#define SAMPLE_COUNTED UINT32_MAX
+
 struct sample_table {
     uint32_t *owners; /* (size): SAMPLE_FREE, SAMPLE_COUNTED or a peer's index + 1 */
     uint32_t size;

@@ -15,7 +15,10 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { RUN_FILE_BYTES_MAX = 1 << 20 };
+enum {
+    RUN_FILE_BYTES_MAX = 1 << 20,
+    PREPARE_BYTES_PER_VALUE = 24 /* the master's 20 and the first parameters */
+};
 
 /* The data must be there, whole, and fit the model. */
 static enum status check_data(const struct run_config *config)
@@ -50,8 +53,6 @@ static enum status write_first_checkpoint(const char *path)
         return status;
     }
     size_t value_count = layout_value_count(run.layout);
-    status = memory_check_fits("preparing this run", (uint64_t)value_count * 24,
-                               "choose a smaller model or a machine with more memory");
     if (status == STATUS_OK) {
         status = master_new(run.layout, &run.config.adamw, &run.config.schedule, run.config.codec,
                             &master);
@@ -82,6 +83,20 @@ static enum status refuse_existing(const char *path)
     return status;
 }
 
+/* Refuses before anything is written. */
+static enum status check_memory(const struct run_config *config)
+{
+    struct layout *layout = NULL;
+    enum status status = layout_new(&config->model, &layout);
+    if (status == STATUS_OK) {
+        status = memory_check_fits("preparing this run",
+                                   (uint64_t)layout_value_count(layout) * PREPARE_BYTES_PER_VALUE,
+                                   "choose a smaller model or a machine with more memory");
+    }
+    layout_free(layout);
+    return status;
+}
+
 enum status run_dir_create(const char *config_path, const char *path)
 {
     struct run_config config;
@@ -92,6 +107,9 @@ enum status run_dir_create(const char *config_path, const char *path)
     }
     if (status == STATUS_OK) {
         status = refuse_existing(path);
+    }
+    if (status == STATUS_OK) {
+        status = check_memory(&config);
     }
     if (status == STATUS_OK) {
         status = files_join(path, "checkpoints", checkpoints);

@@ -334,8 +334,10 @@ static void take_event(struct session *self, uint64_t now_ms, const struct sessi
     case SESSION_STOP:
         stop_working(self, now_ms, actions);
         break;
-    case SESSION_WORKED:
     case SESSION_TICK:
+        keep_in_touch(self, now_ms, actions);
+        break;
+    case SESSION_WORKED:
     default:
         break;
     }
@@ -362,7 +364,4 @@ void session_step(struct session *self, uint64_t now_ms, const struct session_ev
     ask_for_work(self, now_ms, actions);
     leave_if_done(self, now_ms, actions);
     end_if_finished(self, now_ms, actions);
-    if (event->type == SESSION_TICK && self->phase != SESSION_OVER) {
-        keep_in_touch(self, now_ms, actions);
-    }
 }

@@ -100,6 +100,9 @@ void sync_applied(struct session *self, uint64_t now_ms, const struct digest *di
         return;
     }
     self->applying = false;
+    if (self->phase == SESSION_SYNC && self->abandoned) {
+        return; /* another snapshot is on its way */
+    }
     if (!self->loading && self->phase == SESSION_TRAIN) {
         struct wire_applied *applied =
             &session_say(self, now_ms, actions, WIRE_APPLIED)->as.applied;
@@ -110,9 +113,6 @@ void sync_applied(struct session *self, uint64_t now_ms, const struct digest *di
         session_add(actions, SESSION_MISMATCH);
         session_restart(self, now_ms, WIRE_VERSION_NONE, actions);
         return;
-    }
-    if (self->phase == SESSION_SYNC && self->abandoned) {
-        return; /* another snapshot is on its way */
     }
     self->version = self->applying_version;
     self->asked = false;

@@ -69,7 +69,7 @@ static void rest(struct compute *self, uint64_t busy_ns)
         return;
     }
     struct timespec until;
-    (void)clock_gettime(CLOCK_REALTIME, &until);
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
     uint64_t end_ns = (uint64_t)until.tv_nsec + rest_ns;
     until.tv_sec += (time_t)(end_ns / 1000000000U);
     until.tv_nsec = (long)(end_ns % 1000000000U);

@@ -21,7 +21,7 @@ struct compute_settings {
 /* What the workers share with the daemon's own thread. */
 struct compute_shared {
     pthread_mutex_t lock;   /* guards `work` (and the session around it) and `stopping` */
-    pthread_cond_t changed; /* there may be new work, or the end */
+    pthread_cond_t changed; /* there may be new work, or the end; on the monotonic clock */
     struct work *work;
     bool stopping;
     int wake_fd; /* eventfd, written after each done sample */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -240,7 +241,11 @@ static enum status open_daemon(struct daemon *self)
     progress_init(&self->progress, now_ms);
     self->shared.work = &self->session.work;
     (void)pthread_mutex_init(&self->shared.lock, NULL);
-    (void)pthread_cond_init(&self->shared.changed, NULL);
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&self->shared.changed, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
     self->shared.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     self->head = malloc(WIRE_HEAD_MAX);
     if (self->shared.wake_fd < 0 || self->head == NULL) {

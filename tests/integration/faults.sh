@@ -62,7 +62,7 @@ nobody=$("$bin/dugnad-coordinator" invite --dir other --address 127.0.0.1:1)
 expect 68 'nobody answers' join "$nobody" --wait 1
 
 # a peer whose machine is too small for the run
-expect 71 'MiB' bash -c "ulimit -v 700000; exec $bin/dugnad-peer join '$link' \
+expect 71 'MiB' bash -c "ulimit -v 300000; exec $bin/dugnad-peer join '$link' \
     --state state-small --threads 256"
 
 # a taken port, and a run that is served already

@@ -47,7 +47,7 @@ static void lease_size_follows_speed_and_shrinks_at_the_end(void)
         CU_ASSERT_TRUE(lease.count <= last);
         last = lease.count;
         left -= lease.count;
-        f.now_ms += 100U * lease.count;
+        f.now_ms += UINT64_C(100) * lease.count;
         fixture_report(&f, CORE_PROGRESS, 0, lease.lease_id, lease.count);
     }
     CU_ASSERT_EQUAL(last, 1);
@@ -511,7 +511,7 @@ static void many_small_leases_are_collected_before_they_are_too_many(void)
     CU_ASSERT_EQUAL(leases, CORE_UNCOLLECTED_MAX);
     struct core_range ranges[CORE_UNCOLLECTED_MAX];
     for (uint32_t i = 0; i < CORE_UNCOLLECTED_MAX; i++) {
-        ranges[i] = (struct core_range){2 * i, 1};
+        ranges[i] = (struct core_range){UINT64_C(2) * i, 1};
     }
     CU_ASSERT_EQUAL(fixture_ready(&f, 0).count, 0);
     fixture_offer(&f, 0, ranges, CORE_UNCOLLECTED_MAX);

@@ -94,7 +94,7 @@ static void scattered_leases_are_refused_before_the_ranges_overflow(void)
     CU_ASSERT_EQUAL(work.held_count, WORK_RANGES_RESERVED);
     /* The worst case: as many threads as there may be leave a gap each. */
     CU_ASSERT_EQUAL(lend(&work, id, first, 4 * WORK_THREADS_MAX), STATUS_OK);
-    for (size_t i = 0; i < 2 * WORK_THREADS_MAX; i++) {
+    for (size_t i = 0; i < 2 * (size_t)WORK_THREADS_MAX; i++) {
         struct work_item other;
         CU_ASSERT_TRUE_FATAL(work_begin(&work, i % 2 == 0 ? &items[i / 2] : &other));
         if (i % 2 == 1) {

@@ -18,6 +18,8 @@ struct team {
     struct member *members;
     size_t thread_count;
     size_t running_count;
+    pthread_mutex_t gate; /* held until all threads are there */
+    bool cancelled;       /* one could not be started: the others end before they take anything */
     /* What the running threads share, from team_start to team_join. */
     const float *params;
     struct gradient *gradient;
@@ -42,6 +44,7 @@ enum status team_new(const struct model *model, size_t thread_count, size_t cont
     self->model = model;
     self->members = members;
     self->thread_count = thread_count;
+    (void)pthread_mutex_init(&self->gate, NULL);
     for (size_t i = 0; i < thread_count; i++) {
         members[i].team = self;
         enum status status = workspace_new(model, context, &members[i].workspace);
@@ -63,16 +66,29 @@ void team_free(struct team *self)
     for (size_t i = 0; i < self->thread_count; i++) {
         workspace_free(self->members[i].workspace);
     }
+    (void)pthread_mutex_destroy(&self->gate);
     free(self->members);
     free(self);
+}
+
+/* Waits for team_start's word; false: end at once. */
+static bool pass_gate(struct team *team)
+{
+    (void)pthread_mutex_lock(&team->gate);
+    bool passed = !team->cancelled;
+    (void)pthread_mutex_unlock(&team->gate);
+    return passed;
 }
 
 static void *member_run(void *argument)
 {
     struct member *member = argument;
-    const struct team *team = member->team;
+    struct team *team = member->team;
     const struct team_source *source = team->source;
     struct team_item item;
+    if (!pass_gate(team)) {
+        return NULL;
+    }
     while (source->take(source->context, &item)) {
         double loss_sum = 0.0;
         if (team->gradient != NULL) {
@@ -94,14 +110,22 @@ enum status team_start(struct team *self, const float *params, struct gradient *
     self->params = params;
     self->gradient = gradient;
     self->source = source;
-    for (size_t i = 0; i < self->thread_count; i++) {
-        int error = pthread_create(&self->members[i].thread, NULL, member_run, &self->members[i]);
-        if (error != 0) {
-            team_join(self);
-            return fault(STATUS_OS, "thread %zu of %zu could not be started (error %d); use fewer",
-                         i + 1, self->thread_count, error);
-        }
-        self->running_count++;
+    self->cancelled = false;
+    int error = 0;
+    (void)pthread_mutex_lock(&self->gate);
+    while (error == 0 && self->running_count < self->thread_count) {
+        struct member *member = &self->members[self->running_count];
+        error = pthread_create(&member->thread, NULL, member_run, member);
+        self->running_count += error == 0 ? 1 : 0;
+    }
+    self->cancelled = error != 0;
+    size_t started = self->running_count;
+    (void)pthread_mutex_unlock(&self->gate);
+    if (error != 0) {
+        team_join(self);
+        return fault(STATUS_OS,
+                     "only %zu of %zu threads could be started (%s); use fewer --threads", started,
+                     self->thread_count, strerror(error));
     }
     return STATUS_OK;
 }

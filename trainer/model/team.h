@@ -31,8 +31,8 @@ MUST_CHECK enum status team_new(const struct model *model, size_t thread_count, 
 void team_free(struct team *self); /* NULL is allowed; joined. */
 
 /* Starts the threads; all is borrowed until team_join. `gradient` NULL: losses only.
- * Errors: OS (a thread could not be started: those that were have been joined after `take`
- * returned false for them; the source must be able to end them). */
+ * Errors: OS with a sentence (a thread could not be started; then none has taken anything and
+ * none is left). */
 MUST_CHECK enum status team_start(struct team *self, const float *params, struct gradient *gradient,
                                   const struct team_source *source);
 

@@ -1,0 +1,2 @@
+#include "tests/unit/suite.h"
+int main(void){return 1;}
