@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WAIT_S_MAX = 86400, LINK_FILE_BYTES_MAX = 4096 };
+enum { WAIT_S_MAX = 86400, MEMORY_MIB_MAX = 1 << 30, LINK_FILE_BYTES_MAX = 4096 };
 
 static const char help[] =
     "dugnad-peer join LINK [OPTIONS]\n"
@@ -23,6 +23,7 @@ static const char help[] =
     "sequence, hands in what is done and leaves.\n"
     "  --threads N          threads that compute (the machine's cores)\n"
     "  --cpu-limit PERCENT  share of the time that each thread computes (100)\n"
+    "  --memory MIB         refuse a run that needs more than this (what the machine has)\n"
     "  --state DIR          where the identity is kept (~/.local/state/dugnad)\n"
     "  --name NAME          what others see in their logs (the host's name)\n"
     "  --wait SECONDS       give up when nobody answers for this long at the start; 0: never (60)\n"
@@ -76,6 +77,10 @@ static enum status take_option(struct join_arguments *out, int option, const cha
         status = parse_number("--wait", value, 0, WAIT_S_MAX, &number);
         out->daemon.first_ms_max = number * 1000;
         return status;
+    case 'm':
+        status = parse_number("--memory", value, 1, MEMORY_MIB_MAX, &number);
+        out->daemon.compute.memory_bytes_max = (uint64_t)number << 20;
+        return status;
     case 's':
         out->state = value;
         return STATUS_OK;
@@ -97,15 +102,12 @@ static enum status take_option(struct join_arguments *out, int option, const cha
 
 static enum status parse(int argc, char **argv, struct join_arguments *out)
 {
-    static const struct option options[] = {{"threads", required_argument, NULL, 't'},
-                                            {"cpu-limit", required_argument, NULL, 'c'},
-                                            {"wait", required_argument, NULL, 'w'},
-                                            {"state", required_argument, NULL, 's'},
-                                            {"name", required_argument, NULL, 'n'},
-                                            {"backend", required_argument, NULL, 'b'},
-                                            {"log", required_argument, NULL, 'o'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"threads", required_argument, NULL, 't'}, {"cpu-limit", required_argument, NULL, 'c'},
+        {"memory", required_argument, NULL, 'm'},  {"wait", required_argument, NULL, 'w'},
+        {"state", required_argument, NULL, 's'},   {"name", required_argument, NULL, 'n'},
+        {"backend", required_argument, NULL, 'b'}, {"log", required_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     enum status status = STATUS_OK;
     for (int option; status == STATUS_OK && !out->helped &&
                      (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {

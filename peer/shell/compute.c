@@ -102,6 +102,13 @@ static enum status check_memory(const struct compute *self)
     uint64_t values = self->value_count;
     uint64_t need = values * (4 * sizeof(float)) + compute_encoded_bytes(self) * 2 +
                     self->settings.thread_count * workspace_bytes(self->model, self->context);
+    uint64_t limit = self->settings.memory_bytes_max;
+    if (limit > 0 && need > limit) {
+        return fault(STATUS_NO_MEMORY,
+                     "computing for this run needs %llu MiB of memory and --memory allows %llu; "
+                     "use fewer --threads, or allow more",
+                     (unsigned long long)(need >> 20) + 1, (unsigned long long)(limit >> 20));
+    }
     return memory_check_fits("computing for this run", need,
                              "use fewer --threads, or another machine");
 }

@@ -61,9 +61,8 @@ expect 77 'new link' join "$unknown_invite"
 nobody=$("$bin/dugnad-coordinator" invite --dir other --address 127.0.0.1:1)
 expect 68 'nobody answers' join "$nobody" --wait 1
 
-# a peer whose machine is too small for the run
-expect 71 'MiB' bash -c "ulimit -v 300000; exec $bin/dugnad-peer join '$link' \
-    --state state-small --threads 256"
+# a peer that has too little memory for the run
+expect 71 'MiB.*fewer --threads' join "$link" --threads 256 --memory 20
 
 # a taken port, and a run that is served already
 expect 69 'listen' serve --dir other --listen "tcp://127.0.0.1:$port"
