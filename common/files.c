@@ -267,7 +267,7 @@ enum status files_map(const char *path, struct file_view *out)
 void files_unmap(struct file_view *view)
 {
     if (view->data != NULL) {
-        (void)munmap((void *)(uintptr_t)view->data, view->size_bytes);
+        (void)munmap((void *)view->data, view->size_bytes);
     }
     *view = (struct file_view){0};
 }

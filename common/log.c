@@ -3,6 +3,7 @@
 #include "common/fault.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,20 +54,21 @@ static void line_put_text(struct line *line, const char *text)
 /* What came from a stranger (a label, say) must not start a new line or move the cursor. */
 static void line_put_safe(struct line *line, char byte)
 {
-    line_put(line, (unsigned char)byte < 0x20 || byte == 0x7f ? '?' : byte);
+    bool control = (unsigned char)byte < 0x20 || byte == 0x7f;
+    line_put(line, control ? (char)'?' : byte);
 }
 
-static int is_number(const char *text, size_t length)
+static bool is_number(const char *text, size_t length)
 {
     char copy[64];
     if (length == 0 || length >= sizeof copy ||
         (text[0] != '-' && (text[0] < '0' || text[0] > '9'))) {
-        return 0;
+        return false;
     }
     memcpy(copy, text, length);
     copy[length] = '\0';
     if (strpbrk(copy, "xXnN") != NULL || (copy[0] == '0' && copy[1] >= '0' && copy[1] <= '9')) {
-        return 0;
+        return false;
     }
     char *end = NULL;
     (void)strtod(copy, &end);
@@ -93,7 +95,7 @@ static void json_member(struct line *line, const char **cursor)
     const char *value = key + key_length + (key[key_length] == '=' ? 1 : 0);
     size_t value_length;
     const char *next;
-    int quoted = value[0] == '"';
+    bool quoted = value[0] == '"';
     if (quoted) {
         value++;
         value_length = strcspn(value, "\"");

@@ -55,7 +55,7 @@ static void set_name(struct daemon_options *options, const char *name)
     size_t length = 0;
     for (; name[length] != '\0' && length < WIRE_NAME_MAX - 1; length++) {
         char byte = name[length];
-        options->name[length] = byte > ' ' && byte < 0x7f ? byte : '-';
+        options->name[length] = byte > ' ' && byte < 0x7f ? byte : (char)'-';
     }
     options->name[length] = '\0';
 }
@@ -166,8 +166,8 @@ enum status cmd_join(int argc, char **argv)
     (void)gethostname(host, sizeof host - 1);
     set_name(&arguments.daemon, host);
     enum status status = parse(argc, argv, &arguments);
-    if (status != STATUS_OK || arguments.helped) {
-        return status;
+    if (status != STATUS_OK || arguments.link == NULL) {
+        return status; /* with --help there is no link */
     }
     struct identity identity;
     status = read_link(arguments.link, &arguments.daemon.link);
