@@ -54,8 +54,10 @@ static void line_put_text(struct line *line, const char *text)
 /* What came from a stranger (a label, say) must not start a new line or move the cursor. */
 static void line_put_safe(struct line *line, char byte)
 {
-    bool control = (unsigned char)byte < 0x20 || byte == 0x7f;
-    line_put(line, control ? (char)'?' : byte);
+    if ((unsigned char)byte < 0x20 || byte == 0x7f) {
+        byte = '?';
+    }
+    line_put(line, byte);
 }
 
 static bool is_number(const char *text, size_t length)

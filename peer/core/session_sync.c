@@ -119,11 +119,6 @@ void sync_applied(struct session *self, uint64_t now_ms, const struct digest *di
     if (self->phase == SESSION_SYNC) {
         self->phase = SESSION_TRAIN;
     }
-    /* After a new hello, what was fetched for an update that is here by now must be forgotten. */
-    if (self->abandoned) {
-        self->fetching = false;
-        self->fetched = false;
-    }
     drop_old_updates(self);
     bool gap = self->update_count > 0 ? self->updates[0].step != self->version : self->missed;
     if (gap && self->phase == SESSION_TRAIN) {

@@ -54,8 +54,10 @@ static void set_name(struct daemon_options *options, const char *name)
 {
     size_t length = 0;
     for (; name[length] != '\0' && length < WIRE_NAME_MAX - 1; length++) {
-        char byte = name[length];
-        options->name[length] = byte > ' ' && byte < 0x7f ? byte : (char)'-';
+        options->name[length] = name[length];
+        if (name[length] <= ' ' || name[length] >= 0x7f) {
+            options->name[length] = '-';
+        }
     }
     options->name[length] = '\0';
 }
