@@ -72,7 +72,7 @@ struct wire_hello {
     uint32_t protocol_version;
     uint8_t public_key[IDENTITY_KEY_BYTES];
     uint8_t token[LINK_TOKEN_BYTES];
-    char name[WIRE_NAME_MAX]; /* printable ASCII */
+    char name[WIRE_NAME_MAX]; /* printable ASCII without " and \ */
     uint32_t thread_count;    /* > 0 */
     uint64_t version_held;    /* WIRE_VERSION_NONE: nothing */
 };
@@ -99,7 +99,7 @@ enum wire_refusal {
 
 struct wire_refused {
     enum wire_refusal code;
-    char text[WIRE_TEXT_MAX]; /* printable */
+    char text[WIRE_TEXT_MAX]; /* as a name */
 };
 
 struct wire_ready {

@@ -37,8 +37,9 @@ struct wire_budget {
 void wire_budget_init(struct wire_budget *self, size_t limit_bytes);
 
 /* wire_text.c */
-bool wire_text_printable(const char *text); /* ASCII 0x20 to 0x7e */
-bool wire_text_utf8(const char *text);      /* well-formed as in RFC 3629 */
+/* ASCII 0x20 to 0x7e without " and \, so that it can stand in a quoted value of a log line. */
+bool wire_text_printable(const char *text);
+bool wire_text_utf8(const char *text); /* well-formed as in RFC 3629 */
 
 /* wire_pack.c: writes the protobuf bytes behind the type byte. Errors: FULL. */
 MUST_CHECK enum status wire_pack(const struct wire_message *message, uint8_t *out, size_t size_max,

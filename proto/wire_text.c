@@ -3,7 +3,7 @@
 bool wire_text_printable(const char *text)
 {
     for (; *text != '\0'; text++) {
-        if (*text < 0x20 || *text > 0x7e) {
+        if (*text < 0x20 || *text > 0x7e || *text == '"' || *text == '\\') {
             return false;
         }
     }

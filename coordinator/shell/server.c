@@ -19,7 +19,8 @@ enum {
     TICK_MS = 100,
     STATUS_MS = 2000,
     FINISHING_MS_MAX = 15000,
-    MESSAGES_PER_TURN = 256, /* so that timers are not starved */
+    MESSAGES_PER_TURN = 256,
+    TURNS_UNREAD_MAX = 64, /* so that a flood does not starve the timers */
     UPLOADS_MAX = 8,
     UPLOADS_BYTES_MAX = 1 << 30
 };
@@ -240,12 +241,15 @@ static enum status write_status(struct server *self, const char *state, uint64_t
     return status_file_write(self->run->path, &self->status);
 }
 
-static enum status receive_all(struct server *self, uint64_t now_ms)
+/* *out_unread: there may be more to read. */
+static enum status receive_turn(struct server *self, uint64_t now_ms, bool *out_unread)
 {
     enum status status = STATUS_OK;
+    *out_unread = true;
     for (int i = 0; i < MESSAGES_PER_TURN && status == STATUS_OK; i++) {
         struct channel_message incoming;
         if (channel_server_receive(self->channel, &incoming) != STATUS_OK) {
+            *out_unread = false;
             break;
         }
         server_receive(self, &incoming, now_ms);
@@ -264,14 +268,19 @@ static bool finished(const struct server *self, uint64_t now_ms)
 static enum status serve_loop(struct server *self)
 {
     uint64_t tick_ms = 0;
+    unsigned turns_unread = 0;
     enum status status = write_status(self, "running", clock_now_ms());
     while (status == STATUS_OK && stop_requested == 0) {
         uint64_t now_ms = clock_now_ms();
-        status = receive_all(self, now_ms);
+        bool unread = false;
+        status = receive_turn(self, now_ms, &unread);
+        turns_unread = unread ? turns_unread + 1 : 0;
         if (finished(self, now_ms)) {
             break;
         }
-        if (status == STATUS_OK && now_ms - tick_ms >= TICK_MS) {
+        /* While signs of life wait to be read (a checkpoint took long, say), nobody is silent. */
+        bool tick_due = now_ms - tick_ms >= TICK_MS && (!unread || turns_unread > TURNS_UNREAD_MAX);
+        if (status == STATUS_OK && tick_due) {
             tick_ms = now_ms;
             server_uploads_tick(self, now_ms);
             server_push(self, &(struct core_event){.type = CORE_TICK});

@@ -49,13 +49,13 @@ static enum status parse_number(const char *option, const char *text, unsigned l
     return STATUS_OK;
 }
 
-/* Names travel as printable ASCII. */
+/* Names travel as printable ASCII without quotes and backslashes. */
 static void set_name(struct daemon_options *options, const char *name)
 {
     size_t length = 0;
     for (; name[length] != '\0' && length < WIRE_NAME_MAX - 1; length++) {
         options->name[length] = name[length];
-        if (name[length] <= ' ' || name[length] >= 0x7f) {
+        if (name[length] <= ' ' || name[length] >= 0x7f || strchr("\"\\", name[length]) != NULL) {
             options->name[length] = '-';
         }
     }

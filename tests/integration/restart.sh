@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# A peer that is asked to stop hands in what it has; a coordinator that is stopped goes on from its
-# checkpoint, and the peers come back by themselves.
+# A peer that is asked to stop hands in what it has; a coordinator that is stopped, and one that is
+# killed with -9, goes on from its checkpoint, and the peers come back by themselves.
 . "$(dirname "$0")/lib.sh"
 steps=60
 
 make_data shards
 write_run run.yaml $steps mx8
+sed -i 's/checkpoint_every: 1000/checkpoint_every: 8/' run.yaml
 "$bin/dugnad-coordinator" init --config run.yaml --dir run > init.log
 start_coordinator run
 port=$(status_of run port)
@@ -30,9 +31,18 @@ committed=$(status_of run step)
 : > coordinator.log
 start_coordinator run "$port"
 grep -q "event=serving.* step=$committed " coordinator.log || fail "it did not go on at $committed"
-wait "$coordinator" || fail "the second coordinator ended with $?"
+
+wait_for_step run $((committed + 12))
+kill -9 "$coordinator"
+wait "$coordinator" || true
+: > coordinator.log
+start_coordinator run "$port"
+resumed=$(sed -n 's/.*event=serving.* step=\([0-9]*\) .*/\1/p' coordinator.log)
+[ "$resumed" -gt "$committed" ] && [ $((resumed % 8)) = 0 ] ||
+    fail "it went on at $resumed, which is no checkpoint after $committed"
+wait "$coordinator" || fail "the third coordinator ended with $?"
 [ "$(status_of run state)" = finished ] || fail "the run is not finished"
 [ "$(wc -l < run/steps.jsonl)" = $steps ] || fail "the log has not $steps steps"
 check_exactly_once run $steps 32
 check_agreement run
-echo "{\"steps\":$steps,\"stopped_at\":$committed}"
+echo "{\"steps\":$steps,\"stopped_at\":$committed,\"resumed_at\":$resumed}"

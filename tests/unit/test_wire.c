@@ -200,6 +200,8 @@ static void texts_are_printable_or_utf8(void)
     CU_ASSERT_EQUAL(travel_name("\x1f"), STATUS_PROTOCOL);
     CU_ASSERT_EQUAL(travel_name("\x7f"), STATUS_PROTOCOL);
     CU_ASSERT_EQUAL(travel_name("a\nlevel=error"), STATUS_PROTOCOL);
+    CU_ASSERT_EQUAL(travel_name("a\" event=committed b=\""), STATUS_PROTOCOL);
+    CU_ASSERT_EQUAL(travel_name("a\\"), STATUS_PROTOCOL);
     CU_ASSERT_EQUAL(travel_name("\xc3\xb8"), STATUS_PROTOCOL);
     static const char *const good[] = {
         "{}",           "\xc2\x80",     "\xdf\xbf",         "\xe0\xa0\x80",
