@@ -1,3 +1,4 @@
+#include "common/cores.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "coordinator/shell/commands.h"
@@ -8,7 +9,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 static const char help[] =
     "dugnad-coordinator serve --dir RUN [--listen tcp://0.0.0.0:7700] [--threads N]\n"
@@ -30,12 +30,6 @@ static enum status parse_threads(const char *text, size_t *out)
     }
     *out = count;
     return STATUS_OK;
-}
-
-static size_t core_count(void)
-{
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
-    return count < 1 ? 1 : count > SLICES_THREADS_MAX ? SLICES_THREADS_MAX : (size_t)count;
 }
 
 /* *out_help: only help was asked for and printed. */
@@ -80,7 +74,8 @@ enum status cmd_serve(int argc, char **argv)
 {
     const char *path = NULL;
     bool helped = false;
-    struct server_options options = {.listen = "tcp://0.0.0.0:7700", .thread_count = core_count()};
+    struct server_options options = {.listen = "tcp://0.0.0.0:7700",
+                                     .thread_count = cores_usable(SLICES_THREADS_MAX)};
     enum status status = parse(argc, argv, &path, &options, &helped);
     if (status != STATUS_OK || helped) {
         return status;

@@ -1,5 +1,6 @@
 #include "peer/shell/cmd_join.h"
 
+#include "common/cores.h"
 #include "common/fault.h"
 #include "common/files.h"
 #include "common/log.h"
@@ -152,18 +153,13 @@ static enum status read_link(const char *argument, struct join_link *out)
     return status;
 }
 
-static size_t core_count(void)
-{
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
-    return count < 1 ? 1 : count > TEAM_THREADS_MAX ? TEAM_THREADS_MAX : (size_t)count;
-}
-
 enum status cmd_join(int argc, char **argv)
 {
     struct join_arguments arguments = {
-        .daemon = {
-            .compute = {.backend = &backend_cpu, .thread_count = core_count(), .cpu_percent = 100},
-            .first_ms_max = 60000}};
+        .daemon = {.compute = {.backend = &backend_cpu,
+                               .thread_count = cores_usable(TEAM_THREADS_MAX),
+                               .cpu_percent = 100},
+                   .first_ms_max = 60000}};
     char host[WIRE_NAME_MAX] = "peer";
     (void)gethostname(host, sizeof host - 1);
     set_name(&arguments.daemon, host);

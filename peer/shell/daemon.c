@@ -135,7 +135,7 @@ static void take_message(struct daemon *self, const struct channel_message *inco
     }
     if (self->incoming.type == WIRE_COMMITTED) {
         progress_step(&self->progress, self->incoming.as.committed.step + 1,
-                      self->incoming.as.committed.loss, clock_now_ms());
+                      self->incoming.as.committed.loss);
     }
     daemon_step(self, &event);
 }

@@ -25,14 +25,12 @@ void progress_count(struct progress *self, uint64_t tokens, uint64_t now_ms)
     }
 }
 
-void progress_step(struct progress *self, uint64_t step, double loss, uint64_t now_ms)
+void progress_step(struct progress *self, uint64_t step, double loss)
 {
     self->step = step;
     self->loss = loss;
     self->has_loss = true;
-    self->shown_ms = 0;
     if (!self->terminal) {
-        self->shown_ms = now_ms;
         log_info("peer", "step", "step=%" PRIu64 " loss=%.4f tokens=%" PRIu64 " tokens_per_s=%.0f",
                  step, loss, self->tokens, self->tokens_per_s);
     }

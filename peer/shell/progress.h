@@ -25,7 +25,7 @@ void progress_init(struct progress *self, uint64_t now_ms);
 void progress_count(struct progress *self, uint64_t tokens, uint64_t now_ms);
 
 /* The coordinator committed a step. */
-void progress_step(struct progress *self, uint64_t step, double loss, uint64_t now_ms);
+void progress_step(struct progress *self, uint64_t step, double loss);
 
 /* Shows `doing` ("computing", "waiting", ...) when it is time to. */
 void progress_show(struct progress *self, const char *doing, uint64_t now_ms);

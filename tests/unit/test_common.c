@@ -1,3 +1,4 @@
+#include "common/cores.h"
 #include "common/digest.h"
 #include "common/fault.h"
 #include "common/files.h"
@@ -88,6 +89,12 @@ static void random_streams_repeat_and_differ(void)
     }
 }
 
+static void cores_are_at_least_one_and_at_most_the_limit(void)
+{
+    CU_ASSERT_EQUAL(cores_usable(1), 1);
+    CU_ASSERT_TRUE(cores_usable(4096) >= 1);
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
@@ -97,6 +104,7 @@ int main(void)
         SUITE_TEST(fault_keeps_the_sentence_and_the_exit_code),
         SUITE_TEST(memory_plan_beyond_the_machine_is_refused),
         SUITE_TEST(random_streams_repeat_and_differ),
+        SUITE_TEST(cores_are_at_least_one_and_at_most_the_limit),
     };
     return suite_run("common", tests, sizeof tests / sizeof tests[0]);
 }

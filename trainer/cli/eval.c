@@ -1,6 +1,7 @@
 #include "trainer/cli/eval.h"
 
 #include "common/clock.h"
+#include "common/cores.h"
 #include "common/fault.h"
 #include "trainer/cli/load.h"
 #include "trainer/cli/options.h"
@@ -168,8 +169,10 @@ static void print_result(const struct eval_options *options, const struct eval_r
 
 static enum status parse(int argc, char **argv, struct eval_options *out)
 {
-    *out = (struct eval_options){
-        .split = "validation", .backend = "cpu", .windows = 256, .threads = usable_thread_count()};
+    *out = (struct eval_options){.split = "validation",
+                                 .backend = "cpu",
+                                 .windows = 256,
+                                 .threads = cores_usable(TEAM_THREADS_MAX)};
     const struct cli_option table[] = {
         {.name = "model", .kind = CLI_TEXT, .target = &out->model, .required = true},
         {.name = "data", .kind = CLI_TEXT, .target = &out->data, .required = true},

@@ -3,9 +3,7 @@
 #include "common/fault.h"
 #include "common/memory.h"
 #include "trainer/formats/hf_folder.h"
-#include "trainer/model/team.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -83,11 +81,4 @@ void loaded_model_deinit(struct loaded_model *self)
     }
     model_free(self->model);
     *self = (struct loaded_model){0};
-}
-
-size_t usable_thread_count(void)
-{
-    cpu_set_t set;
-    int count = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-    return (size_t)(count < TEAM_THREADS_MAX ? count : TEAM_THREADS_MAX);
 }

@@ -30,7 +30,4 @@ struct load_plan {
 MUST_CHECK enum status loaded_model_init(struct loaded_model *out, const struct load_plan *plan);
 void loaded_model_deinit(struct loaded_model *self);
 
-/* As many threads as this process may use, at most TEAM_THREADS_MAX. */
-size_t usable_thread_count(void);
-
 #endif

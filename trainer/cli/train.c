@@ -1,6 +1,7 @@
 #include "trainer/cli/train.h"
 
 #include "common/clock.h"
+#include "common/cores.h"
 #include "common/fault.h"
 #include "common/files.h"
 #include "common/log.h"
@@ -12,7 +13,6 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -137,13 +137,6 @@ static enum status read_options(int argc, char **argv, struct options *out)
     return out->config != NULL && out->out != NULL ? STATUS_OK : fault(STATUS_USAGE, "%s", usage);
 }
 
-static uint64_t usable_threads(void)
-{
-    cpu_set_t set;
-    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    return (uint64_t)(count < TEAM_THREADS_MAX ? count : TEAM_THREADS_MAX);
-}
-
 /* A folder's sizes must be the run's, or its tensors would mean something else. */
 static bool same_model(const struct model_config *a, const struct model_config *b)
 {
@@ -219,7 +212,7 @@ static enum status training_init(struct training *self, const struct options *op
         status = tokenizer_new(dataset_tokenizer_name(self->data), &self->tokenizer);
     }
     if (status == STATUS_OK) {
-        uint64_t threads = options->threads > 0 ? options->threads : usable_threads();
+        uint64_t threads = options->threads > 0 ? options->threads : cores_usable(TEAM_THREADS_MAX);
         status = solo_new(&self->config, backend, self->data, (size_t)threads, &self->solo);
     }
     if (status == STATUS_OK) {
