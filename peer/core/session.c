@@ -296,6 +296,23 @@ static void say_hello(struct session *self, uint64_t now_ms, struct session_acti
     session_say(self, now_ms, actions, WIRE_HELLO)->as.version_held = self->version;
 }
 
+/* Also when there was much to say: the coordinator answers this, and while a long lease is being
+ * computed it may have nothing else to say. */
+static void say_alive(struct session *self, uint64_t now_ms, struct session_actions *actions)
+{
+    uint64_t alive_ms = self->settings.alive_ms;
+    bool quiet = now_ms - self->said_ms >= alive_ms || now_ms - self->heard_ms >= alive_ms;
+    if (!quiet || now_ms - self->alive_at_ms < alive_ms) {
+        return;
+    }
+    self->alive_at_ms = now_ms;
+    session_say(self, now_ms, actions, WIRE_ALIVE);
+    if (self->asked && is_hungry(self)) {
+        /* A question that got lost would otherwise leave this peer idle for ever. */
+        session_say(self, now_ms, actions, WIRE_READY)->as.ready.version = self->version;
+    }
+}
+
 static void keep_in_touch(struct session *self, uint64_t now_ms, struct session_actions *actions)
 {
     if (!self->welcomed && self->settings.first_ms_max > 0 &&
@@ -309,12 +326,8 @@ static void keep_in_touch(struct session *self, uint64_t now_ms, struct session_
         self->heard_ms = now_ms;
         session_add(actions, SESSION_RECONNECT);
         session_restart(self, now_ms, self->version, actions);
-    } else if (now_ms - self->said_ms >= self->settings.alive_ms) {
-        /* A question that got lost would otherwise leave this peer idle for ever. */
-        bool again = self->asked && is_hungry(self);
-        struct session_action *action =
-            session_say(self, now_ms, actions, again ? WIRE_READY : WIRE_ALIVE);
-        action->as.ready.version = self->version;
+    } else {
+        say_alive(self, now_ms, actions);
     }
 }
 

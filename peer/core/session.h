@@ -17,7 +17,7 @@ enum { SESSION_UPDATES_MAX = 128, SESSION_ACTIONS_MAX = 64 };
 
 struct session_settings {
     uint32_t thread_count;
-    uint64_t alive_ms;       /* say something at least this often */
+    uint64_t alive_ms;       /* say something, and want to hear something, at least this often */
     uint64_t silence_ms_max; /* a coordinator silent for this long is lost */
     uint64_t hello_ms;       /* first wait between hellos; doubles up to hello_ms_max */
     uint64_t hello_ms_max;
@@ -61,6 +61,7 @@ struct session {
     uint64_t started_ms;
     uint64_t heard_ms;
     uint64_t said_ms;
+    uint64_t alive_at_ms; /* when ALIVE was said last */
     uint64_t progress_ms;
     uint64_t hello_at_ms;
     uint64_t hello_wait_ms;

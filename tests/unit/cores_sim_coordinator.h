@@ -194,6 +194,9 @@ static void hear(struct sim *s, struct sim_peer *peer, const struct sim_letter *
     } else if (letter->type == WIRE_APPLIED) {
         expect(s, letter->step == s->params[letter->id], "APPLIED with another digest");
     }
+    if (letter->type == WIRE_ALIVE) {
+        to_peer(s, peer, (struct sim_letter){.type = WIRE_ALIVE});
+    }
     core_event(s, &event);
 }
 
@@ -253,9 +256,6 @@ static void run_coordinator(struct sim *s)
             core_event(s, &(struct core_event){.type = CORE_RECEIVED,
                                                .peer = peer->index,
                                                .ok = chance(s, 50) != 0});
-        }
-        if (peer->joined && s->now_ms % 1000 == 0) {
-            to_peer(s, peer, (struct sim_letter){.type = WIRE_ALIVE});
         }
     }
     if (s->committing && s->now_ms >= s->commit_ms) {

@@ -254,10 +254,14 @@ static void reclaim_of_nothing_is_not_asked_again_without_progress(void)
     CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_RECLAIM, 1)); /* the next slowest */
     fixture_report(&f, CORE_PROGRESS, 2, lease.lease_id, 1);
     CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_RECLAIM, 2)); /* peer 1 has not answered */
-    fixture_tick(&f, 3000);
+    fixture_tick(&f, 2000);
+    fixture_report(&f, CORE_PROGRESS, 1, f.core->peers[1].leases[0].id, 1);
+    fixture_tick(&f, 1000);
     CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_EXPEL, 1));
     fixture_tick(&f, 1);
-    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_EXPEL, 1));
+    const struct core_action *expel = fixture_action(&f, CORE_EXPEL, 1);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(expel);
+    CU_ASSERT_STRING_EQUAL(expel->text, "did not answer when work was asked back");
     CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_LEASE, 0));
     fixture_deinit(&f);
 }
@@ -383,6 +387,7 @@ static void failed_fetch_or_add_frees_exactly_its_samples(void)
     for (int failing = 0; failing < 2; failing++) {
         struct fixture f;
         (void)half_done(&f);
+        f.core->peers[0].speed = 0.001;
         fixture_offer(&f, 0, &(struct core_range){0, 4}, 1);
         fixture_answer(&f, CORE_RECEIVED, 0, failing != 0);
         if (failing == 1) {
@@ -393,7 +398,9 @@ static void failed_fetch_or_add_frees_exactly_its_samples(void)
         for (uint32_t i = 0; i < 12; i++) {
             CU_ASSERT_EQUAL(f.core->table.owners[i], i >= 4 && i < 8 ? 2 : SAMPLE_FREE);
         }
-        CU_ASSERT_EQUAL(fixture_ready(&f, 0).first, 0);
+        struct core_action again = fixture_ready(&f, 0);
+        CU_ASSERT_EQUAL(again.first, 0);
+        CU_ASSERT_EQUAL(again.count, 4); /* its speed is not believed any more */
         fixture_deinit(&f);
     }
 }
@@ -488,6 +495,49 @@ static void stopping_peer_does_not_get_its_own_samples_back(void)
     fixture_deinit(&f);
 }
 
+static void peers_who_handed_in_good_work_come_first(void)
+{
+    struct fixture f;
+    struct core_settings settings = fixture_settings(8);
+    fixture_init(&f, &settings);
+    fixture_join(&f, 0, 4);
+    fixture_join(&f, 1, 4);
+    fixture_join(&f, 2, 4);
+    fixture_report(&f, CORE_PROGRESS, 1, fixture_ready(&f, 1).lease_id, 4);
+    fixture_hand_in(&f, 1, 0, 4);
+    CU_ASSERT_EQUAL(fixture_ready(&f, 2).count, 4);
+    CU_ASSERT_EQUAL(fixture_ready(&f, 0).count, 0);
+    CU_ASSERT_EQUAL(fixture_ready(&f, 1).count, 0);
+    f.core->grant_start = 0; /* the newcomer's turn, but */
+    fixture_tell(&f, CORE_LEFT, 2);
+    CU_ASSERT_TRUE_FATAL(f.actions.count > 0);
+    CU_ASSERT_EQUAL(f.actions.items[0].type, CORE_LEASE);
+    CU_ASSERT_EQUAL(f.actions.items[0].peer, 1);
+    fixture_deinit(&f);
+}
+
+static void idle_peers_take_turns(void)
+{
+    struct fixture f;
+    struct core_settings settings = fixture_settings(8);
+    fixture_init(&f, &settings);
+    for (uint32_t i = 0; i < 4; i++) {
+        fixture_join(&f, i, 8);
+    }
+    CU_ASSERT_EQUAL(fixture_ready(&f, 0).count, 8);
+    for (uint32_t i = 1; i < 4; i++) {
+        CU_ASSERT_EQUAL(fixture_ready(&f, i).count, 0);
+    }
+    fixture_report(&f, CORE_YIELDED, 0, f.core->peers[0].leases[0].id, 0);
+    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_LEASE, 1));
+    CU_ASSERT_EQUAL(fixture_ready(&f, 0).count, 0);
+    fixture_tell(&f, CORE_LEFT, 1);
+    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_LEASE, 2));
+    fixture_tell(&f, CORE_LEFT, 2);
+    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_LEASE, 3));
+    fixture_deinit(&f);
+}
+
 static void many_small_leases_are_collected_before_they_are_too_many(void)
 {
     struct fixture f;
@@ -497,6 +547,11 @@ static void many_small_leases_are_collected_before_they_are_too_many(void)
     fixture_join(&f, 0, 1);
     fixture_join(&f, 1, 1);
     uint32_t leases = 0;
+    struct core_action open = fixture_ready(&f, 0);
+    f.core->peers[0].uncollected = CORE_UNCOLLECTED_MAX;
+    CU_ASSERT_EQUAL(fixture_ready(&f, 0).count, 0); /* not even while one is open */
+    f.core->peers[0].uncollected = 0;
+    fixture_report(&f, CORE_YIELDED, 0, open.lease_id, 0);
     while (leases < 1000 && fixture_action(&f, CORE_COLLECT, 0) == NULL) {
         for (uint32_t i = 0; i < 2; i++) {
             fixture_report(&f, CORE_PROGRESS, i, fixture_ready(&f, i).lease_id, 1);
@@ -546,6 +601,8 @@ int main(void)
         SUITE_TEST(ready_for_another_step_gets_nothing_and_is_expelled),
         SUITE_TEST(late_joiner_takes_over_half_of_the_rest),
         SUITE_TEST(stopping_peer_does_not_get_its_own_samples_back),
+        SUITE_TEST(peers_who_handed_in_good_work_come_first),
+        SUITE_TEST(idle_peers_take_turns),
         SUITE_TEST(many_small_leases_are_collected_before_they_are_too_many),
     };
     return suite_run("coordinator_core", tests, sizeof tests / sizeof tests[0]);

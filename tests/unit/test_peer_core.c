@@ -187,8 +187,51 @@ static void update_applied_after_a_new_hello_is_remembered(void)
     fixture_applied(&f, 1);
     fixture_tick(&f, 0);
     CU_ASSERT_EQUAL(fixture_sent(&f, WIRE_HELLO)->as.version_held, 5);
-    fixture_applied(&f, 1); /* nobody waits for it */
+    fixture_applied(&f, 99); /* nobody waits for it */
     CU_ASSERT_EQUAL(f.session.version, 5);
+    CU_ASSERT_EQUAL(fixture_count(&f, SESSION_MISMATCH), 0);
+    session_deinit(&f.session);
+}
+
+static void snapshot_loaded_after_a_new_hello_does_not_count_for_the_next(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_tick(&f, 0);
+    fixture_welcome(&f, 1, 5);
+    fixture_event(&f, SESSION_FETCHED, true);
+    CU_ASSERT_EQUAL(fixture_count(&f, SESSION_LOAD), 1);
+    fixture_refused(&f, WIRE_REFUSED_UNKNOWN); /* before the shell is through */
+    fixture_welcome(&f, 1, 7);
+    fixture_event(&f, SESSION_FETCHED, true);
+    CU_ASSERT_EQUAL(fixture_count(&f, SESSION_LOAD), 0); /* one at a time */
+    fixture_applied(&f, 0);
+    CU_ASSERT_EQUAL(f.session.phase, SESSION_SYNC);
+    CU_ASSERT_EQUAL(fixture_count(&f, SESSION_LOAD), 1);
+    fixture_applied(&f, 0);
+    CU_ASSERT_EQUAL(f.session.version, 7);
+    session_deinit(&f.session);
+}
+
+static void leases_and_commits_of_other_versions_are_ignored(void)
+{
+    struct fixture f;
+    fixture_train(&f, 4);
+    for (uint64_t i = 0; i < 3; i++) {
+        f.message.as.lease = (struct wire_lease){.lease_id = 1,
+                                                 .step = 4 + (i == 1 ? 1 : 0),
+                                                 .version = 4 + (i == 2 ? 1 : 0),
+                                                 .samples = {.first = 40, .count = 1}};
+        if (i == 0) {
+            f.message.as.lease.samples.count = WIRE_LEASE_SAMPLES_MAX + 1;
+        }
+        fixture_deliver(&f, WIRE_LEASE);
+        CU_ASSERT_EQUAL(work_waiting(&f.session.work), 0);
+        CU_ASSERT_PTR_NOT_NULL(fixture_sent(&f, WIRE_READY)); /* still hungry */
+    }
+    fixture_committed(&f, UINT64_MAX, 0);
+    CU_ASSERT_EQUAL(f.session.phase, SESSION_TRAIN);
+    CU_ASSERT_EQUAL(f.session.update_count, 0);
     session_deinit(&f.session);
 }
 
@@ -199,13 +242,23 @@ static void silence_leads_to_a_new_connection(void)
     fixture_tick(&f, 999);
     CU_ASSERT_EQUAL(f.actions.count, 0);
     fixture_tick(&f, 1);
-    CU_ASSERT_EQUAL(fixture_sent(&f, WIRE_READY)->as.ready.version, 4); /* the question again */
+    CU_ASSERT_PTR_NOT_NULL(fixture_sent(&f, WIRE_ALIVE));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(fixture_sent(&f, WIRE_READY)); /* the question again */
+    CU_ASSERT_EQUAL(fixture_sent(&f, WIRE_READY)->as.ready.version, 4);
     fixture_tick(&f, 3000);
     fixture_deliver(&f, WIRE_ALIVE);
     fixture_lease(&f, 1, 40, 5);
     fixture_tick(&f, 1000);
     CU_ASSERT_PTR_NOT_NULL(fixture_sent(&f, WIRE_ALIVE));
-    fixture_tick(&f, 4000);
+    CU_ASSERT_PTR_NULL(fixture_sent(&f, WIRE_READY));
+    fixture_tick(&f, 900);
+    CU_ASSERT_PTR_NULL(fixture_sent(&f, WIRE_ALIVE));
+    struct work_item item = fixture_begin(&f, 40);
+    fixture_done(&f, &item);
+    CU_ASSERT_PTR_NOT_NULL(fixture_sent(&f, WIRE_PROGRESS));
+    fixture_tick(&f, 100); /* much was said, but nothing heard: only this is answered for sure */
+    CU_ASSERT_PTR_NOT_NULL(fixture_sent(&f, WIRE_ALIVE));
+    fixture_tick(&f, 3000);
     CU_ASSERT_EQUAL(f.session.phase, SESSION_TRAIN);
     fixture_tick(&f, 1);
     CU_ASSERT_EQUAL(fixture_count(&f, SESSION_RECONNECT), 1);
@@ -271,6 +324,10 @@ static void collect_waits_for_the_samples_that_run(void)
     CU_ASSERT_PTR_NOT_NULL(fixture_sent(&f, WIRE_READY));
     fixture_verdict(&f, false); /* of nothing: what is being computed must stay */
     CU_ASSERT_EQUAL(fixture_count(&f, SESSION_DISCARD), 0);
+    fixture_lease(&f, 3, 46, 1);
+    struct work_item c = fixture_begin(&f, 46);
+    fixture_done(&f, &c);
+    CU_ASSERT_EQUAL(fixture_count(&f, SESSION_ENCODE), 0); /* nobody asked for this one */
     session_deinit(&f.session);
 }
 
@@ -447,6 +504,8 @@ int main(void)
         SUITE_TEST(wrong_digest_is_told_and_leads_to_a_snapshot),
         SUITE_TEST(failed_fetch_or_apply_leads_to_a_new_hello),
         SUITE_TEST(update_applied_after_a_new_hello_is_remembered),
+        SUITE_TEST(snapshot_loaded_after_a_new_hello_does_not_count_for_the_next),
+        SUITE_TEST(leases_and_commits_of_other_versions_are_ignored),
         SUITE_TEST(silence_leads_to_a_new_connection),
         SUITE_TEST(refusals_stop_wait_or_start_over),
         SUITE_TEST(collect_waits_for_the_samples_that_run),
