@@ -356,6 +356,11 @@ static void take_event(struct session *self, uint64_t now_ms, const struct sessi
     }
 }
 
+void session_heard(struct session *self, uint64_t now_ms)
+{
+    self->heard_ms = now_ms;
+}
+
 void session_step(struct session *self, uint64_t now_ms, const struct session_event *event,
                   struct session_actions *actions)
 {

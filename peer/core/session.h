@@ -125,6 +125,9 @@ struct session_actions {
 void session_init(struct session *self, const struct session_settings *settings, uint64_t now_ms);
 void session_deinit(struct session *self);
 
+/* A sign of life that is no message: a chunk of what is being fetched came. */
+void session_heard(struct session *self, uint64_t now_ms);
+
 /* Applies one event and replaces the content of `actions`. What the coordinator says wrongly is
  * ignored or answered by a new hello. */
 void session_step(struct session *self, uint64_t now_ms, const struct session_event *event,

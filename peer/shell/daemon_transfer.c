@@ -87,6 +87,7 @@ void daemon_take_chunk(struct daemon *self, const struct channel_message *incomi
     }
     uint64_t now_ms = clock_now_ms();
     self->fetch_ms = now_ms;
+    session_heard(&self->session, now_ms);
     if (blob_receiver_complete(self->receiver)) {
         finish_fetch(self);
     } else {
