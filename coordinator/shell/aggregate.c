@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* sums 8, master 20, the update 4 and one upload 4 bytes, and the snapshot's copy 4 */
-enum { BYTES_PER_VALUE = 40 };
+/* sums 8, master 20, the publisher's least number of updates 4 * 4 and its snapshot 4, one upload 4
+ */
+enum { BYTES_PER_VALUE = 52 };
 
 struct aggregate {
     const struct run_dir *run;
@@ -110,6 +111,10 @@ enum status aggregate_add(struct aggregate *self, const uint8_t *data, size_t si
         return STATUS_BAD_SHAPE;
     }
     if (tokens == 0 || tokens > self->grid.tokens_max - self->tokens) {
+        return STATUS_OUT_OF_RANGE;
+    }
+    /* A sum of losses that is not finite would spoil the step log and every peer's view. */
+    if (!(loss_sum >= 0.0 && loss_sum <= (double)(tokens << EXACT_SUM_PER_TOKEN_LOG2_MAX))) {
         return STATUS_OUT_OF_RANGE;
     }
     struct addition addition = {.self = self, .data = data, .tokens = tokens};

@@ -20,8 +20,9 @@ void aggregate_free(struct aggregate *self); /* NULL is allowed. */
 struct master *aggregate_master(struct aggregate *self);
 size_t aggregate_encoded_bytes(const struct aggregate *self);
 
-/* Adds one contribution over `tokens` tokens with this sum of losses in nats. On error nothing
- * changes. Errors: BAD_SHAPE, OUT_OF_RANGE (the peer sent a bad gradient). */
+/* Adds one contribution over `tokens` tokens with this sum of losses in nats, at most 2^10 a token
+ * as for the gradient. On error nothing changes. Errors: BAD_SHAPE, OUT_OF_RANGE (the peer sent a
+ * bad gradient or loss, or more tokens than the step has left). */
 MUST_CHECK enum status aggregate_add(struct aggregate *self, const uint8_t *data, size_t size_bytes,
                                      uint64_t tokens, double loss_sum);
 

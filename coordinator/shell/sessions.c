@@ -93,5 +93,5 @@ void sessions_deinit(struct sessions *self)
         }
     }
     free(self->seen);
-    self->seen = NULL;
+    memset(self, 0, sizeof *self);
 }

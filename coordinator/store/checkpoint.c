@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHECKPOINTS_MAX = 4096, STATE_BYTES_MAX = 65536 };
+enum { CHECKPOINTS_MAX = 1 << 20, STATE_BYTES_MAX = 65536 };
 
 /* The files whose hashes state.json holds, and where their values live. */
 static const char *const tensor_files[] = {"model.safetensors", "weights.safetensors",
@@ -109,9 +109,39 @@ static enum status write_folder(const char *folder, const struct run_dir *run,
 
 /* Versions of all checkpoint folders, ascending. */
 struct versions {
-    uint64_t items[CHECKPOINTS_MAX];
+    uint64_t *items; /* (count), owned; room for the next power of two */
     size_t count;
 };
+
+static enum status add_version(struct versions *self, uint64_t version)
+{
+    if (self->count == CHECKPOINTS_MAX) {
+        return fault(STATUS_FULL, "there are more than %d checkpoints; move the oldest away",
+                     CHECKPOINTS_MAX);
+    }
+    if ((self->count & (self->count - 1)) == 0) {
+        size_t room = self->count > 0 ? 2 * self->count : 1;
+        uint64_t *items = realloc(self->items, room * sizeof *items);
+        if (items == NULL) {
+            return fault(STATUS_NO_MEMORY, "no memory to list the checkpoints");
+        }
+        self->items = items;
+    }
+    self->items[self->count++] = version;
+    return STATUS_OK;
+}
+
+/* Only names that version_folder makes: no temporary ones, no signs, no other padding. */
+static bool parse_version(const char *name, uint64_t *out)
+{
+    char expected[64];
+    if (strncmp(name, "step-", 5) != 0) {
+        return false;
+    }
+    *out = strtoull(name + 5, NULL, 10);
+    (void)snprintf(expected, sizeof expected, "step-%06" PRIu64, *out);
+    return strcmp(name, expected) == 0;
+}
 
 static int compare_versions(const void *a, const void *b)
 {
@@ -120,10 +150,11 @@ static int compare_versions(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* The caller frees out->items, also after an error. */
 static enum status list_versions(const struct run_dir *run, struct versions *out)
 {
     char folder[FILES_PATH_MAX];
-    out->count = 0;
+    *out = (struct versions){0};
     enum status status = checkpoints_folder(run, folder);
     if (status != STATUS_OK) {
         return status;
@@ -133,39 +164,42 @@ static enum status list_versions(const struct run_dir *run, struct versions *out
         return fault(STATUS_NO_INPUT, "%s cannot be read; is %s the folder of a run?", folder,
                      run->path);
     }
-    for (const struct dirent *entry = readdir(entries);
-         entry != NULL && out->count < CHECKPOINTS_MAX; entry = readdir(entries)) {
-        char *end = NULL;
-        if (strncmp(entry->d_name, "step-", 5) != 0) {
-            continue;
-        }
-        uint64_t version = strtoull(entry->d_name + 5, &end, 10);
-        if (end != entry->d_name + 5 && *end == '\0') {
-            out->items[out->count++] = version;
+    for (const struct dirent *entry = readdir(entries); entry != NULL && status == STATUS_OK;
+         entry = readdir(entries)) {
+        uint64_t version = 0;
+        if (parse_version(entry->d_name, &version)) {
+            status = add_version(out, version);
         }
     }
     (void)closedir(entries);
-    qsort(out->items, out->count, sizeof out->items[0], compare_versions);
-    return STATUS_OK;
+    if (out->count > 0) {
+        qsort(out->items, out->count, sizeof out->items[0], compare_versions);
+    }
+    return status;
 }
 
-static enum status remove_oldest(const struct run_dir *run)
+static enum status remove_version(const struct run_dir *run, uint64_t version)
 {
-    struct versions *versions = malloc(sizeof *versions);
-    if (versions == NULL) {
-        return fault(STATUS_NO_MEMORY, "no memory to list the checkpoints");
+    char folder[FILES_PATH_MAX];
+    enum status status = version_folder(run, version, "", folder);
+    return status == STATUS_OK ? files_remove_folder(folder) : status;
+}
+
+/* Leaves what checkpoint_write promises when `newest` was just written. */
+static enum status remove_others(const struct run_dir *run, uint64_t newest)
+{
+    struct versions versions;
+    enum status status = list_versions(run, &versions);
+    size_t end = versions.count;
+    while (status == STATUS_OK && end > 0 && versions.items[end - 1] > newest) {
+        status = remove_version(run, versions.items[--end]);
     }
-    enum status status = list_versions(run, versions);
     size_t kept = run->config.checkpoints_kept;
-    size_t oldest = versions->count > 0 && versions->items[0] == 0 ? 1 : 0;
-    for (size_t i = oldest; status == STATUS_OK && kept > 0 && versions->count - i > kept; i++) {
-        char folder[FILES_PATH_MAX];
-        status = version_folder(run, versions->items[i], "", folder);
-        if (status == STATUS_OK) {
-            status = files_remove_folder(folder);
-        }
+    size_t oldest = end > 0 && versions.items[0] == 0 ? 1 : 0;
+    for (size_t i = oldest; status == STATUS_OK && kept > 0 && end - i > kept; i++) {
+        status = remove_version(run, versions.items[i]);
     }
-    free(versions);
+    free(versions.items);
     return status;
 }
 
@@ -196,7 +230,7 @@ enum status checkpoint_write(const struct run_dir *run, struct master *master, c
     if (status == STATUS_OK) {
         status = files_rename(temporary, out_path);
     }
-    return status == STATUS_OK ? remove_oldest(run) : status;
+    return status == STATUS_OK ? remove_others(run, version) : status;
 }
 
 static enum status check_hashes(const char *folder, const json_t *state)
@@ -222,7 +256,9 @@ static enum status check_hashes(const char *folder, const json_t *state)
     return STATUS_OK;
 }
 
-static enum status read_state(const char *folder, uint64_t *out_version)
+/* state.json has no hash of its own: its version must be the folder's, and its digest that of the
+ * parameters when they are loaded. */
+static enum status read_state(const char *folder, uint64_t version, struct digest *out_digest)
 {
     char path[FILES_PATH_MAX];
     uint8_t *text = NULL;
@@ -236,11 +272,13 @@ static enum status read_state(const char *folder, uint64_t *out_version)
     }
     json_t *state = json_loadb((const char *)text, size_bytes, JSON_REJECT_DUPLICATES, NULL);
     free(text);
-    json_int_t version = json_integer_value(json_object_get(state, "version"));
-    if (!json_is_integer(json_object_get(state, "version")) || version < 0) {
-        status = fault(STATUS_BAD_DATA, "%s holds no version", path);
+    const json_t *held = json_object_get(state, "version");
+    const char *hex = json_string_value(json_object_get(state, "digest"));
+    if (!json_is_integer(held) || (uint64_t)json_integer_value(held) != version || hex == NULL ||
+        digest_from_hex(hex, out_digest) != STATUS_OK) {
+        status = fault(STATUS_BAD_DATA, "%s is damaged: it is not the state of step %" PRIu64, path,
+                       version);
     } else {
-        *out_version = (uint64_t)version;
         status = check_hashes(folder, state);
     }
     json_decref(state);
@@ -268,42 +306,48 @@ static enum status read_tensors(const char *folder, const char *name, const stru
     return status;
 }
 
-static enum status load_folder(const char *folder, const struct run_dir *run, struct master *master)
+static enum status load_folder(const char *folder, uint64_t version, const struct run_dir *run,
+                               struct master *master)
 {
-    uint64_t version = 0;
+    struct digest expected;
     float *const targets[TENSOR_FILE_COUNT] = {master_params(master), master_weights(master),
                                                master_moment1(master), master_moment2(master)};
-    enum status status = read_state(folder, &version);
+    enum status status = read_state(folder, version, &expected);
     for (int i = 0; i < TENSOR_FILE_COUNT && status == STATUS_OK; i++) {
         status = read_tensors(folder, tensor_files[i], run->layout, targets[i]);
     }
-    if (status == STATUS_OK) {
-        master_set_version(master, version);
+    if (status != STATUS_OK) {
+        return status;
     }
-    return status;
+    struct digest found = params_digest(master_params(master), layout_value_count(run->layout));
+    if (!digest_equal(&expected, &found)) {
+        return fault(STATUS_CORRUPT,
+                     "%s/state.json is damaged: its digest is not that of the model", folder);
+    }
+    master_set_version(master, version);
+    return STATUS_OK;
 }
 
 enum status checkpoint_load(const struct run_dir *run, struct master *master,
                             void (*on_fault)(const char *sentence), char *out_path)
 {
-    struct versions *versions = malloc(sizeof *versions);
-    if (versions == NULL) {
-        return fault(STATUS_NO_MEMORY, "no memory to list the checkpoints");
-    }
-    enum status status = list_versions(run, versions);
+    struct versions versions;
+    enum status status = list_versions(run, &versions);
     bool loaded = false;
-    for (size_t i = versions->count; status == STATUS_OK && !loaded && i-- > 0;) {
-        status = version_folder(run, versions->items[i], "", out_path);
+    for (size_t i = versions.count; status == STATUS_OK && !loaded && i-- > 0;) {
+        status = version_folder(run, versions.items[i], "", out_path);
         if (status == STATUS_OK) {
-            loaded = load_folder(out_path, run, master) == STATUS_OK;
+            loaded = load_folder(out_path, versions.items[i], run, master) == STATUS_OK;
             if (!loaded && on_fault != NULL) {
                 on_fault(fault_text());
             }
         }
     }
-    free(versions);
+    free(versions.items);
     if (status == STATUS_OK && !loaded) {
-        return fault(STATUS_NO_INPUT, "%s/checkpoints holds no whole checkpoint", run->path);
+        return fault(STATUS_NO_INPUT,
+                     "%s/checkpoints holds no whole checkpoint; put a copy of one there",
+                     run->path);
     }
     return status;
 }

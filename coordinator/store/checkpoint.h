@@ -11,9 +11,10 @@
 #include "coordinator/store/run_dir.h"
 #include "trainer/optimizer/master.h"
 
-/* Writes the checkpoint of the master's version (in the place of one that is there already) and removes
- * the oldest beyond config.checkpoints_kept; version 0 is always kept. `out_path` (FILES_PATH_MAX)
- * gets its folder. Errors: CANNOT_CREATE, IO, NO_MEMORY. */
+/* Writes the checkpoint of the master's version (in the place of one that is there already) and
+ * removes the oldest beyond config.checkpoints_kept; version 0 is always kept. Checkpoints of later
+ * versions are removed too: they are of a course that the run left when it went back to an older
+ * one. `out_path` (FILES_PATH_MAX) gets its folder. Errors: CANNOT_CREATE, IO, NO_MEMORY. */
 MUST_CHECK enum status checkpoint_write(const struct run_dir *run, struct master *master,
                                         char *out_path);
 

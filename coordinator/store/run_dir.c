@@ -6,6 +6,7 @@
 #include "coordinator/store/run_file.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/sampler.h"
+#include "trainer/tokenizer/tokenizer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +18,7 @@
 
 enum {
     RUN_FILE_BYTES_MAX = 1 << 20,
-    PREPARE_BYTES_PER_VALUE = 24 /* the master's 20 and the first parameters */
+    PREPARE_BYTES_PER_VALUE = 20 /* the master's */
 };
 
 /* The data must be there, whole, and fit the model. */
@@ -42,45 +43,74 @@ static enum status check_data(const struct run_config *config)
     return status;
 }
 
-static enum status write_first_checkpoint(const char *path)
+/* Every checkpoint gets the tokenizer of the data. */
+static enum status check_tokenizer(const struct run_config *config)
 {
-    struct run_dir run;
+    struct tokenizer *tokenizer = NULL;
+    enum status status = tokenizer_new(config->data_folder, &tokenizer);
+    tokenizer_free(tokenizer);
+    return status;
+}
+
+static enum status set_path(struct run_dir *self, const char *path)
+{
+    int length = snprintf(self->path, sizeof self->path, "%s", path);
+    return length >= 0 && (size_t)length < sizeof self->path
+               ? STATUS_OK
+               : fault(STATUS_USAGE, "the path of the run is too long");
+}
+
+static enum status write_first_checkpoint(const char *path, const struct run_config *config)
+{
+    struct run_dir run = {.config = *config};
     struct master *master = NULL;
-    float *params = NULL;
     char folder[FILES_PATH_MAX];
-    enum status status = run_dir_open(path, &run);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    size_t value_count = layout_value_count(run.layout);
+    enum status status = set_path(&run, path);
     if (status == STATUS_OK) {
-        status = master_new(run.layout, &run.config.adamw, &run.config.schedule, run.config.codec,
-                            &master);
+        status = layout_new(&config->model, &run.layout);
     }
     if (status == STATUS_OK) {
-        params = calloc(value_count, sizeof *params);
-        status = params != NULL ? STATUS_OK : fault(STATUS_NO_MEMORY, "no memory for parameters");
+        status = master_new(run.layout, &config->adamw, &config->schedule, config->codec, &master);
     }
     if (status == STATUS_OK) {
-        layout_init_params(run.layout, &run.config.model, run.config.seed, params);
-        master_set_params(master, params);
+        layout_init_params(run.layout, &config->model, config->seed, master_params(master));
+        master_set_params(master, master_params(master));
         status = checkpoint_write(&run, master, folder);
     }
-    free(params);
     master_free(master);
-    run_dir_close(&run);
+    layout_free(run.layout);
+    return status;
+}
+
+static enum status make_identity(const char *path)
+{
+    char file[FILES_PATH_MAX];
+    struct identity identity;
+    enum status status = files_join(path, "identity.key", file);
+    if (status == STATUS_OK) {
+        status = identity_open(file, &identity);
+    }
+    if (status == STATUS_OK) {
+        identity_wipe(&identity);
+    }
     return status;
 }
 
 static enum status refuse_existing(const char *path)
 {
-    char run_file[FILES_PATH_MAX];
-    enum status status = files_join(path, "run.yaml", run_file);
-    if (status == STATUS_OK && files_exists(run_file)) {
-        status = fault(STATUS_CANNOT_CREATE,
-                       "%s holds a run already; serve it, or choose another folder", path);
+    static const char *const marks[] = {"run.yaml", "steps.jsonl"};
+    char file[FILES_PATH_MAX];
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        enum status status = files_join(path, marks[i], file);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (files_exists(file)) {
+            return fault(STATUS_CANNOT_CREATE,
+                         "%s holds a run already; serve it, or choose another folder", path);
+        }
     }
-    return status;
+    return STATUS_OK;
 }
 
 /* Refuses before anything is written. */
@@ -103,10 +133,13 @@ enum status run_dir_create(const char *config_path, const char *path)
     char checkpoints[FILES_PATH_MAX];
     enum status status = run_config_read(config_path, &config);
     if (status == STATUS_OK) {
+        status = refuse_existing(path);
+    }
+    if (status == STATUS_OK) {
         status = check_data(&config);
     }
     if (status == STATUS_OK) {
-        status = refuse_existing(path);
+        status = check_tokenizer(&config);
     }
     if (status == STATUS_OK) {
         status = check_memory(&config);
@@ -118,9 +151,12 @@ enum status run_dir_create(const char *config_path, const char *path)
         status = files_make_folder(checkpoints);
     }
     if (status == STATUS_OK) {
-        status = run_file_write(path, &config);
+        status = make_identity(path);
     }
-    return status == STATUS_OK ? write_first_checkpoint(path) : status;
+    if (status == STATUS_OK) {
+        status = write_first_checkpoint(path, &config);
+    }
+    return status == STATUS_OK ? run_file_write(path, &config) : status;
 }
 
 static enum status hash_into(struct digest_stream *stream, const char *folder, const char *name)
@@ -156,11 +192,10 @@ enum status run_dir_open(const char *path, struct run_dir *out)
 {
     memset(out, 0, sizeof *out);
     char file[FILES_PATH_MAX];
-    int length = snprintf(out->path, sizeof out->path, "%s", path);
-    if (length < 0 || (size_t)length >= sizeof out->path) {
-        return fault(STATUS_USAGE, "the path of the run is too long");
+    enum status status = set_path(out, path);
+    if (status == STATUS_OK) {
+        status = files_join(path, "run.yaml", file);
     }
-    enum status status = files_join(path, "run.yaml", file);
     if (status == STATUS_OK && !files_exists(file)) {
         status = fault(STATUS_NO_INPUT,
                        "%s is not the folder of a run; make one with 'dugnad-coordinator init "

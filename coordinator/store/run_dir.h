@@ -25,8 +25,10 @@ struct run_dir {
     struct digest run_id; /* hash of what makes the run: run.yaml, model.json, key */
 };
 
-/* Makes the folder of a new run from a YAML file, with its first checkpoint (version 0).
- * Errors: CANNOT_CREATE (there is a run already), and those of run_config_read and of the data. */
+/* Makes the folder of a new run from a YAML file, with its first checkpoint (version 0). All that a
+ * user can get wrong is refused before anything is written, and run.yaml comes last: what a crash
+ * or a full disk leaves is not yet a run, and can be tried again. Errors: CANNOT_CREATE (there is a
+ * run already), NO_MEMORY with the figure, and those of run_config_read and of the data. */
 MUST_CHECK enum status run_dir_create(const char *config_path, const char *path);
 
 /* Opens an existing run; end it with run_dir_close(). Errors: NO_INPUT (says how to make one),

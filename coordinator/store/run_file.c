@@ -3,6 +3,8 @@
 #include "common/fault.h"
 
 #include <inttypes.h>
+#include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,15 +24,47 @@ static enum status write_model(const char *folder, const struct run_config *conf
     return status;
 }
 
+static bool is_utf8(const char *text)
+{
+    json_t *string = json_string(text);
+    json_decref(string);
+    return string != NULL;
+}
+
+/* The character that valid UTF-8 begins with, and its length in bytes. */
+static size_t decode(const char *text, uint32_t *out)
+{
+    unsigned char lead = (unsigned char)text[0];
+    size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    *out = length == 1 ? lead : lead & (0x7fU >> length);
+    for (size_t i = 1; i < length; i++) {
+        *out = *out << 6 | ((unsigned char)text[i] & 0x3fU);
+    }
+    return length;
+}
+
+/* What YAML takes as it is between double quotes: no controls, line ends or byte order marks. */
+static bool is_plain(uint32_t code)
+{
+    if (code < 0xa0) {
+        return code >= 0x20 && code < 0x7f && code != '"' && code != '\\';
+    }
+    return code != 0x2028 && code != 0x2029 && code != 0xfeff && code != 0xfffe && code != 0xffff;
+}
+
 /* YAML double-quoted: the folder's name may hold anything. */
 static void print_quoted(FILE *out, const char *text)
 {
     (void)fputc('"', out);
-    for (; *text != '\0'; text++) {
-        if (*text == '"' || *text == '\\') {
-            (void)fputc('\\', out);
+    while (*text != '\0') {
+        uint32_t code = 0;
+        size_t length = decode(text, &code);
+        if (is_plain(code)) {
+            (void)fwrite(text, 1, length, out);
+        } else {
+            (void)fprintf(out, "\\U%08" PRIX32, code);
         }
-        (void)fputc(*text, out);
+        text += length;
     }
     (void)fputs("\"\n", out);
 }
@@ -63,6 +97,11 @@ enum status run_file_write(const char *folder, const struct run_config *config)
     char path[FILES_PATH_MAX];
     char *text = NULL;
     size_t size_bytes = 0;
+    if (!is_utf8(config->data_folder)) {
+        return fault(STATUS_BAD_CONFIG,
+                     "the path of the data, %s, is not UTF-8; give its folders other names",
+                     config->data_folder);
+    }
     FILE *out = open_memstream(&text, &size_bytes);
     if (out == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory to write the run's settings");

@@ -4,7 +4,8 @@
 
 #include "trainer/run/run_config.h"
 
-/* Writes folder/run.yaml and folder/model.json. Errors: CANNOT_CREATE, IO, NO_MEMORY. */
+/* Writes folder/model.json, then folder/run.yaml. Errors: CANNOT_CREATE, IO, NO_MEMORY, BAD_CONFIG
+ * (the data's path is not UTF-8, which YAML cannot hold). */
 MUST_CHECK enum status run_file_write(const char *folder, const struct run_config *config);
 
 #endif

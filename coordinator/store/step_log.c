@@ -49,32 +49,56 @@ void step_record_clear(struct step_record *self)
     self->contribution_count = 0;
 }
 
-/* Length of the lines of steps below `version`; a torn last line is left out. */
-static size_t kept_length(const char *text, size_t size_bytes, uint64_t version,
-                          struct step_log_facts *facts)
+/* Reads one line; false when it is not the record of a step. */
+static bool read_line(const char *line, size_t length, uint64_t *out_step, double *out_loss,
+                      uint64_t *out_tokens)
 {
-    size_t kept = 0;
-    while (kept < size_bytes) {
-        const char *line = text + kept;
-        const char *end = memchr(line, '\n', size_bytes - kept);
+    json_t *record = json_loadb(line, length, 0, NULL);
+    const json_t *step = json_object_get(record, "step");
+    const json_t *loss = json_object_get(record, "loss");
+    const json_t *tokens = json_object_get(record, "tokens");
+    bool fine = json_is_integer(step) && json_integer_value(step) >= 0 && json_is_number(loss) &&
+                json_is_integer(tokens) && json_integer_value(tokens) >= 0;
+    if (fine) {
+        *out_step = (uint64_t)json_integer_value(step);
+        *out_loss = json_number_value(loss);
+        *out_tokens = (uint64_t)json_integer_value(tokens);
+    }
+    json_decref(record);
+    return fine;
+}
+
+/* Length of the lines of steps below `version`; a torn last line is left out. */
+static enum status measure_kept(const char *path, const char *text, size_t size_bytes,
+                                uint64_t version, size_t *out_kept, struct step_log_facts *facts)
+{
+    size_t line_number = 1;
+    for (*out_kept = 0; *out_kept < size_bytes; line_number++) {
+        const char *line = text + *out_kept;
+        const char *end = memchr(line, '\n', size_bytes - *out_kept);
+        uint64_t step = 0;
+        double loss = 0.0;
+        uint64_t tokens = 0;
         if (end == NULL) {
             break;
         }
-        json_t *record = json_loadb(line, (size_t)(end - line), 0, NULL);
-        json_int_t step = json_integer_value(json_object_get(record, "step"));
-        bool keep = record != NULL && step >= 0 && (uint64_t)step < version;
-        if (keep) {
-            facts->last_loss = json_number_value(json_object_get(record, "loss"));
-            facts->first_loss = step == 0 ? facts->last_loss : facts->first_loss;
-            facts->tokens += (uint64_t)json_integer_value(json_object_get(record, "tokens"));
-            kept += (size_t)(end - line) + 1;
+        if (!read_line(line, (size_t)(end - line), &step, &loss, &tokens)) {
+            bool last = end + 1 == text + size_bytes;
+            return last ? STATUS_OK
+                        : fault(STATUS_BAD_DATA,
+                                "%s:%zu is damaged; put a copy of the file in its place, or move "
+                                "it away to go on without the record of earlier steps",
+                                path, line_number);
         }
-        json_decref(record);
-        if (!keep) {
+        if (step >= version) {
             break;
         }
+        facts->last_loss = loss;
+        facts->first_loss = step == 0 ? loss : facts->first_loss;
+        facts->tokens += tokens;
+        *out_kept += (size_t)(end - line) + 1;
     }
-    return kept;
+    return STATUS_OK;
 }
 
 enum status step_log_open(const char *run_path, uint64_t version, struct step_log_facts *out_facts,
@@ -93,8 +117,10 @@ enum status step_log_open(const char *run_path, uint64_t version, struct step_lo
         status = files_read(self->path, STEP_LOG_BYTES_MAX, &text, &size_bytes);
     }
     if (status == STATUS_OK && text != NULL) {
-        size_t kept = kept_length((const char *)text, size_bytes, version, out_facts);
-        if (kept < size_bytes) {
+        size_t kept = 0;
+        status =
+            measure_kept(self->path, (const char *)text, size_bytes, version, &kept, out_facts);
+        if (status == STATUS_OK && kept < size_bytes) {
             status = files_write_atomic(self->path, text, kept, 0644);
         }
     }

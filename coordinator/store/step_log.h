@@ -42,7 +42,9 @@ struct step_log_facts {
 };
 
 /* Opens run_path/steps.jsonl for appending and drops all lines from step `version` on: they were
- * committed after the checkpoint that the run goes on from. Errors: IO, CANNOT_CREATE, BAD_DATA. */
+ * committed after the checkpoint that the run goes on from. A last line that a crash left
+ * unfinished is dropped as well. Errors: IO, CANNOT_CREATE, BAD_DATA (another line is damaged;
+ * nothing is changed, because what stands behind it is the proof of who computed what). */
 MUST_CHECK enum status step_log_open(const char *run_path, uint64_t version,
                                      struct step_log_facts *out_facts, struct step_log **out);
 void step_log_close(struct step_log *self); /* NULL is allowed. */

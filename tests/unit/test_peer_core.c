@@ -261,7 +261,7 @@ static void silence_leads_to_a_new_connection(void)
     fixture_tick(&f, 3000);
     CU_ASSERT_EQUAL(f.session.phase, SESSION_TRAIN);
     session_heard(&f.session, f.now_ms); /* a chunk came, behind which no message got through */
-    fixture_tick(&f, 4000);
+    fixture_tick(&f, 5000);
     CU_ASSERT_EQUAL(f.session.phase, SESSION_TRAIN);
     fixture_tick(&f, 1);
     CU_ASSERT_EQUAL(fixture_count(&f, SESSION_RECONNECT), 1);
