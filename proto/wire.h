@@ -72,9 +72,10 @@ struct wire_hello {
     uint32_t protocol_version;
     uint8_t public_key[IDENTITY_KEY_BYTES];
     uint8_t token[LINK_TOKEN_BYTES];
-    char name[WIRE_NAME_MAX]; /* printable ASCII without " and \ */
-    uint32_t thread_count;    /* > 0 */
-    uint64_t version_held;    /* WIRE_VERSION_NONE: nothing */
+    char name[WIRE_NAME_MAX];  /* printable ASCII without " and \ */
+    uint32_t thread_count;     /* > 0 */
+    uint64_t version_held;     /* WIRE_VERSION_NONE: nothing */
+    struct digest digest_held; /* of those parameters: a run that went back has others */
 };
 
 struct wire_welcome {

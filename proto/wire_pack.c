@@ -54,6 +54,7 @@ static enum status pack_hello(const struct wire_hello *hello, struct sink *sink)
     out.name = text_of(hello->name, sizeof hello->name);
     out.thread_count = hello->thread_count;
     out.version_held = hello->version_held;
+    out.digest_held = bytes_of(hello->digest_held.bytes, DIGEST_BYTES);
     return emit(sink, &out.base);
 }
 

@@ -64,6 +64,7 @@ static bool read_hello(const Dugnad__Hello *from, struct wire_hello *out)
     return from->thread_count > 0 && from->thread_count <= WIRE_THREADS_MAX &&
            read_bytes(&from->public_key, out->public_key, IDENTITY_KEY_BYTES) &&
            read_bytes(&from->token, out->token, LINK_TOKEN_BYTES) &&
+           read_bytes(&from->digest_held, out->digest_held.bytes, DIGEST_BYTES) &&
            read_printable(from->name, out->name, sizeof out->name);
 }
 

@@ -77,6 +77,8 @@ static enum status open_state(struct server *self, size_t thread_count)
     }
     self->version_first = master_version(master);
     self->checkpoint_version = self->version_first;
+    self->digests[self->version_first % DIGESTS_KEPT] =
+        params_digest(master_params(master), layout_value_count(self->run->layout));
     status = step_log_open(self->run->path, self->version_first, &facts, &self->step_log);
     if (status != STATUS_OK) {
         return status;

@@ -70,19 +70,26 @@ static enum status fill_welcome(struct server *self, bool has_snapshot)
     return STATUS_OK;
 }
 
-/* The updates that lead from `held` to the present version are all kept. */
-static bool can_follow(const struct server *self, uint64_t held, uint64_t version)
+/* The peer holds this run's own parameters of that version, and the updates that lead from there
+ * to the present are all kept. */
+static bool can_follow(const struct server *self, const struct wire_hello *hello, uint64_t version)
 {
-    return held == version ||
-           (held < version && publisher_committed(self->publisher, held) != NULL);
+    uint64_t held = hello->version_held;
+    if (held < self->version_first || held > version || version - held >= DIGESTS_KEPT ||
+        !digest_equal(&hello->digest_held, &self->digests[held % DIGESTS_KEPT])) {
+        return false;
+    }
+    return held == version || publisher_committed(self->publisher, held) != NULL;
 }
 
 /* Sends the welcome and what leads from the peer's parameters, or a snapshot, to the present. */
-static void welcome_peer(struct server *self, struct session *session, uint64_t held)
+static void welcome_peer(struct server *self, struct session *session,
+                         const struct wire_hello *hello)
 {
     struct master *master = aggregate_master(self->aggregate);
     uint64_t version = master_version(master);
-    bool has_snapshot = held == WIRE_VERSION_NONE || !can_follow(self, held, version);
+    uint64_t held = hello->version_held;
+    bool has_snapshot = !can_follow(self, hello, version);
     if (fill_welcome(self, has_snapshot) != STATUS_OK) {
         server_drop(self, session, "no memory");
         return;
@@ -132,7 +139,7 @@ static void take_hello(struct server *self, const uint8_t *curve_key)
                                            .threads = hello.thread_count});
     log_info("peers", "joined", "peer=%s name=\"%s\" threads=%" PRIu32 " peers=%" PRIu32,
              session->id, session->name, session->threads, self->sessions->count);
-    welcome_peer(self, session, hello.version_held);
+    welcome_peer(self, session, &hello);
 }
 
 static void take_applied(struct server *self, struct session *session)

@@ -20,6 +20,7 @@ static void send_hello(struct daemon *self, uint64_t version_held)
     (void)snprintf(hello->name, sizeof hello->name, "%s", self->options->name);
     hello->thread_count = (uint32_t)self->options->compute.thread_count;
     hello->version_held = version_held;
+    hello->digest_held = self->digest;
     daemon_send(self);
 }
 
@@ -137,6 +138,7 @@ static void tell_applied(struct daemon *self, struct digest digest)
 {
     blob_receiver_free(self->receiver);
     self->receiver = NULL;
+    self->digest = digest;
     struct session_event event = {.type = SESSION_APPLIED, .digest = digest};
     daemon_step(self, &event);
 }

@@ -14,6 +14,7 @@ struct daemon {
     struct session session; /* guarded by shared.lock */
     struct compute_shared shared;
     struct compute *compute; /* NULL before the first welcome */
+    struct digest digest;    /* of P here */
     struct offers offers;
     struct blob_receiver *receiver; /* what is being fetched */
     uint64_t fetch_ms;              /* when its latest chunk came */

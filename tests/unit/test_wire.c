@@ -24,6 +24,7 @@ static void fields_arrive_in_their_places(void)
     CU_ASSERT_STRING_EQUAL(hello->name, "Kari's old laptop ~");
     CU_ASSERT_EQUAL(hello->thread_count, WIRE_THREADS_MAX);
     CU_ASSERT_EQUAL(hello->version_held, WIRE_VERSION_NONE);
+    CU_ASSERT_EQUAL(hello->digest_held.bytes[DIGEST_BYTES - 1], 0x5d);
 
     message = make_valid(WIRE_WELCOME);
     CU_ASSERT_EQUAL_FATAL(travel(&message), STATUS_OK);

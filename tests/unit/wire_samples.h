@@ -36,6 +36,7 @@ static inline void fill_hello(struct wire_hello *hello)
     (void)snprintf(hello->name, sizeof hello->name, "Kari's old laptop ~");
     hello->thread_count = WIRE_THREADS_MAX;
     hello->version_held = WIRE_VERSION_NONE;
+    memset(hello->digest_held.bytes, 0x5d, sizeof hello->digest_held.bytes);
 }
 
 static inline void fill_welcome(struct wire_welcome *welcome)
