@@ -152,7 +152,9 @@ static void take_applied(struct server *self, struct session *session)
         return;
     }
     session->version = applied->version;
-    if (!digest_equal(&applied->digest, &self->digests[applied->version % DIGESTS_KEPT])) {
+    if (digest_equal(&applied->digest, &self->digests[applied->version % DIGESTS_KEPT])) {
+        self->status.digests_agreed++;
+    } else {
         self->status.digest_mismatches++;
         log_error("peers", "digest_mismatch", "peer=%s version=%" PRIu64, session->id,
                   applied->version);

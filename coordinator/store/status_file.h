@@ -18,6 +18,7 @@ struct run_status {
     uint64_t peers;
     uint64_t peers_seen; /* different keys since the coordinator started */
     uint64_t tokens;
+    uint64_t digests_agreed; /* updates applied by peers with the right digest */
     uint64_t digest_mismatches;
     uint64_t refused_contributions;
     uint64_t updated_ms; /* since 1970 */

@@ -146,7 +146,7 @@ static enum status build(struct compute *self, const struct wire_welcome *welcom
         return status;
     }
     if (welcome->context > config.context_max || welcome->step_tokens == 0 ||
-        welcome->step_tokens >> EXACT_SUM_TOKENS_LOG2_MAX != 0) {
+        welcome->step_tokens > UINT64_C(1) << EXACT_SUM_TOKENS_LOG2_MAX) {
         return fault(STATUS_OUT_OF_RANGE, "the coordinator describes a run that cannot be: its "
                                           "context or target batch is out of range");
     }
