@@ -202,4 +202,16 @@ static inline void fixture_refused(struct fixture *self, uint32_t peer)
     CU_ASSERT_PTR_NULL(fixture_action(self, CORE_FETCH, peer));
 }
 
+/* Peer 0 has done [0, 4), peer 1 has [4, 8) leased. */
+static inline struct core_action half_done(struct fixture *f)
+{
+    struct core_settings settings = fixture_settings(12);
+    fixture_init(f, &settings);
+    fixture_join(f, 0, 4);
+    fixture_join(f, 1, 4);
+    fixture_report(f, CORE_PROGRESS, 0, fixture_ready(f, 0).lease_id, 4);
+    f->core->peers[0].speed = 0.0;
+    return fixture_ready(f, 1);
+}
+
 #endif

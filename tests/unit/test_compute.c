@@ -394,12 +394,13 @@ static void welcome_that_cannot_be_is_refused(void)
     bench_init(&bench, CODEC_MX8, 2);
     memcpy(good, bench.welcome.model_json, sizeof good);
     char *json = bench.welcome.model_json;
-    static const char *const malformed[] = {"{",    "[]",  "{}",
-                                            "null", "\"x", "{\"model_type\":\"llama\"}"};
+    static const char *const malformed[] = {"{", "[]", "null", "\"x", "{\"model_type\":\"llama\"}"};
     for (size_t i = 0; i < sizeof malformed / sizeof malformed[0]; i++) {
         (void)snprintf(json, sizeof good, "%s", malformed[i]);
         assert_welcome_refused(&bench, STATUS_BAD_DATA, "config.json");
     }
+    (void)snprintf(json, sizeof good, "{\"model_type\":\"bert\"}");
+    assert_welcome_refused(&bench, STATUS_BAD_CONFIG, "model_type");
     memcpy(json, good, sizeof good);
     bench.welcome.context = 17; /* the model's is 16 */
     assert_welcome_refused(&bench, STATUS_OUT_OF_RANGE, "context");

@@ -19,22 +19,24 @@ struct cover {
     size_t value_count;
     unsigned slice_visits[SLICES_THREADS_MAX];
     pthread_t threads[SLICES_THREADS_MAX];
-    bool other_thread;
-    bool misaligned;
+    bool other_thread[SLICES_THREADS_MAX];
+    bool misaligned[SLICES_THREADS_MAX];
 };
 
 static void visit_slice(void *context, size_t first, size_t count, size_t slice_index)
 {
     struct cover *cover = context;
-    cover->misaligned = cover->misaligned || first % MASTER_SLICE_ALIGN != 0 || count == 0 ||
-                        (count % MASTER_SLICE_ALIGN != 0 && first + count != cover->value_count);
+    bool whole = count % MASTER_SLICE_ALIGN == 0 || first + count == cover->value_count;
+    if (first % MASTER_SLICE_ALIGN != 0 || count == 0 || !whole) {
+        cover->misaligned[slice_index] = true;
+    }
     for (size_t i = first; i < first + count; i++) {
         cover->visits[i]++;
     }
     if (cover->slice_visits[slice_index]++ == 0) {
         cover->threads[slice_index] = pthread_self();
     } else if (!pthread_equal(cover->threads[slice_index], pthread_self())) {
-        cover->other_thread = true;
+        cover->other_thread[slice_index] = true;
     }
 }
 
@@ -63,9 +65,9 @@ static void slices_cover_each_value_once(void)
         CU_ASSERT_EQUAL(wrong, 0);
         for (size_t k = 0; k < SLICES_THREADS_MAX; k++) {
             CU_ASSERT_EQUAL(cover.slice_visits[k], k < slices_count(slices) ? 3U : 0U);
+            CU_ASSERT_FALSE(cover.misaligned[k]);
+            CU_ASSERT_FALSE(cover.other_thread[k]);
         }
-        CU_ASSERT_FALSE(cover.misaligned);
-        CU_ASSERT_FALSE(cover.other_thread);
         slices_free(slices);
     }
 }
