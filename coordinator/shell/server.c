@@ -232,7 +232,8 @@ enum status server_checkpoint(struct server *self)
     return status;
 }
 
-static enum status write_status(struct server *self, const char *state, uint64_t now_ms)
+/* status.json can always be made again: failing to write it is told, and no reason to stop. */
+static void write_status(struct server *self, const char *state, uint64_t now_ms)
 {
     (void)snprintf(self->status.state, sizeof self->status.state, "%s", state);
     self->status.step = core_current_step(self->core);
@@ -240,7 +241,9 @@ static enum status write_status(struct server *self, const char *state, uint64_t
     self->status.peers_seen = self->sessions->seen_count;
     self->status.updated_ms = clock_unix_ms();
     self->status_ms = now_ms;
-    return status_file_write(self->run->path, &self->status);
+    if (status_file_write(self->run->path, &self->status) != STATUS_OK) {
+        log_warn("server", "status_not_written", "reason=\"%s\"", fault_text());
+    }
 }
 
 /* *out_unread: there may be more to read. */
@@ -271,7 +274,8 @@ static enum status serve_loop(struct server *self)
 {
     uint64_t tick_ms = 0;
     unsigned turns_unread = 0;
-    enum status status = write_status(self, "running", clock_now_ms());
+    enum status status = STATUS_OK;
+    write_status(self, "running", clock_now_ms());
     while (status == STATUS_OK && stop_requested == 0) {
         uint64_t now_ms = clock_now_ms();
         bool unread = false;
@@ -289,7 +293,7 @@ static enum status serve_loop(struct server *self)
             status = pump_events(self, now_ms);
         }
         if (status == STATUS_OK && now_ms - self->status_ms >= STATUS_MS) {
-            status = write_status(self, "running", now_ms);
+            write_status(self, "running", now_ms);
         }
         channel_server_wait(self->channel, -1, TICK_MS);
     }
@@ -317,7 +321,7 @@ enum status server_run(const struct run_dir *run, const struct server_options *o
             status = server_checkpoint(self); /* not after an error: the state may be half done */
         }
         if (status == STATUS_OK) {
-            status = write_status(self, self->finishing ? "finished" : "stopped", clock_now_ms());
+            write_status(self, self->finishing ? "finished" : "stopped", clock_now_ms());
         }
         log_info("server", "stopped", "step=%" PRIu64 " state=%s", self->status.step,
                  self->status.state);

@@ -20,7 +20,9 @@ static json_t *path_to_json(const char *path)
     }
     (void)snprintf(shown, sizeof shown, "%s", path);
     for (char *byte = shown; *byte != '\0'; byte++) {
-        *byte = ((unsigned char)*byte & 0x80U) != 0 ? '?' : *byte;
+        if (((unsigned char)*byte & 0x80U) != 0) {
+            *byte = '?';
+        }
     }
     return json_string(shown);
 }

@@ -54,7 +54,7 @@ static enum status parse_number(const char *option, const char *text, unsigned l
 static void set_name(struct daemon_options *options, const char *name)
 {
     size_t length = 0;
-    for (; name[length] != '\0' && length < WIRE_NAME_MAX - 1; length++) {
+    for (; length < WIRE_NAME_MAX - 1 && name[length] != '\0'; length++) {
         options->name[length] = name[length];
         if (name[length] <= ' ' || name[length] >= 0x7f || strchr("\"\\", name[length]) != NULL) {
             options->name[length] = '-';

@@ -251,6 +251,24 @@ static void what_mx8_loses_stays_for_the_next_contribution(void)
     bench_deinit(&bench);
 }
 
+/* The larger the batch, the coarser the grid of the coordinator's sums. */
+static void encoded_units_lie_on_the_grid_of_a_huge_batch(void)
+{
+    struct bench bench;
+    bench_init(&bench, CODEC_MX8, 1);
+    bench.welcome.step_tokens = UINT64_C(1) << EXACT_SUM_TOKENS_LOG2_MAX;
+    float *sum = calloc(layout_value_count(bench.layout), sizeof *sum);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(sum);
+    bench_start(&bench);
+    lend(&bench, 1, 0, 4);
+    wait_held(&bench, 4);
+    for (int i = 0; i < 3; i++) {
+        encode_into(&bench, sum); /* asks the grid's own check */
+    }
+    free(sum);
+    bench_deinit(&bench);
+}
+
 /* A few steps of a made-up coordinator; the peer follows by its updates. */
 static void peer_follows_the_coordinators_digest(void)
 {
@@ -441,6 +459,7 @@ int main(void)
     static const struct suite_test tests[] = {
         SUITE_TEST(threads_compute_every_sample_into_one_gradient),
         SUITE_TEST(what_mx8_loses_stays_for_the_next_contribution),
+        SUITE_TEST(encoded_units_lie_on_the_grid_of_a_huge_batch),
         SUITE_TEST(peer_follows_the_coordinators_digest),
         SUITE_TEST(blobs_are_checked_by_their_kind),
         SUITE_TEST(gradient_that_is_not_finite_is_not_encoded),

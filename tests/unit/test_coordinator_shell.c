@@ -54,7 +54,11 @@ static void slices_cover_each_value_once(void)
         size_t thread_count = thread_counts[i % 5];
         struct slices *slices = NULL;
         CU_ASSERT_EQUAL_FATAL(slices_new(thread_count, cover.value_count, &slices), STATUS_OK);
+        size_t blocks = (cover.value_count + MASTER_SLICE_ALIGN - 1) / MASTER_SLICE_ALIGN;
         CU_ASSERT_TRUE(slices_count(slices) >= 1 && slices_count(slices) <= thread_count);
+        if (blocks % thread_count == 0 || blocks < thread_count) { /* nobody is idle for nothing */
+            CU_ASSERT_EQUAL(slices_count(slices), blocks < thread_count ? blocks : thread_count);
+        }
         for (int round = 0; round < 3; round++) {
             slices_run(slices, visit_slice, &cover);
         }
@@ -460,6 +464,7 @@ static void session_is_found_until_removed_and_its_place_reused(void)
     CU_ASSERT_EQUAL(sessions->end, 3);
     struct session *d = add_session(sessions, 4);
     CU_ASSERT_PTR_EQUAL(d, b);
+    CU_ASSERT_PTR_EQUAL(find_session(sessions, 3), c);
     CU_ASSERT_PTR_NULL(d->offer);
     CU_ASSERT_PTR_NULL(d->receiver);
     CU_ASSERT_EQUAL(d->upload, UPLOAD_NONE);
