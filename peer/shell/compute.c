@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/memory.h"
+#include "peer/shell/offers.h"
 #include "trainer/optimizer/master.h"
 
 #include <errno.h>
@@ -100,7 +101,10 @@ static void sample_done(void *context, const struct team_item *item, double loss
 static enum status check_memory(const struct compute *self)
 {
     uint64_t values = self->value_count;
-    uint64_t need = values * (4 * sizeof(float)) + compute_encoded_bytes(self) * 2 +
+    /* What is on its way: a snapshot coming, or an update coming while offers are kept. */
+    uint64_t snapshot = values * sizeof(float);
+    uint64_t encoded = compute_encoded_bytes(self) * (OFFERS_MAX + 1);
+    uint64_t need = values * (4 * sizeof(float)) + (snapshot > encoded ? snapshot : encoded) +
                     self->settings.thread_count * workspace_bytes(self->model, self->context);
     uint64_t limit = self->settings.memory_bytes_max;
     if (limit > 0 && need > limit) {
