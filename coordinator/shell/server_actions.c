@@ -182,7 +182,7 @@ enum status server_act(struct server *self, const struct core_action *action, ui
         server_send(self, session_of(self, action->peer), NULL, 0);
         return STATUS_OK;
     case CORE_FETCH:
-        server_upload_start(self, session_of(self, action->peer));
+        server_upload_start(self, session_of(self, action->peer), now_ms);
         return STATUS_OK;
     case CORE_ADD:
         return add_contribution(self, action);

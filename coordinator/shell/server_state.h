@@ -67,8 +67,10 @@ void server_receive(struct server *self, const struct channel_message *incoming,
 MUST_CHECK enum status server_act(struct server *self, const struct core_action *action,
                                   uint64_t now_ms);
 
-/* Uploads (server_uploads.c): starts waiting ones, grants chunks, gives up on stalled ones. */
-void server_upload_start(struct server *self, struct session *session);
+/* Uploads (server_uploads.c): starts waiting ones, grants chunks, gives up on stalled ones. now_ms
+ * is the loop's own everywhere: a later clock in between would make a tick see time run backwards.
+ */
+void server_upload_start(struct server *self, struct session *session, uint64_t now_ms);
 void server_upload_chunk(struct server *self, struct session *session,
                          const struct channel_message *incoming, uint64_t now_ms);
 void server_uploads_tick(struct server *self, uint64_t now_ms);

@@ -1,4 +1,3 @@
-#include "common/clock.h"
 #include "common/log.h"
 #include "coordinator/shell/server_state.h"
 
@@ -35,11 +34,11 @@ static void begin(struct server *self, struct session *session, uint64_t now_ms)
     grant_more(self, session, now_ms);
 }
 
-void server_upload_start(struct server *self, struct session *session)
+void server_upload_start(struct server *self, struct session *session, uint64_t now_ms)
 {
     session->upload = UPLOAD_WAITING;
     if (self->uploads_running < self->uploads_max) {
-        begin(self, session, clock_now_ms());
+        begin(self, session, now_ms);
     }
 }
 

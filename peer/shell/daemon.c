@@ -216,7 +216,7 @@ static void run_loop(struct daemon *self)
             daemon_step(self, &event);
         }
         if (!self->over && event.type == SESSION_TICK) {
-            daemon_transfer_tick(self, now_ms);
+            daemon_transfer_tick(self);
         }
         if (!self->over) {
             watch_handshake(self, now_ms);

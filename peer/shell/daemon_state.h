@@ -47,6 +47,6 @@ void daemon_act(struct daemon *self, const struct session_action *action);
 void daemon_fetch(struct daemon *self, const struct blob_ref *ref);
 void daemon_take_chunk(struct daemon *self, const struct channel_message *incoming);
 void daemon_serve_grant(struct daemon *self, const struct wire_grant *grant);
-void daemon_transfer_tick(struct daemon *self, uint64_t now_ms);
+void daemon_transfer_tick(struct daemon *self);
 
 #endif

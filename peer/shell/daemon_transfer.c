@@ -95,8 +95,9 @@ void daemon_take_chunk(struct daemon *self, const struct channel_message *incomi
     }
 }
 
-void daemon_transfer_tick(struct daemon *self, uint64_t now_ms)
+void daemon_transfer_tick(struct daemon *self)
 {
+    uint64_t now_ms = clock_now_ms(); /* after every time that was noted before */
     if (!self->session.fetching || self->receiver == NULL) {
         return;
     }

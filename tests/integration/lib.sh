@@ -119,8 +119,9 @@ check_exactly_once() {
         }' || fail "samples were not applied exactly once"
 }
 
-# check_agreement RUN: no digest ever differed, on either side.
+# check_agreement RUN: no digest ever differed, on either side, and no work was refused.
 check_agreement() {
+    [ "$(status_of "$1" refused_contributions)" = 0 ] || fail "honest work was refused"
     [ "$(status_of "$1" digest_mismatches)" = 0 ] || fail "the coordinator saw other digests"
     ! grep -q digest_mismatch peer-*.log || fail "a peer saw another digest"
 }
