@@ -212,8 +212,9 @@ void server_send(struct server *self, struct session *session, const uint8_t *bo
     enum status status = channel_server_send(self->channel, session->curve_key, self->head,
                                              head_size_bytes, body, body_size_bytes);
     if (status != STATUS_OK) {
-        log_warn("peers", "unreachable", "peer=%s message=%d", session->id,
-                 (int)self->message.type);
+        /* Every message of a lost peer ends here until the core expels it, which is told. */
+        log_event(LOG_DEBUG, "peers", "unreachable", "peer=%s message=%d", session->id,
+                  (int)self->message.type);
     }
 }
 
