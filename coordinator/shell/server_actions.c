@@ -77,7 +77,6 @@ static enum status add_contribution(struct server *self, const struct core_actio
         if (status != STATUS_OK) {
             return fault(status, "no memory to record a contribution");
         }
-        session->samples += action->count;
     }
     struct core_event event = {.type = CORE_ADDED, .peer = action->peer, .ok = added == STATUS_OK};
     server_push_first(self, &event);

@@ -50,8 +50,7 @@ enum status sessions_add(struct sessions *self, const struct wire_hello *hello,
         return status;
     }
     struct session *session = &self->items[index];
-    *session = (struct session){
-        .used = true, .threads = hello->thread_count, .version = WIRE_VERSION_NONE};
+    *session = (struct session){.used = true, .threads = hello->thread_count};
     memcpy(session->curve_key, curve_key, IDENTITY_KEY_BYTES);
     identity_name(hello->public_key, session->id);
     (void)snprintf(session->name, sizeof session->name, "%s", hello->name);

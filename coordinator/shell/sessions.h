@@ -16,8 +16,6 @@ struct session {
     char id[IDENTITY_NAME_BYTES]; /* short form of its Ed25519 key */
     char name[WIRE_NAME_MAX];
     uint32_t threads;
-    uint64_t version;                /* it holds, as it says */
-    uint64_t samples;                /* counted in committed or open steps */
     struct wire_contribution *offer; /* owned; NULL: none */
     enum upload_state upload;
     struct blob_receiver *receiver;

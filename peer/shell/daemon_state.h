@@ -24,7 +24,6 @@ struct daemon {
     uint64_t mismatches;
     bool over;
     enum status result;
-    struct session_actions actions;
     struct wire_message incoming; /* scratch: it is large */
     struct wire_message outgoing;
     uint8_t *head; /* (WIRE_HEAD_MAX) scratch */

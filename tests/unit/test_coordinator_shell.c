@@ -452,7 +452,6 @@ static void session_is_found_until_removed_and_its_place_reused(void)
     CU_ASSERT_STRING_EQUAL(b->name, "kitchen");
     CU_ASSERT_STRING_EQUAL(b->id, "020000000000");
     CU_ASSERT_EQUAL(b->threads, 3);
-    CU_ASSERT_EQUAL(b->version, WIRE_VERSION_NONE);
     CU_ASSERT_EQUAL(sessions_index(sessions, c), 2);
     b->offer = calloc(1, sizeof *b->offer);
     b->upload = UPLOAD_RUNNING;
