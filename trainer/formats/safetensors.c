@@ -5,6 +5,7 @@
 #include "common/check.h"
 #include "common/fault.h"
 #include "common/files.h"
+#include "common/half.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -314,35 +315,6 @@ const struct safetensors_entry *safetensors_find(const struct safetensors *self,
     return found == NULL ? NULL : found->entry;
 }
 
-/* IEEE binary16 to binary32, exact: every half value is a float value. */
-static float half_to_float(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000U) << 16;
-    uint32_t exponent = (half >> 10) & 0x1fU;
-    uint32_t fraction = half & 0x3ffU;
-    uint32_t bits = 0;
-    if (exponent == 0x1f) {
-        bits = sign | 0x7f800000U | (fraction << 13);
-    } else if (exponent != 0) {
-        bits = sign | ((exponent + 127 - 15) << 23) | (fraction << 13);
-    } else {
-        float magnitude = (float)fraction * 0x1p-24F;
-        memcpy(&bits, &magnitude, sizeof(bits));
-        bits |= sign;
-    }
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
-static float bfloat_to_float(uint16_t bfloat)
-{
-    uint32_t bits = (uint32_t)bfloat << 16;
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
 enum status safetensors_read_f32(const struct safetensors *self,
                                  const struct safetensors_entry *entry, float *out, size_t count)
 {
@@ -364,7 +336,7 @@ enum status safetensors_read_f32(const struct safetensors *self,
     for (size_t i = 0; i < count; i++) {
         uint16_t bits; /* the data need not be aligned */
         memcpy(&bits, entry->data + i * sizeof(bits), sizeof(bits));
-        out[i] = entry->dtype == DTYPE_F16 ? half_to_float(bits) : bfloat_to_float(bits);
+        out[i] = entry->dtype == DTYPE_F16 ? half_from_f16(bits) : half_from_bf16(bits);
     }
     return STATUS_OK;
 }
