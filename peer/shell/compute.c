@@ -18,6 +18,7 @@ struct running {
     bool used;
     struct work_item item;
     uint64_t began_ns;
+    bool last; /* of those that its thread took together */
 };
 
 struct compute {
@@ -32,37 +33,48 @@ struct compute {
     enum codec codec;
     struct exact_grid grid;
     size_t value_count;
-    float *params;  /* P as the coordinator has it, host memory */
-    float *device;  /* P in backend memory */
-    float *staging; /* host memory, for gradients on their way out */
-    struct running running[TEAM_THREADS_MAX];
+    float *params; /* P as the coordinator has it */
+    struct weights *weights;
+    struct team_plan plan;
+    struct running running[WORK_THREADS_MAX];
 };
 
-static bool take_sample(void *context, struct team_item *out)
+static void begin_sample(struct compute *self, const struct work_item *item, struct team_item *out)
+{
+    size_t slot = 0;
+    while (self->running[slot].used) {
+        slot++;
+    }
+    CHECK(slot < WORK_THREADS_MAX);
+    self->running[slot] = (struct running){.used = true, .item = *item, .began_ns = clock_now_ns()};
+    *out = (struct team_item){.tokens = item->tokens, .token_count = self->context, .tag = slot};
+}
+
+/* A thread takes its fair share of what is waiting, so that all end at about the same time. */
+static size_t take_samples(void *context, struct team_item *out, size_t max)
 {
     struct compute *self = context;
     struct compute_shared *shared = self->shared;
     struct work_item item;
-    bool taken = false;
+    size_t count = 0;
     (void)pthread_mutex_lock(&shared->lock);
-    while (!shared->stopping && !(taken = work_begin(shared->work, &item))) {
+    while (!shared->stopping && work_waiting(shared->work) == 0) {
         (void)pthread_cond_wait(&shared->changed, &shared->lock);
     }
-    if (taken) {
-        size_t slot = 0;
-        while (self->running[slot].used) {
-            slot++;
-        }
-        CHECK(slot < self->settings.thread_count);
-        self->running[slot] =
-            (struct running){.used = true, .item = item, .began_ns = clock_now_ns()};
-        *out = (struct team_item){.tokens = item.tokens, .token_count = self->context, .tag = slot};
+    size_t threads = self->settings.thread_count;
+    size_t share = (work_waiting(shared->work) + threads - 1) / threads;
+    share = share < max ? share : max;
+    while (!shared->stopping && count < share && work_begin(shared->work, &item)) {
+        begin_sample(self, &item, &out[count++]);
+    }
+    if (count > 0) {
+        self->running[out[count - 1].tag].last = true;
     }
     (void)pthread_mutex_unlock(&shared->lock);
-    return taken;
+    return count;
 }
 
-/* An owner's CPU limit: after each sample the thread rests in proportion. */
+/* An owner's CPU limit: after each pass the thread rests in proportion. */
 static void rest(struct compute *self, uint64_t busy_ns)
 {
     uint64_t rest_ns = busy_ns * (100U - self->settings.cpu_percent) / self->settings.cpu_percent;
@@ -88,7 +100,7 @@ static void sample_done(void *context, const struct team_item *item, double loss
     struct compute_shared *shared = self->shared;
     struct running *running = &self->running[item->tag];
     (void)pthread_mutex_lock(&shared->lock);
-    uint64_t busy_ns = clock_now_ns() - running->began_ns;
+    uint64_t busy_ns = running->last ? clock_now_ns() - running->began_ns : 0;
     work_done(shared->work, &running->item, loss_sum);
     running->used = false;
     (void)pthread_mutex_unlock(&shared->lock);
@@ -104,8 +116,8 @@ static enum status check_memory(const struct compute *self)
     /* What is on its way: a snapshot coming, or an update coming while offers are kept. */
     uint64_t snapshot = values * sizeof(float);
     uint64_t encoded = compute_encoded_bytes(self) * (OFFERS_MAX + 1);
-    uint64_t need = values * (4 * sizeof(float)) + (snapshot > encoded ? snapshot : encoded) +
-                    self->settings.thread_count * workspace_bytes(self->model, self->context);
+    uint64_t need = values * (2 * sizeof(float)) + (snapshot > encoded ? snapshot : encoded) +
+                    weights_bytes(self->model) + team_bytes(self->model, &self->plan);
     uint64_t limit = self->settings.memory_bytes_max;
     if (limit > 0 && need > limit) {
         return fault(STATUS_NO_MEMORY,
@@ -119,26 +131,37 @@ static enum status check_memory(const struct compute *self)
 
 static enum status allocate(struct compute *self)
 {
-    const struct backend *backend = self->settings.backend;
     self->params = calloc(self->value_count, sizeof *self->params);
-    self->staging = calloc(self->value_count, sizeof *self->staging);
-    self->device = backend->allocate(self->value_count);
-    if (self->params == NULL || self->staging == NULL || self->device == NULL) {
+    if (self->params == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory for the model's parameters");
     }
-    enum status status = gradient_new(self->model, &self->gradient);
+    enum status status = weights_new(self->model, &self->weights);
     if (status == STATUS_OK) {
-        status = team_new(self->model, self->settings.thread_count, self->context, &self->team);
+        status = gradient_new(self->model, &self->gradient);
+    }
+    if (status == STATUS_OK) {
+        status = team_new(self->model, &self->plan, &self->team);
     }
     return status;
 }
 
 static enum status start_team(struct compute *self)
 {
-    self->source = (struct team_source){.context = self, .take = take_sample, .done = sample_done};
-    enum status status = team_start(self->team, self->device, self->gradient, &self->source);
+    self->source = (struct team_source){.context = self, .take = take_samples, .done = sample_done};
+    enum status status = team_start(self->team, self->weights, self->gradient, &self->source);
     self->started = status == STATUS_OK;
     return status;
+}
+
+static struct team_plan plan_of(const struct compute *self)
+{
+    size_t threads = self->settings.thread_count;
+    return (struct team_plan){.thread_count = threads,
+                              .workspace = {.context = self->context,
+                                            .sequence_count = workspace_sequences(
+                                                self->context, WORK_THREADS_MAX / threads),
+                                            .purpose = WORKSPACE_GRADIENT,
+                                            .recompute = self->settings.recompute}};
 }
 
 static enum status build(struct compute *self, const struct wire_welcome *welcome)
@@ -162,6 +185,7 @@ static enum status build(struct compute *self, const struct wire_welcome *welcom
     self->codec = welcome->codec;
     self->grid = exact_grid_for(welcome->step_tokens);
     self->value_count = layout_value_count(model_layout(self->model));
+    self->plan = plan_of(self);
     status = check_memory(self);
     if (status == STATUS_OK) {
         status = allocate(self);
@@ -202,12 +226,9 @@ void compute_free(struct compute *self)
     }
     team_free(self->team);
     gradient_free(self->gradient);
-    if (self->device != NULL) {
-        self->settings.backend->release(self->device);
-    }
     model_free(self->model);
+    weights_free(self->weights);
     free(self->params);
-    free(self->staging);
     free(self);
 }
 
@@ -235,7 +256,7 @@ enum status compute_check_blob(const struct compute *self, enum blob_kind kind, 
 
 static struct digest publish(struct compute *self)
 {
-    self->settings.backend->upload(self->device, self->params, self->value_count);
+    weights_load(self->weights, self->params);
     return params_digest(self->params, self->value_count);
 }
 
@@ -253,15 +274,8 @@ struct digest compute_apply(struct compute *self, const uint8_t *update)
 
 enum status compute_encode(struct compute *self, uint8_t *out)
 {
-    const struct backend *backend = self->settings.backend;
-    float *gradient = gradient_values(self->gradient);
-    backend->download(self->staging, gradient, self->value_count);
-    enum status status =
-        codec_encode(self->codec, -self->grid.shift, self->staging, self->value_count, out);
-    if (status == STATUS_OK) {
-        backend->upload(gradient, self->staging, self->value_count);
-    }
-    return status;
+    return codec_encode(self->codec, -self->grid.shift, gradient_values(self->gradient),
+                        self->value_count, out);
 }
 
 void compute_discard(struct compute *self)

@@ -15,6 +15,7 @@
 struct compute_settings {
     const struct backend *backend;
     size_t thread_count;
+    enum recompute recompute;
     unsigned cpu_percent;      /* 1..100: of each thread's time */
     uint64_t memory_bytes_max; /* the owner's limit; 0: what the machine has */
 };

@@ -14,7 +14,7 @@
 #include "trainer/cli/oracle.h"
 #include "trainer/formats/hf_folder.h"
 #include "trainer/formats/safetensors.h"
-#include "trainer/model/model.h"
+#include "trainer/model/decoder.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -177,6 +177,7 @@ static void training_steps_equal_pytorch(void)
 struct loaded {
     struct model *model;
     struct workspace *workspace;
+    struct weights *weights;
     float *params;
 };
 
@@ -185,14 +186,18 @@ static struct loaded load_model(size_t context)
     struct loaded loaded = {0};
     struct model_config config;
     const struct backend *backend = NULL;
+    struct workspace_plan plan = {
+        .context = context, .sequence_count = 1, .purpose = WORKSPACE_LOSS};
     CU_ASSERT_EQUAL_FATAL(backend_find(backend_name, &backend), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(hf_folder_read_config(folder, &config), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(model_new(&config, backend, &loaded.model), STATUS_OK);
-    CU_ASSERT_EQUAL_FATAL(workspace_new(loaded.model, context, &loaded.workspace), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(workspace_new(loaded.model, &plan, &loaded.workspace), STATUS_OK);
     const struct layout *layout = model_layout(loaded.model);
-    loaded.params = backend->allocate(layout_value_count(layout));
+    loaded.params = backend->allocate(layout_value_count(layout) * sizeof(float));
     CHECK(loaded.params != NULL);
     CU_ASSERT_EQUAL_FATAL(hf_folder_read_params(folder, layout, loaded.params), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(weights_new(loaded.model, &loaded.weights), STATUS_OK);
+    weights_load(loaded.weights, loaded.params);
     return loaded;
 }
 
@@ -200,6 +205,7 @@ static void unload_model(struct loaded *loaded)
 {
     model_backend(loaded->model)->release(loaded->params);
     workspace_free(loaded->workspace);
+    weights_free(loaded->weights);
     model_free(loaded->model);
 }
 
@@ -234,7 +240,7 @@ static void logits_equal_pytorch(void)
         uint16_t tokens[ROWS_MAX];
         size_t T = read_tokens(json_array_get(rows, i), tokens);
         CU_ASSERT_EQUAL_FATAL(T, entry->shape[1]);
-        model_logits(loaded.model, loaded.workspace, loaded.params, tokens, T, logits);
+        model_logits(loaded.model, loaded.workspace, loaded.weights, tokens, T, logits);
         double norm = 0.0;
         double error = distance(logits, expected + i * row_values, row_values, &norm);
         CU_ASSERT_TRUE(error < 1e-5 * norm);
@@ -260,14 +266,17 @@ static void greedy_continuation_equals_pytorch(void)
     size_t vocab = model_config_of(loaded.model)->vocab_size;
     float *logits = calloc(vocab, sizeof(*logits));
     CHECK(logits != NULL);
+    struct decoder *decoder = NULL;
+    CU_ASSERT_EQUAL_FATAL(decoder_new(loaded.model, count, &decoder), STATUS_OK);
     for (size_t T = 1; T < count; T++) {
-        model_next_logits(loaded.model, loaded.workspace, loaded.params, expected, T, logits);
+        decoder_feed(decoder, loaded.weights, expected + T - 1, 1, logits);
         size_t best = 0;
         for (size_t i = 1; i < vocab; i++) {
             best = logits[i] > logits[best] ? i : best;
         }
         CU_ASSERT_EQUAL(best, expected[T]);
     }
+    decoder_free(decoder);
     free(logits);
     unload_model(&loaded);
     json_decref(root);

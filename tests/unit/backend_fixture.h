@@ -21,10 +21,15 @@ static size_t arena_used;
 static inline float *take(size_t count)
 {
     CHECK(arena_used < ARENA_BUFFERS);
-    float *buffer = backend_cpu.allocate(count);
+    float *buffer = backend_cpu.allocate(count * sizeof(*buffer));
     CHECK(buffer != NULL);
     arena[arena_used++] = buffer;
     return buffer;
+}
+
+static inline void *take_bytes(size_t size_bytes)
+{
+    return take((size_bytes + sizeof(float) - 1) / sizeof(float));
 }
 
 static inline void release_all(void)
@@ -50,6 +55,12 @@ static inline float *take_copy(const float *values, size_t count)
     float *copy = take(count);
     memcpy(copy, values, count * sizeof(*copy));
     return copy;
+}
+
+/* The floats of a buffer as the cells of `ref` and `cpu`. */
+static inline struct cells *cells(float *values)
+{
+    return (struct cells *)(void *)values;
 }
 
 /* ||a - b|| / ||b||; infinite when a number is not finite. */

@@ -10,7 +10,7 @@ struct probe {
     size_t input_count;
     float *out;
     size_t out_count;
-    const float *weights; /* (out_count): also d loss / d out */
+    float *weights; /* (out_count): also d loss / d out */
     void (*forward)(const struct probe *probe);
     const void *extra;
 };
@@ -51,6 +51,26 @@ static void assert_gradient(const struct probe *probe, size_t input, const float
     assert_near(gradient, expected, count, 1e-3);
 }
 
+/* The same of an operation that added the gradient to `start`. */
+static void assert_gradient_from(const struct probe *probe, size_t input, const float *sum,
+                                 float start)
+{
+    float *gradient = take_copy(sum, probe->counts[input]);
+    for (size_t i = 0; i < probe->counts[input]; i++) {
+        gradient[i] -= start;
+    }
+    assert_gradient(probe, input, gradient);
+}
+
+static float *take_of(size_t count, float value)
+{
+    float *values = take(count);
+    for (size_t i = 0; i < count; i++) {
+        values[i] = value;
+    }
+    return values;
+}
+
 struct norm_extra {
     size_t rows;
     size_t width;
@@ -61,15 +81,15 @@ struct norm_extra {
 static void rmsnorm_forward(const struct probe *probe)
 {
     const struct norm_extra *extra = probe->extra;
-    backend_ref.rmsnorm(probe->out, extra->rstd, probe->inputs[0], probe->inputs[1], extra->rows,
-                        extra->width, 1e-5F);
+    backend_ref.rmsnorm(cells(probe->out), extra->rstd, probe->inputs[0], probe->inputs[1],
+                        extra->rows, extra->width, 1e-5F);
 }
 
 static void layernorm_forward(const struct probe *probe)
 {
     const struct norm_extra *extra = probe->extra;
-    backend_ref.layernorm(probe->out, extra->mean, extra->rstd, probe->inputs[0], probe->inputs[1],
-                          probe->inputs[2], extra->rows, extra->width, 1e-5F);
+    backend_ref.layernorm(cells(probe->out), extra->mean, extra->rstd, probe->inputs[0],
+                          probe->inputs[1], probe->inputs[2], extra->rows, extra->width, 1e-5F);
 }
 
 static void ref_norms_agree_with_finite_differences(void)
@@ -84,21 +104,22 @@ static void ref_norms_agree_with_finite_differences(void)
         .weights = take_normal(21, 4),
         .forward = rmsnorm_forward,
         .extra = &extra};
-    float *d_x = take(21);
+    float *d_x = take_of(21, 7.0F); /* d_x is added to */
     float *d_gain = take(WIDTH);
     float *d_bias = take(WIDTH);
     (void)probe_loss(&probe);
     backend_ref.rmsnorm_backward(d_x, d_gain, probe.weights, probe.inputs[0], probe.inputs[1],
                                  extra.rstd, ROWS, WIDTH);
-    assert_gradient(&probe, 0, d_x);
+    assert_gradient_from(&probe, 0, d_x, 7.0F);
     assert_gradient(&probe, 1, d_gain);
 
     probe.forward = layernorm_forward;
+    d_x = take_of(21, -3.0F);
     memset(d_gain, 0, WIDTH * sizeof(*d_gain));
     (void)probe_loss(&probe);
     backend_ref.layernorm_backward(d_x, d_gain, d_bias, probe.weights, probe.inputs[0],
                                    probe.inputs[1], extra.mean, extra.rstd, ROWS, WIDTH);
-    assert_gradient(&probe, 0, d_x);
+    assert_gradient_from(&probe, 0, d_x, -3.0F);
     assert_gradient(&probe, 1, d_gain);
     assert_gradient(&probe, 2, d_bias);
     release_all();
@@ -106,15 +127,11 @@ static void ref_norms_agree_with_finite_differences(void)
 
 static void swiglu_forward(const struct probe *probe)
 {
-    backend_ref.swiglu(probe->out, probe->inputs[0], probe->inputs[1], probe->out_count);
+    backend_ref.swiglu(cells(probe->out), cells(probe->inputs[0]), cells(probe->inputs[1]),
+                       probe->out_count);
 }
 
-static void gelu_forward(const struct probe *probe)
-{
-    backend_ref.gelu(probe->out, probe->inputs[0], probe->out_count);
-}
-
-static void ref_activations_agree_with_finite_differences(void)
+static void ref_swiglu_agrees_with_finite_differences(void)
 {
     enum { COUNT = 37 };
     struct probe probe = {.inputs = {take_normal(COUNT, 1), take_normal(COUNT, 2)},
@@ -123,29 +140,59 @@ static void ref_activations_agree_with_finite_differences(void)
                           .out_count = COUNT,
                           .weights = take_normal(COUNT, 3),
                           .forward = swiglu_forward};
-    float *d_first = take(COUNT);
-    float *d_second = take(COUNT);
-    backend_ref.swiglu_backward(d_first, d_second, probe.weights, probe.inputs[0], probe.inputs[1],
-                                COUNT);
-    assert_gradient(&probe, 0, d_first);
-    assert_gradient(&probe, 1, d_second);
-    probe.forward = gelu_forward;
-    backend_ref.gelu_backward(d_first, probe.weights, probe.inputs[0], COUNT);
-    assert_gradient(&probe, 0, d_first);
+    float *hidden = take(COUNT);
+    float *gate = take_copy(probe.inputs[0], COUNT); /* both become their own gradients */
+    float *up = take_copy(probe.inputs[1], COUNT);
+    backend_ref.swiglu_backward(cells(hidden), cells(gate), cells(up), cells(probe.weights), COUNT);
+    assert_gradient(&probe, 0, gate);
+    assert_gradient(&probe, 1, up);
+    swiglu_forward(&probe);
+    assert_near(hidden, probe.out, COUNT, 1e-6);
+    release_all();
+}
+
+enum { GELU_ROWS = 5, GELU_WIDTH = 7, GELU_COUNT = GELU_ROWS * GELU_WIDTH };
+
+static void bias_gelu_forward(const struct probe *probe)
+{
+    float fc[GELU_COUNT];
+    memcpy(fc, probe->inputs[0], sizeof(fc));
+    backend_ref.bias_gelu(cells(probe->out), cells(fc), probe->inputs[1], GELU_ROWS, GELU_WIDTH);
+}
+
+static void ref_bias_gelu_agrees_with_finite_differences(void)
+{
+    struct probe probe = {.inputs = {take_normal(GELU_COUNT, 1), take_normal(GELU_WIDTH, 2)},
+                          .counts = {GELU_COUNT, GELU_WIDTH},
+                          .out = take(GELU_COUNT),
+                          .out_count = GELU_COUNT,
+                          .weights = take_normal(GELU_COUNT, 3),
+                          .forward = bias_gelu_forward};
+    float *fc = take_copy(probe.inputs[0], GELU_COUNT);
+    float *hidden = take(GELU_COUNT);
+    float *again = take(GELU_COUNT);
+    float *d_bias = take(GELU_WIDTH);
+    backend_ref.bias_gelu(cells(hidden), cells(fc), probe.inputs[1], GELU_ROWS, GELU_WIDTH);
+    backend_ref.gelu_backward(cells(again), cells(fc), cells(probe.weights), GELU_COUNT);
+    backend_ref.bias_backward(d_bias, cells(fc), GELU_ROWS, GELU_WIDTH);
+    assert_gradient(&probe, 0, fc);
+    assert_gradient(&probe, 1, d_bias);
+    assert_near(again, hidden, GELU_COUNT, 1e-6);
     release_all();
 }
 
 struct attention_extra {
     struct attention_shape shape;
     float *log_sum;
-    float *scratch;
+    void *scratch;
 };
 
 static void attention_forward(const struct probe *probe)
 {
     const struct attention_extra *extra = probe->extra;
-    backend_ref.attention(probe->out, extra->log_sum, probe->inputs[0], probe->inputs[1],
-                          probe->inputs[2], &extra->shape, extra->scratch);
+    backend_ref.attention(cells(probe->out), extra->log_sum, cells(probe->inputs[0]),
+                          cells(probe->inputs[1]), cells(probe->inputs[2]), &extra->shape,
+                          extra->scratch);
 }
 
 static void ref_attention_agrees_with_finite_differences(void)
@@ -157,7 +204,7 @@ static void ref_attention_agrees_with_finite_differences(void)
                                               .q_stride = 12,
                                               .kv_stride = 6},
                                     .log_sum = take(20)};
-    extra.scratch = take(backend_ref.attention_scratch(&extra.shape));
+    extra.scratch = take_bytes(backend_ref.attention_scratch(&extra.shape));
     struct probe probe = {.inputs = {take_normal(60, 1), take_normal(30, 2), take_normal(30, 3)},
                           .counts = {60, 30, 30},
                           .out = take(60),
@@ -169,8 +216,9 @@ static void ref_attention_agrees_with_finite_differences(void)
     float *d_k = take_normal(30, 6);
     float *d_v = take_normal(30, 7);
     (void)probe_loss(&probe);
-    backend_ref.attention_backward(d_q, d_k, d_v, probe.weights, probe.out, extra.log_sum,
-                                   probe.inputs[0], probe.inputs[1], probe.inputs[2], &extra.shape,
+    backend_ref.attention_backward(cells(d_q), cells(d_k), cells(d_v), cells(probe.weights),
+                                   cells(probe.out), extra.log_sum, cells(probe.inputs[0]),
+                                   cells(probe.inputs[1]), cells(probe.inputs[2]), &extra.shape,
                                    extra.scratch);
     assert_gradient(&probe, 0, d_q);
     assert_gradient(&probe, 1, d_k);
@@ -183,7 +231,8 @@ enum { ROPE_ROWS = 4, ROPE_HEADS = 2, ROPE_SIZE = 6, ROPE_STRIDE = 12 };
 static void rope_forward(const struct probe *probe)
 {
     memcpy(probe->out, probe->inputs[0], probe->out_count * sizeof(float));
-    backend_ref.rope(probe->out, ROPE_ROWS, ROPE_HEADS, ROPE_SIZE, ROPE_STRIDE, 100.0F, 3, 1);
+    backend_ref.rope(cells(probe->out), ROPE_ROWS, ROPE_HEADS, ROPE_SIZE, ROPE_STRIDE, 100.0F, 3,
+                     1);
 }
 
 static void ref_rope_agrees_with_finite_differences(void)
@@ -196,7 +245,7 @@ static void ref_rope_agrees_with_finite_differences(void)
                           .weights = take_normal(COUNT, 2),
                           .forward = rope_forward};
     float *d_x = take_copy(probe.weights, COUNT);
-    backend_ref.rope(d_x, ROPE_ROWS, ROPE_HEADS, ROPE_SIZE, ROPE_STRIDE, 100.0F, 3, -1);
+    backend_ref.rope(cells(d_x), ROPE_ROWS, ROPE_HEADS, ROPE_SIZE, ROPE_STRIDE, 100.0F, 3, -1);
     assert_gradient(&probe, 0, d_x);
     release_all();
 }
@@ -206,7 +255,7 @@ static const uint16_t IDS[] = {4, 1, 4, 0, 2};
 static void embed_forward(const struct probe *probe)
 {
     backend_ref.embed(probe->out, probe->inputs[0], probe->inputs[1], IDS, 5, 3);
-    backend_ref.add_bias(probe->out, probe->inputs[2], 5, 3);
+    backend_ref.add_bias(cells(probe->out), probe->inputs[2], 5, 3);
 }
 
 static void ref_embedding_and_bias_agree_with_finite_differences(void)
@@ -221,35 +270,38 @@ static void ref_embedding_and_bias_agree_with_finite_differences(void)
     float *d_positions = take(18); /* one position more than there are rows */
     float *d_bias = take(3);
     backend_ref.embed_backward(d_table, d_positions, probe.weights, IDS, 5, 3);
-    backend_ref.bias_backward(d_bias, probe.weights, 5, 3);
+    backend_ref.bias_backward(d_bias, cells(probe.weights), 5, 3);
     assert_gradient(&probe, 0, d_table);
     assert_gradient(&probe, 1, d_positions);
+    assert_gradient(&probe, 2, d_bias);
+    memset(d_bias, 0, 3 * sizeof(*d_bias));
+    backend_ref.residual_bias_backward(d_bias, probe.weights, 5, 3);
     assert_gradient(&probe, 2, d_bias);
     release_all();
 }
 
 static void cross_entropy_forward(const struct probe *probe)
 {
-    double loss = 0.0;
-    backend_ref.cross_entropy(&loss, NULL, probe->inputs[0], IDS, 5, 7);
-    /* In two floats, so that the difference does not lose the loss's digits. */
-    probe->out[0] = (float)loss;
-    probe->out[1] = (float)(loss - (double)probe->out[0]);
+    double losses[5];
+    backend_ref.cross_entropy(losses, NULL, probe->inputs[0], IDS, 5, 7);
+    for (size_t t = 0; t < 5; t++) {
+        /* In two floats, so that the difference does not lose the loss's digits. */
+        probe->out[2 * t] = (float)losses[t];
+        probe->out[2 * t + 1] = (float)(losses[t] - (double)probe->out[2 * t]);
+    }
 }
 
 static void ref_cross_entropy_agrees_with_finite_differences(void)
 {
-    float *ones = take(2);
-    ones[0] = ones[1] = 1.0F;
     struct probe probe = {.inputs = {take_normal(35, 1)},
                           .counts = {35},
-                          .out = take(2),
-                          .out_count = 2,
-                          .weights = ones,
+                          .out = take(10),
+                          .out_count = 10,
+                          .weights = take_of(10, 1.0F),
                           .forward = cross_entropy_forward};
     float *d_logits = take(35);
-    double loss = 0.0;
-    backend_ref.cross_entropy(&loss, d_logits, probe.inputs[0], IDS, 5, 7);
+    double losses[5];
+    backend_ref.cross_entropy(losses, cells(d_logits), probe.inputs[0], IDS, 5, 7);
     assert_gradient(&probe, 0, d_logits);
     release_all();
 }
@@ -258,7 +310,8 @@ int main(void)
 {
     static const struct suite_test TESTS[] = {
         SUITE_TEST(ref_norms_agree_with_finite_differences),
-        SUITE_TEST(ref_activations_agree_with_finite_differences),
+        SUITE_TEST(ref_swiglu_agrees_with_finite_differences),
+        SUITE_TEST(ref_bias_gelu_agrees_with_finite_differences),
         SUITE_TEST(ref_attention_agrees_with_finite_differences),
         SUITE_TEST(ref_rope_agrees_with_finite_differences),
         SUITE_TEST(ref_embedding_and_bias_agree_with_finite_differences),

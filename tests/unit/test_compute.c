@@ -136,22 +136,32 @@ static float *gradient_alone(const struct bench *self, uint64_t first, uint64_t 
     struct model *model = NULL;
     struct workspace *workspace = NULL;
     struct gradient *gradient = NULL;
+    struct weights *weights = NULL;
+    struct workspace_plan plan = {
+        .context = CONTEXT, .sequence_count = 1, .purpose = WORKSPACE_GRADIENT};
     CU_ASSERT_EQUAL_FATAL(model_new(&CONFIG, &backend_ref, &model), STATUS_OK);
-    CU_ASSERT_EQUAL_FATAL(workspace_new(model, CONTEXT, &workspace), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(workspace_new(model, &plan, &workspace), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(gradient_new(model, &gradient), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(weights_new(model, &weights), STATUS_OK);
+    weights_load(weights, self->params);
     *loss_sum = 0.0;
     for (uint64_t sample = first; sample < end; sample++) {
         uint16_t tokens[CONTEXT + 1];
         for (size_t i = 0; i <= CONTEXT; i++) {
             tokens[i] = token_of(sample, i);
         }
-        model_gradient(model, workspace, self->params, tokens, CONTEXT, gradient, loss_sum);
+        const uint16_t *row = tokens;
+        struct sequences sequences = {.tokens = &row, .count = 1, .length = CONTEXT};
+        double loss = 0.0;
+        model_gradient(model, workspace, weights, &sequences, gradient, &loss);
+        *loss_sum += loss;
     }
     size_t size_bytes = layout_value_count(self->layout) * sizeof(float);
     float *values = malloc(size_bytes);
     CU_ASSERT_PTR_NOT_NULL_FATAL(values);
     memcpy(values, gradient_values(gradient), size_bytes);
     gradient_free(gradient);
+    weights_free(weights);
     workspace_free(workspace);
     model_free(model);
     return values;

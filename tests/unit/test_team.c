@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const struct workspace_plan ONE = {
+    .context = 19, .sequence_count = 1, .purpose = WORKSPACE_GRADIENT};
+
 enum { ITEMS = 150, CONTEXT = 19, WIDTH = 64, VOCAB = 40 };
 
 static const struct model_config CONFIG = {.kind = MODEL_LLAMA,
@@ -25,9 +28,9 @@ static const struct model_config CONFIG = {.kind = MODEL_LLAMA,
                                            .bos_id = -1,
                                            .eos_id = -1};
 
-/* Hands out ITEMS sequences of different lengths once and notes what came back. The first items
- * wait until all threads have asked: otherwise one thread is done before the next has started,
- * and nothing would race. */
+/* Hands out ITEMS sequences, runs of five of the same length, once and notes what came back. The
+ * first items wait until all threads have asked: otherwise one thread is done before the next has
+ * started, and nothing would race. */
 struct fixture {
     pthread_mutex_t lock;
     pthread_cond_t all_here;
@@ -41,24 +44,25 @@ struct fixture {
     double losses[ITEMS];
 };
 
-static bool take_item(void *context, struct team_item *out)
+static size_t take_items(void *context, struct team_item *out, size_t max)
 {
     struct fixture *self = context;
+    size_t count = 0;
     (void)pthread_mutex_lock(&self->lock);
     self->arrived++;
     (void)pthread_cond_broadcast(&self->all_here);
     while (self->arrived < self->thread_count) {
         (void)pthread_cond_wait(&self->all_here, &self->lock);
     }
-    bool more = self->next < self->limit;
-    if (more) {
-        *out = (struct team_item){.tokens = self->tokens[self->next],
-                                  .token_count = self->lengths[self->next],
-                                  .tag = self->next};
+    while (count < max && self->next < self->limit &&
+           (count == 0 || self->lengths[self->next] == out[0].token_count)) {
+        out[count++] = (struct team_item){.tokens = self->tokens[self->next],
+                                          .token_count = self->lengths[self->next],
+                                          .tag = self->next};
         self->next++;
     }
     (void)pthread_mutex_unlock(&self->lock);
-    return more;
+    return count;
 }
 
 static void note_done(void *context, const struct team_item *item, double loss_sum)
@@ -78,7 +82,7 @@ static void fixture_init(struct fixture *self, size_t thread_count, size_t limit
     self->thread_count = thread_count;
     self->limit = limit;
     for (size_t i = 0; i < ITEMS; i++) {
-        self->lengths[i] = 1 + (i * 7) % CONTEXT;
+        self->lengths[i] = 1 + (i / 5 * 7) % CONTEXT;
         for (size_t j = 0; j <= CONTEXT; j++) {
             self->tokens[i][j] = (uint16_t)((i * 13 + j * j * 5 + 1) % VOCAB);
         }
@@ -89,6 +93,7 @@ static void fixture_init(struct fixture *self, size_t thread_count, size_t limit
 struct expected {
     struct model *model;
     float *params;
+    struct weights *weights;
     float *gradient;
     size_t value_count;
     double losses[ITEMS];
@@ -102,16 +107,20 @@ static void expected_init(struct expected *self)
     memset(self, 0, sizeof(*self));
     fixture_init(&fixture, 1, ITEMS);
     CU_ASSERT_EQUAL_FATAL(model_new(&CONFIG, &backend_cpu, &self->model), STATUS_OK);
-    CU_ASSERT_EQUAL_FATAL(workspace_new(self->model, CONTEXT, &workspace), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(workspace_new(self->model, &ONE, &workspace), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(gradient_new(self->model, &gradient), STATUS_OK);
     self->value_count = layout_value_count(model_layout(self->model));
-    self->params = backend_cpu.allocate(self->value_count);
+    self->params = backend_cpu.allocate(self->value_count * sizeof(float));
     self->gradient = calloc(self->value_count, sizeof(float));
     CHECK(self->params != NULL && self->gradient != NULL);
     layout_init_params(model_layout(self->model), &CONFIG, 1, self->params);
+    CU_ASSERT_EQUAL_FATAL(weights_new(self->model, &self->weights), STATUS_OK);
+    weights_load(self->weights, self->params);
     for (size_t i = 0; i < ITEMS; i++) {
-        model_gradient(self->model, workspace, self->params, fixture.tokens[i], fixture.lengths[i],
-                       gradient, &self->losses[i]);
+        const uint16_t *tokens = fixture.tokens[i];
+        struct sequences sequences = {.tokens = &tokens, .count = 1, .length = fixture.lengths[i]};
+        model_gradient(self->model, workspace, self->weights, &sequences, gradient,
+                       &self->losses[i]);
     }
     memcpy(self->gradient, gradient_values(gradient), self->value_count * sizeof(float));
     gradient_free(gradient);
@@ -120,6 +129,7 @@ static void expected_init(struct expected *self)
 
 static void expected_deinit(struct expected *self)
 {
+    weights_free(self->weights);
     backend_cpu.release(self->params);
     free(self->gradient);
     model_free(self->model);
@@ -130,7 +140,8 @@ static void assert_visits(const struct fixture *fixture, const struct expected *
     for (size_t i = 0; i < ITEMS; i++) {
         CU_ASSERT_EQUAL(fixture->visits[i], i < fixture->limit ? 1U : 0U);
         if (i < fixture->limit) {
-            CU_ASSERT_EQUAL(fixture->losses[i], expected->losses[i]);
+            CU_ASSERT_DOUBLE_EQUAL(fixture->losses[i], expected->losses[i],
+                                   1e-5 * expected->losses[i]);
         }
     }
 }
@@ -148,20 +159,28 @@ static void assert_same_gradient(const float *actual, const struct expected *exp
     CU_ASSERT_TRUE(sqrt(difference / norm) < 1e-6);
 }
 
-static void run_team(size_t thread_count)
+static struct team_plan plan_of(size_t thread_count, size_t sequence_count)
 {
+    struct team_plan plan = {.thread_count = thread_count, .workspace = ONE};
+    plan.workspace.sequence_count = sequence_count;
+    return plan;
+}
+
+static void run_team(size_t thread_count, size_t sequence_count)
+{
+    struct team_plan plan = plan_of(thread_count, sequence_count);
     struct expected expected;
     struct fixture fixture;
     struct team *team = NULL;
     struct gradient *gradient = NULL;
     expected_init(&expected);
-    CU_ASSERT_EQUAL_FATAL(team_new(expected.model, thread_count, CONTEXT, &team), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(team_new(expected.model, &plan, &team), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(gradient_new(expected.model, &gradient), STATUS_OK);
     for (size_t round = 0; round < 2; round++) { /* a team starts as often as it is asked to */
         fixture_init(&fixture, thread_count, ITEMS);
         gradient_zero(gradient);
-        struct team_source source = {&fixture, take_item, note_done};
-        CU_ASSERT_EQUAL_FATAL(team_start(team, expected.params, gradient, &source), STATUS_OK);
+        struct team_source source = {&fixture, take_items, note_done};
+        CU_ASSERT_EQUAL_FATAL(team_start(team, expected.weights, gradient, &source), STATUS_OK);
         team_join(team);
         assert_visits(&fixture, &expected);
         assert_same_gradient(gradient_values(gradient), &expected);
@@ -173,12 +192,18 @@ static void run_team(size_t thread_count)
 
 static void one_thread_computes_every_item_once(void)
 {
-    run_team(1);
+    run_team(1, 1);
 }
 
 static void three_threads_compute_every_item_once(void)
 {
-    run_team(3);
+    run_team(3, 1);
+}
+
+static void threads_compute_several_items_at_once(void)
+{
+    run_team(1, 3);
+    run_team(3, 5);
 }
 
 static void without_a_gradient_only_losses_come(void)
@@ -186,11 +211,13 @@ static void without_a_gradient_only_losses_come(void)
     struct expected expected;
     struct fixture fixture;
     struct team *team = NULL;
+    struct team_plan plan = plan_of(2, 3);
+    plan.workspace.purpose = WORKSPACE_LOSS;
     expected_init(&expected);
-    CU_ASSERT_EQUAL_FATAL(team_new(expected.model, 2, CONTEXT, &team), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(team_new(expected.model, &plan, &team), STATUS_OK);
     fixture_init(&fixture, 2, 5);
-    struct team_source source = {&fixture, take_item, note_done};
-    CU_ASSERT_EQUAL_FATAL(team_start(team, expected.params, NULL, &source), STATUS_OK);
+    struct team_source source = {&fixture, take_items, note_done};
+    CU_ASSERT_EQUAL_FATAL(team_start(team, expected.weights, NULL, &source), STATUS_OK);
     team_join(team);
     assert_visits(&fixture, &expected);
     team_free(team);
@@ -202,9 +229,14 @@ static void team_refuses_impossible_sizes(void)
     struct model *model = NULL;
     struct team *team = NULL;
     CU_ASSERT_EQUAL_FATAL(model_new(&CONFIG, &backend_cpu, &model), STATUS_OK);
-    CU_ASSERT_EQUAL(team_new(model, 0, CONTEXT, &team), STATUS_OUT_OF_RANGE);
-    CU_ASSERT_EQUAL(team_new(model, TEAM_THREADS_MAX + 1, CONTEXT, &team), STATUS_OUT_OF_RANGE);
-    CU_ASSERT_EQUAL(team_new(model, 2, CONTEXT + 1, &team), STATUS_OUT_OF_RANGE);
+    struct team_plan plan = plan_of(0, 1);
+    CU_ASSERT_EQUAL(team_new(model, &plan, &team), STATUS_OUT_OF_RANGE);
+    plan.thread_count = TEAM_THREADS_MAX + 1;
+    CU_ASSERT_EQUAL(team_new(model, &plan, &team), STATUS_OUT_OF_RANGE);
+    plan.thread_count = 2;
+    CU_ASSERT_EQUAL(team_bytes(model, &plan), 2 * workspace_bytes(model, &plan.workspace));
+    plan.workspace.context = CONTEXT + 1;
+    CU_ASSERT_EQUAL(team_new(model, &plan, &team), STATUS_OUT_OF_RANGE);
     CU_ASSERT_PTR_NULL(team);
     team_free(NULL);
     model_free(model);
@@ -215,6 +247,7 @@ int main(void)
     static const struct suite_test TESTS[] = {
         SUITE_TEST(one_thread_computes_every_item_once),
         SUITE_TEST(three_threads_compute_every_item_once),
+        SUITE_TEST(threads_compute_several_items_at_once),
         SUITE_TEST(without_a_gradient_only_losses_come),
         SUITE_TEST(team_refuses_impossible_sizes),
     };

@@ -7,15 +7,19 @@
 
 const struct backend backend_ref = {
     .name = "ref",
+    .cell_bytes = sizeof(float),
     .allocate = host_allocate,
     .release = host_release,
-    .upload = host_copy,
     .download = host_copy,
     .fill_zero = host_fill_zero,
+    .cells_are_floats = true,
+    .as_cells = host_floats_as_cells,
     .matmul = ref_matmul,
-    .add = ref_add,
+    .matmul_float = ref_matmul_float,
+    .start_residual = ref_start_residual,
     .add_bias = ref_add_bias,
     .bias_backward = ref_bias_backward,
+    .residual_bias_backward = ref_residual_bias_backward,
     .embed = ref_embed,
     .embed_backward = ref_embed_backward,
     .rmsnorm = ref_rmsnorm,
@@ -28,20 +32,33 @@ const struct backend backend_ref = {
     .attention_scratch = ref_attention_scratch,
     .swiglu = ref_swiglu,
     .swiglu_backward = ref_swiglu_backward,
-    .gelu = ref_gelu,
+    .bias_gelu = ref_bias_gelu,
     .gelu_backward = ref_gelu_backward,
     .cross_entropy = ref_cross_entropy,
 };
 
 enum status backend_find(const char *name, const struct backend **out)
 {
-    static const struct backend *const BACKENDS[] = {&backend_ref, &backend_cpu};
-    for (size_t i = 0; i < sizeof(BACKENDS) / sizeof(BACKENDS[0]); i++) {
-        if (strcmp(BACKENDS[i]->name, name) == 0) {
-            *out = BACKENDS[i];
-            return STATUS_OK;
-        }
-    }
     *out = NULL;
-    return fault(STATUS_USAGE, "there is no backend called '%s'; use cpu or ref", name);
+    if (strcmp(name, "ref") == 0) {
+        *out = &backend_ref;
+        return STATUS_OK;
+    }
+    if (strcmp(name, "cpu") == 0) {
+        *out = &backend_cpu;
+        return STATUS_OK;
+    }
+    if (strcmp(name, "bf16") != 0) {
+        return fault(STATUS_USAGE, "there is no backend called '%s'; use cpu, bf16 or ref", name);
+    }
+    const char *reason = NULL;
+    *out = backend_bf16(&reason);
+    return *out != NULL ? STATUS_OK
+                        : fault(STATUS_USAGE, "backend 'bf16' is not here: %s; use cpu", reason);
+}
+
+__attribute__((weak)) const struct backend *backend_bf16(const char **reason)
+{
+    *reason = "this build has no bfloat16 arithmetic";
+    return NULL;
 }

@@ -14,32 +14,41 @@ static void use_one_blas_thread(void)
 }
 
 /* Every user of the backend comes through here before its first product. */
-static float *cpu_allocate(size_t count)
+static void *cpu_allocate(size_t size_bytes)
 {
     (void)pthread_once(&blas_once, use_one_blas_thread);
-    return host_allocate(count);
+    return host_allocate(size_bytes);
 }
 
-static void cpu_matmul(float *out, const float *a, bool a_transposed, const float *b,
-                       bool b_transposed, size_t m, size_t n, size_t k, bool accumulate)
+static void cpu_matmul_float(float *out, const struct matmul *p, bool accumulate)
 {
-    cblas_sgemm(CblasRowMajor, a_transposed ? CblasTrans : CblasNoTrans,
-                b_transposed ? CblasTrans : CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, 1.0F,
-                a, (blasint)(a_transposed ? m : k), b, (blasint)(b_transposed ? k : n),
-                accumulate ? 1.0F : 0.0F, out, (blasint)n);
+    cblas_sgemm(CblasRowMajor, p->a_transposed ? CblasTrans : CblasNoTrans,
+                p->b_transposed ? CblasTrans : CblasNoTrans, (blasint)p->m, (blasint)p->n,
+                (blasint)p->k, 1.0F, floats_const(p->a), (blasint)(p->a_transposed ? p->m : p->k),
+                floats_const(p->b), (blasint)(p->b_transposed ? p->k : p->n),
+                accumulate ? 1.0F : 0.0F, out, (blasint)p->n);
+}
+
+static void cpu_matmul(struct cells *out, const struct matmul *product)
+{
+    cpu_matmul_float(floats(out), product, false);
 }
 
 const struct backend backend_cpu = {
     .name = "cpu",
+    .cell_bytes = sizeof(float),
     .allocate = cpu_allocate,
     .release = host_release,
-    .upload = host_copy,
     .download = host_copy,
     .fill_zero = host_fill_zero,
+    .cells_are_floats = true,
+    .as_cells = host_floats_as_cells,
     .matmul = cpu_matmul,
-    .add = ref_add,
+    .matmul_float = cpu_matmul_float,
+    .start_residual = ref_start_residual,
     .add_bias = ref_add_bias,
     .bias_backward = ref_bias_backward,
+    .residual_bias_backward = ref_residual_bias_backward,
     .embed = ref_embed,
     .embed_backward = ref_embed_backward,
     .rmsnorm = cpu_rmsnorm,
@@ -52,7 +61,7 @@ const struct backend backend_cpu = {
     .attention_scratch = cpu_attention_scratch,
     .swiglu = cpu_swiglu,
     .swiglu_backward = cpu_swiglu_backward,
-    .gelu = cpu_gelu,
+    .bias_gelu = cpu_bias_gelu,
     .gelu_backward = cpu_gelu_backward,
     .cross_entropy = cpu_cross_entropy,
 };

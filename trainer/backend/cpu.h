@@ -7,33 +7,38 @@
 
 #include "trainer/backend/backend.h"
 
-void cpu_rmsnorm(float *out, float *rstd, const float *x, const float *gain, size_t rows,
+void cpu_rmsnorm(struct cells *out, float *rstd, const float *x, const float *gain, size_t rows,
                  size_t width, float eps);
 void cpu_rmsnorm_backward(float *d_x, float *d_gain, const float *d_out, const float *x,
                           const float *gain, const float *rstd, size_t rows, size_t width);
-void cpu_layernorm(float *out, float *mean, float *rstd, const float *x, const float *gain,
+void cpu_layernorm(struct cells *out, float *mean, float *rstd, const float *x, const float *gain,
                    const float *bias, size_t rows, size_t width, float eps);
 void cpu_layernorm_backward(float *d_x, float *d_gain, float *d_bias, const float *d_out,
                             const float *x, const float *gain, const float *mean, const float *rstd,
                             size_t rows, size_t width);
 
-void cpu_rope(float *x, size_t rows, size_t heads, size_t head_size, size_t stride, float theta,
-              size_t first, int direction);
+void cpu_rope(struct cells *x, size_t rows, size_t heads, size_t head_size, size_t stride,
+              float theta, size_t first, int direction);
 
-void cpu_attention(float *out, float *log_sum, const float *q, const float *k, const float *v,
-                   const struct attention_shape *shape, float *scratch);
-void cpu_attention_backward(float *d_q, float *d_k, float *d_v, const float *d_out,
-                            const float *out, const float *log_sum, const float *q, const float *k,
-                            const float *v, const struct attention_shape *shape, float *scratch);
+void cpu_attention(struct cells *out, float *log_sum, const struct cells *q, const struct cells *k,
+                   const struct cells *v, const struct attention_shape *shape, void *scratch);
+void cpu_attention_backward(struct cells *d_q, struct cells *d_k, struct cells *d_v,
+                            const struct cells *d_out, const struct cells *out,
+                            const float *log_sum, const struct cells *q, const struct cells *k,
+                            const struct cells *v, const struct attention_shape *shape,
+                            void *scratch);
 size_t cpu_attention_scratch(const struct attention_shape *shape);
 
-void cpu_swiglu(float *out, const float *gate, const float *up, size_t count);
-void cpu_swiglu_backward(float *d_gate, float *d_up, const float *d_out, const float *gate,
-                         const float *up, size_t count);
-void cpu_gelu(float *out, const float *x, size_t count);
-void cpu_gelu_backward(float *d_x, const float *d_out, const float *x, size_t count);
+void cpu_swiglu(struct cells *hidden, const struct cells *gate, const struct cells *up,
+                size_t count);
+void cpu_swiglu_backward(struct cells *hidden, struct cells *gate, struct cells *up,
+                         const struct cells *d_hidden, size_t count);
+void cpu_bias_gelu(struct cells *hidden, struct cells *fc, const float *bias, size_t rows,
+                   size_t width);
+void cpu_gelu_backward(struct cells *hidden, struct cells *fc, const struct cells *d_hidden,
+                       size_t count);
 
-void cpu_cross_entropy(double *loss_sum, float *d_logits, const float *logits,
+void cpu_cross_entropy(double *losses, struct cells *d_logits, const float *logits,
                        const uint16_t *targets, size_t rows, size_t vocab);
 
 #endif

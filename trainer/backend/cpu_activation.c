@@ -1,7 +1,8 @@
-/* The activations of ref_activation.c with an exp that vectorises. GELU's half (1 + tanh u) is
- * the logistic function of 2 u. */
+/* The activations of ref_activation.c with an exp that vectorises, in one pass over memory. GELU's
+ * half (1 + tanh u) is the logistic function of 2 u. */
 #include "trainer/backend/cpu.h"
 #include "trainer/backend/lanes.h"
+#include "trainer/backend/ref.h"
 
 static const float GELU_SCALE = 1.5957691216F; /* 2 sqrt(2 / pi) */
 static const float GELU_CUBE = 0.044715F;
@@ -11,39 +12,73 @@ LANES_INLINE float sigmoid(float x)
     return 1.0F / (1.0F + lanes_exp(-x));
 }
 
-VECTOR_CLONES void cpu_swiglu(float *restrict out, const float *restrict gate,
-                              const float *restrict up, size_t count)
+VECTOR_CLONES static void swiglu(float *restrict hidden, const float *restrict gate,
+                                 const float *restrict up, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        out[i] = gate[i] * sigmoid(gate[i]) * up[i];
+        hidden[i] = gate[i] * sigmoid(gate[i]) * up[i];
     }
 }
 
-VECTOR_CLONES void cpu_swiglu_backward(float *restrict d_gate, float *restrict d_up,
-                                       const float *restrict d_out, const float *restrict gate,
-                                       const float *restrict up, size_t count)
+void cpu_swiglu(struct cells *hidden, const struct cells *gate, const struct cells *up,
+                size_t count)
+{
+    swiglu(floats(hidden), floats_const(gate), floats_const(up), count);
+}
+
+VECTOR_CLONES static void swiglu_backward(float *restrict hidden, float *restrict gate,
+                                          float *restrict up, const float *restrict d_hidden,
+                                          size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         float s = sigmoid(gate[i]);
-        float d = d_out[i];
-        d_up[i] = d * gate[i] * s;
-        d_gate[i] = d * up[i] * s * (1.0F + gate[i] * (1.0F - s));
+        float silu = gate[i] * s;
+        float d = d_hidden[i];
+        float u = up[i];
+        hidden[i] = silu * u;
+        up[i] = d * silu;
+        gate[i] = d * u * (s + silu * (1.0F - s));
     }
 }
 
-VECTOR_CLONES void cpu_gelu(float *restrict out, const float *restrict x, size_t count)
+void cpu_swiglu_backward(struct cells *hidden, struct cells *gate, struct cells *up,
+                         const struct cells *d_hidden, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        out[i] = x[i] * sigmoid(GELU_SCALE * (x[i] + GELU_CUBE * x[i] * x[i] * x[i]));
+    swiglu_backward(floats(hidden), floats(gate), floats(up), floats_const(d_hidden), count);
+}
+
+VECTOR_CLONES static void bias_gelu(float *restrict hidden, float *restrict fc,
+                                    const float *restrict bias, size_t rows, size_t width)
+{
+    for (size_t t = 0; t < rows; t++) {
+        for (size_t i = 0; i < width; i++) {
+            float x = fc[t * width + i] + bias[i];
+            fc[t * width + i] = x;
+            hidden[t * width + i] = x * sigmoid(GELU_SCALE * (x + GELU_CUBE * x * x * x));
+        }
     }
 }
 
-VECTOR_CLONES void cpu_gelu_backward(float *restrict d_x, const float *restrict d_out,
-                                     const float *restrict x, size_t count)
+void cpu_bias_gelu(struct cells *hidden, struct cells *fc, const float *bias, size_t rows,
+                   size_t width)
+{
+    bias_gelu(floats(hidden), floats(fc), bias, rows, width);
+}
+
+VECTOR_CLONES static void gelu_backward(float *restrict hidden, float *restrict fc,
+                                        const float *restrict d_hidden, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        float s = sigmoid(GELU_SCALE * (x[i] + GELU_CUBE * x[i] * x[i] * x[i]));
-        float d_inner = GELU_SCALE * (1.0F + 3.0F * GELU_CUBE * x[i] * x[i]);
-        d_x[i] = d_out[i] * (s + x[i] * s * (1.0F - s) * d_inner);
+        float x = fc[i];
+        float s = sigmoid(GELU_SCALE * (x + GELU_CUBE * x * x * x));
+        float d_inner = GELU_SCALE * (1.0F + 3.0F * GELU_CUBE * x * x);
+        hidden[i] = x * s;
+        fc[i] = d_hidden[i] * (s + x * s * (1.0F - s) * d_inner);
     }
+}
+
+void cpu_gelu_backward(struct cells *hidden, struct cells *fc, const struct cells *d_hidden,
+                       size_t count)
+{
+    gelu_backward(floats(hidden), floats(fc), floats_const(d_hidden), count);
 }

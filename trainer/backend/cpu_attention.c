@@ -3,33 +3,36 @@
  * of a block beyond the diagonal is computed and then set to zero. */
 #include "trainer/backend/cpu.h"
 #include "trainer/backend/lanes.h"
+#include "trainer/backend/ref.h"
 
 #include <cblas.h>
 #include <math.h>
 
 enum { ROW_BLOCK = 64 };
 
-/* One head's block: query rows [first, first + rows) against keys [0, keys). */
+/* One head's block: `rows` query rows from row `at` on, against keys [0, keys). */
 struct block {
-    size_t first;
+    size_t at;
+    size_t first; /* position of its first row */
     size_t rows;
     size_t keys; /* first + rows: also the stride of the block's scores */
     float scale;
 };
 
-static struct block block_at(const struct attention_shape *shape, size_t first)
+static struct block block_at(const struct attention_shape *shape, size_t at)
 {
-    size_t rows = shape->rows - first < ROW_BLOCK ? shape->rows - first : ROW_BLOCK;
-    return (struct block){.first = first,
+    size_t rows = shape->rows - at < ROW_BLOCK ? shape->rows - at : ROW_BLOCK;
+    return (struct block){.at = at,
+                          .first = shape->first + at,
                           .rows = rows,
-                          .keys = first + rows,
+                          .keys = shape->first + at + rows,
                           .scale = (float)(1.0 / sqrt((double)shape->head_size))};
 }
 
 size_t cpu_attention_scratch(const struct attention_shape *shape)
 {
     size_t block = shape->rows < ROW_BLOCK ? shape->rows : ROW_BLOCK;
-    return 2 * block * shape->rows;
+    return 2 * block * (shape->first + shape->rows) * sizeof(float);
 }
 
 /* out(m,n) = alpha op(a) op(b) + beta out, each with the distance between its stored rows. */
@@ -76,7 +79,9 @@ VECTOR_CLONES static void softmax_block(float *scores, float *log_sum, const str
         for (size_t j = seen; j < block->keys; j++) {
             row[j] = 0.0F;
         }
-        log_sum[i] = max + logf(sum);
+        if (log_sum != NULL) {
+            log_sum[i] = max + logf(sum);
+        }
     }
 }
 
@@ -112,23 +117,27 @@ VECTOR_CLONES static void softmax_backward_block(float *d_p, const float *p, con
     }
 }
 
-void cpu_attention(float *out, float *log_sum, const float *q, const float *k, const float *v,
-                   const struct attention_shape *shape, float *scratch)
+void cpu_attention(struct cells *out, float *log_sum, const struct cells *q, const struct cells *k,
+                   const struct cells *v, const struct attention_shape *shape, void *scratch)
 {
     size_t size = shape->head_size;
     size_t out_stride = shape->head_count * size;
     size_t group = shape->head_count / shape->kv_head_count;
+    float *scores = scratch;
     for (size_t h = 0; h < shape->head_count; h++) {
-        const float *k_head = k + h / group * size;
-        const float *v_head = v + h / group * size;
-        for (size_t first = 0; first < shape->rows; first += ROW_BLOCK) {
-            struct block block = block_at(shape, first);
-            multiply(
-                scratch, block.keys, plain(q + first * shape->q_stride + h * size, shape->q_stride),
-                flipped(k_head, shape->kv_stride), block.rows, block.keys, size, block.scale, 0.0F);
-            softmax_block(scratch, log_sum + h * shape->rows + first, &block);
-            multiply(out + first * out_stride + h * size, out_stride, plain(scratch, block.keys),
-                     plain(v_head, shape->kv_stride), block.rows, size, block.keys, 1.0F, 0.0F);
+        const float *q_head = floats_const(q) + h * size;
+        const float *k_head = floats_const(k) + h / group * size;
+        const float *v_head = floats_const(v) + h / group * size;
+        float *head_log_sum = log_sum != NULL ? log_sum + h * shape->rows : NULL;
+        for (size_t at = 0; at < shape->rows; at += ROW_BLOCK) {
+            struct block block = block_at(shape, at);
+            multiply(scores, block.keys, plain(q_head + at * shape->q_stride, shape->q_stride),
+                     flipped(k_head, shape->kv_stride), block.rows, block.keys, size, block.scale,
+                     0.0F);
+            softmax_block(scores, head_log_sum != NULL ? head_log_sum + at : NULL, &block);
+            multiply(floats(out) + at * out_stride + h * size, out_stride,
+                     plain(scores, block.keys), plain(v_head, shape->kv_stride), block.rows, size,
+                     block.keys, 1.0F, 0.0F);
         }
     }
 }
@@ -140,9 +149,11 @@ static void zero_rows(float *x, size_t rows, size_t stride, size_t width)
     }
 }
 
-void cpu_attention_backward(float *d_q, float *d_k, float *d_v, const float *d_out,
-                            const float *out, const float *log_sum, const float *q, const float *k,
-                            const float *v, const struct attention_shape *shape, float *scratch)
+void cpu_attention_backward(struct cells *d_q, struct cells *d_k, struct cells *d_v,
+                            const struct cells *d_out, const struct cells *out,
+                            const float *log_sum, const struct cells *q, const struct cells *k,
+                            const struct cells *v, const struct attention_shape *shape,
+                            void *scratch)
 {
     size_t size = shape->head_size;
     size_t out_stride = shape->head_count * size;
@@ -150,27 +161,30 @@ void cpu_attention_backward(float *d_q, float *d_k, float *d_v, const float *d_o
     size_t kv_stride = shape->kv_stride;
     size_t group = shape->head_count / shape->kv_head_count;
     float *p = scratch;
-    float *d_p = scratch + cpu_attention_scratch(shape) / 2;
-    zero_rows(d_k, shape->rows, kv_stride, shape->kv_head_count * size);
-    zero_rows(d_v, shape->rows, kv_stride, shape->kv_head_count * size);
+    float *d_p = p + cpu_attention_scratch(shape) / sizeof(*p) / 2;
+    zero_rows(floats(d_k), shape->rows, kv_stride, shape->kv_head_count * size);
+    zero_rows(floats(d_v), shape->rows, kv_stride, shape->kv_head_count * size);
     for (size_t h = 0; h < shape->head_count; h++) {
         size_t kv_head = h / group * size;
-        for (size_t first = 0; first < shape->rows; first += ROW_BLOCK) {
-            struct block block = block_at(shape, first);
-            size_t q_at = first * q_stride + h * size;
-            size_t out_at = first * out_stride + h * size;
-            multiply(p, block.keys, plain(q + q_at, q_stride), flipped(k + kv_head, kv_stride),
+        const float *k_head = floats_const(k) + kv_head;
+        for (size_t at = 0; at < shape->rows; at += ROW_BLOCK) {
+            struct block block = block_at(shape, at);
+            const float *q_block = floats_const(q) + at * q_stride + h * size;
+            const float *d_out_block = floats_const(d_out) + at * out_stride + h * size;
+            const float *out_block = floats_const(out) + at * out_stride + h * size;
+            multiply(p, block.keys, plain(q_block, q_stride), flipped(k_head, kv_stride),
                      block.rows, block.keys, size, block.scale, 0.0F);
-            probabilities_block(p, log_sum + h * shape->rows + first, &block);
-            multiply(d_p, block.keys, plain(d_out + out_at, out_stride),
-                     flipped(v + kv_head, kv_stride), block.rows, block.keys, size, 1.0F, 0.0F);
-            multiply(d_v + kv_head, kv_stride, flipped(p, block.keys),
-                     plain(d_out + out_at, out_stride), block.keys, size, block.rows, 1.0F, 1.0F);
-            softmax_backward_block(d_p, p, d_out + out_at, out + out_at, out_stride, size, &block);
-            multiply(d_q + q_at, q_stride, plain(d_p, block.keys), plain(k + kv_head, kv_stride),
-                     block.rows, size, block.keys, block.scale, 0.0F);
-            multiply(d_k + kv_head, kv_stride, flipped(d_p, block.keys), plain(q + q_at, q_stride),
-                     block.keys, size, block.rows, block.scale, 1.0F);
+            probabilities_block(p, log_sum + h * shape->rows + at, &block);
+            multiply(d_p, block.keys, plain(d_out_block, out_stride),
+                     flipped(floats_const(v) + kv_head, kv_stride), block.rows, block.keys, size,
+                     1.0F, 0.0F);
+            multiply(floats(d_v) + kv_head, kv_stride, flipped(p, block.keys),
+                     plain(d_out_block, out_stride), block.keys, size, block.rows, 1.0F, 1.0F);
+            softmax_backward_block(d_p, p, d_out_block, out_block, out_stride, size, &block);
+            multiply(floats(d_q) + at * q_stride + h * size, q_stride, plain(d_p, block.keys),
+                     plain(k_head, kv_stride), block.rows, size, block.keys, block.scale, 0.0F);
+            multiply(floats(d_k) + kv_head, kv_stride, flipped(d_p, block.keys),
+                     plain(q_block, q_stride), block.keys, size, block.rows, block.scale, 1.0F);
         }
     }
 }

@@ -1,5 +1,6 @@
 #include "trainer/backend/cpu.h"
 #include "trainer/backend/lanes.h"
+#include "trainer/backend/ref.h"
 
 #include <math.h>
 
@@ -26,16 +27,16 @@ VECTOR_CLONES static float max_of_row(const float *row, size_t count)
     return lanes_max(row, count);
 }
 
-void cpu_cross_entropy(double *loss_sum, float *d_logits, const float *logits,
+void cpu_cross_entropy(double *losses, struct cells *d_logits, const float *logits,
                        const uint16_t *targets, size_t rows, size_t vocab)
 {
     for (size_t t = 0; t < rows; t++) {
         const float *row = logits + t * vocab;
-        float *d_row = d_logits != NULL ? d_logits + t * vocab : NULL;
+        float *d_row = d_logits != NULL ? floats(d_logits) + t * vocab : NULL;
         float max = max_of_row(row, vocab);
         double target = (double)row[targets[t]]; /* before d_row, which may be the same memory */
         float sum = exp_row(d_row, row, max, vocab);
-        *loss_sum += log((double)sum) + (double)max - target;
+        losses[t] = log((double)sum) + (double)max - target;
         if (d_row != NULL) {
             float scale = 1.0F / sum;
             for (size_t i = 0; i < vocab; i++) {

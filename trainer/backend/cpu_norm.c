@@ -1,11 +1,13 @@
 /* The norms of ref_norm.c with float sums in lanes. */
 #include "trainer/backend/cpu.h"
 #include "trainer/backend/lanes.h"
+#include "trainer/backend/ref.h"
 
 #include <math.h>
 
-VECTOR_CLONES void cpu_rmsnorm(float *restrict out, float *restrict rstd, const float *restrict x,
-                               const float *restrict gain, size_t rows, size_t width, float eps)
+VECTOR_CLONES static void rmsnorm(float *restrict out, float *restrict rstd,
+                                  const float *restrict x, const float *restrict gain, size_t rows,
+                                  size_t width, float eps)
 {
     for (size_t t = 0; t < rows; t++) {
         const float *row = x + t * width;
@@ -15,6 +17,12 @@ VECTOR_CLONES void cpu_rmsnorm(float *restrict out, float *restrict rstd, const 
         }
         rstd[t] = scale;
     }
+}
+
+void cpu_rmsnorm(struct cells *out, float *rstd, const float *x, const float *gain, size_t rows,
+                 size_t width, float eps)
+{
+    rmsnorm(floats(out), rstd, x, gain, rows, width, eps);
 }
 
 LANES_INLINE float gained_dot(const float *d_out, const float *gain, const float *x, float center,
@@ -45,7 +53,7 @@ VECTOR_CLONES void cpu_rmsnorm_backward(float *restrict d_x, float *restrict d_g
         float mean = gained_dot(d_row, gain, row, 0.0F, width) * scale / (float)width;
         for (size_t i = 0; i < width; i++) {
             float normal = row[i] * scale;
-            d_x[t * width + i] = scale * (d_row[i] * gain[i] - normal * mean);
+            d_x[t * width + i] += scale * (d_row[i] * gain[i] - normal * mean);
             d_gain[i] += d_row[i] * normal;
         }
     }
@@ -66,9 +74,10 @@ LANES_INLINE float variance(const float *x, float center, size_t count)
     return lanes_total(lane) / (float)count;
 }
 
-VECTOR_CLONES void cpu_layernorm(float *restrict out, float *restrict mean, float *restrict rstd,
-                                 const float *restrict x, const float *restrict gain,
-                                 const float *restrict bias, size_t rows, size_t width, float eps)
+VECTOR_CLONES static void layernorm(float *restrict out, float *restrict mean, float *restrict rstd,
+                                    const float *restrict x, const float *restrict gain,
+                                    const float *restrict bias, size_t rows, size_t width,
+                                    float eps)
 {
     for (size_t t = 0; t < rows; t++) {
         const float *row = x + t * width;
@@ -80,6 +89,12 @@ VECTOR_CLONES void cpu_layernorm(float *restrict out, float *restrict mean, floa
         mean[t] = center;
         rstd[t] = scale;
     }
+}
+
+void cpu_layernorm(struct cells *out, float *mean, float *rstd, const float *x, const float *gain,
+                   const float *bias, size_t rows, size_t width, float eps)
+{
+    layernorm(floats(out), mean, rstd, x, gain, bias, rows, width, eps);
 }
 
 VECTOR_CLONES void cpu_layernorm_backward(float *restrict d_x, float *restrict d_gain,
@@ -97,7 +112,7 @@ VECTOR_CLONES void cpu_layernorm_backward(float *restrict d_x, float *restrict d
         float gn_mean = gained_dot(d_row, gain, row, center, width) * scale / (float)width;
         for (size_t i = 0; i < width; i++) {
             float normal = (row[i] - center) * scale;
-            d_x[t * width + i] = scale * (d_row[i] * gain[i] - g_mean - normal * gn_mean);
+            d_x[t * width + i] += scale * (d_row[i] * gain[i] - g_mean - normal * gn_mean);
             d_gain[i] += d_row[i] * normal;
             d_bias[i] += d_row[i];
         }

@@ -2,6 +2,7 @@
  * p turned by one fixed step, in double, whose error grows by about 1e-16 a position. */
 #include "trainer/backend/cpu.h"
 #include "trainer/backend/lanes.h"
+#include "trainer/backend/ref.h"
 
 #include <math.h>
 
@@ -54,8 +55,8 @@ VECTOR_CLONES static void rotate_rows(float *x, size_t rows, size_t heads, size_
     }
 }
 
-void cpu_rope(float *x, size_t rows, size_t heads, size_t head_size, size_t stride, float theta,
-              size_t first, int direction)
+void cpu_rope(struct cells *x, size_t rows, size_t heads, size_t head_size, size_t stride,
+              float theta, size_t first, int direction)
 {
     size_t half = head_size / 2;
     for (size_t block = 0; block < half; block += PAIR_BLOCK) {
@@ -69,6 +70,6 @@ void cpu_rope(float *x, size_t rows, size_t heads, size_t head_size, size_t stri
             angles.cosine[i] = cos(step * (double)first);
             angles.sine[i] = sin(step * (double)first);
         }
-        rotate_rows(x + block, rows, heads, head_size, stride, &angles, count);
+        rotate_rows(floats(x) + block, rows, heads, head_size, stride, &angles, count);
     }
 }

@@ -5,22 +5,21 @@
 
 enum { BUFFER_ALIGN_BYTES = 64 }; /* a cache line, and the widest vector register */
 
-float *host_allocate(size_t count)
+void *host_allocate(size_t size_bytes)
 {
-    if (count > SIZE_MAX / sizeof(float) - BUFFER_ALIGN_BYTES) {
+    if (size_bytes > SIZE_MAX - BUFFER_ALIGN_BYTES) {
         return NULL;
     }
-    size_t bytes = count * sizeof(float);
-    bytes = (bytes + BUFFER_ALIGN_BYTES - 1) / BUFFER_ALIGN_BYTES * BUFFER_ALIGN_BYTES;
+    size_t bytes = (size_bytes + BUFFER_ALIGN_BYTES - 1) / BUFFER_ALIGN_BYTES * BUFFER_ALIGN_BYTES;
     bytes = bytes > 0 ? bytes : BUFFER_ALIGN_BYTES;
-    float *buffer = aligned_alloc(BUFFER_ALIGN_BYTES, bytes);
+    void *buffer = aligned_alloc(BUFFER_ALIGN_BYTES, bytes);
     if (buffer != NULL) {
         memset(buffer, 0, bytes);
     }
     return buffer;
 }
 
-void host_release(float *buffer)
+void host_release(void *buffer)
 {
     free(buffer);
 }
@@ -33,4 +32,11 @@ void host_copy(float *to, const float *from, size_t count)
 void host_fill_zero(float *out, size_t count)
 {
     memset(out, 0, count * sizeof(float));
+}
+
+const struct cells *host_floats_as_cells(struct cells *scratch, const float *x, size_t count)
+{
+    (void)scratch;
+    (void)count;
+    return (const struct cells *)(const void *)x;
 }

@@ -65,6 +65,22 @@ LANES_INLINE float lanes_dot(const float *a, const float *b, size_t count)
     return lanes_total(lane);
 }
 
+/* The mean of (x - center)^2; count > 0. */
+LANES_INLINE float lanes_variance(const float *x, float center, size_t count)
+{
+    float lane[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        for (size_t j = 0; j < LANES; j++) {
+            lane[j] += (x[i + j] - center) * (x[i + j] - center);
+        }
+    }
+    for (; i < count; i++) {
+        lane[i % LANES] += (x[i] - center) * (x[i] - center);
+    }
+    return lanes_total(lane) / (float)count;
+}
+
 /* count > 0. */
 LANES_INLINE float lanes_max(const float *x, size_t count)
 {

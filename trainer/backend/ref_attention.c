@@ -53,41 +53,51 @@ static float softmax_scores(float *scores, const float *q, const float *k, size_
 
 size_t ref_attention_scratch(const struct attention_shape *shape)
 {
-    return shape->rows;
+    return (shape->first + shape->rows) * sizeof(float);
 }
 
-void ref_attention(float *out, float *log_sum, const float *q, const float *k, const float *v,
-                   const struct attention_shape *shape, float *scratch)
+void ref_attention(struct cells *out, float *log_sum, const struct cells *q, const struct cells *k,
+                   const struct cells *v, const struct attention_shape *shape, void *scratch)
 {
     size_t size = shape->head_size;
     size_t out_stride = shape->head_count * size;
+    float *scores = scratch;
     for (size_t h = 0; h < shape->head_count; h++) {
         size_t kv_offset = kv_head_of(shape, h) * size;
         for (size_t t = 0; t < shape->rows; t++) {
-            log_sum[h * shape->rows + t] = softmax_scores(
-                scratch, q + t * shape->q_stride + h * size, k + kv_offset, t + 1, shape);
-            float *out_row = out + t * out_stride + h * size;
+            size_t seen = shape->first + t + 1;
+            float row_log_sum =
+                softmax_scores(scores, floats_const(q) + t * shape->q_stride + h * size,
+                               floats_const(k) + kv_offset, seen, shape);
+            if (log_sum != NULL) {
+                log_sum[h * shape->rows + t] = row_log_sum;
+            }
+            float *out_row = floats(out) + t * out_stride + h * size;
             host_fill_zero(out_row, size);
-            for (size_t j = 0; j <= t; j++) {
-                add_scaled(out_row, v + j * shape->kv_stride + kv_offset, scratch[j], size);
+            for (size_t j = 0; j < seen; j++) {
+                add_scaled(out_row, floats_const(v) + j * shape->kv_stride + kv_offset, scores[j],
+                           size);
             }
         }
     }
 }
 
-static void zero_heads(float *x, size_t rows, size_t stride, size_t width)
+static void zero_heads(struct cells *x, size_t rows, size_t stride, size_t width)
 {
     for (size_t t = 0; t < rows; t++) {
-        host_fill_zero(x + t * stride, width);
+        host_fill_zero(floats(x) + t * stride, width);
     }
 }
 
-void ref_attention_backward(float *d_q, float *d_k, float *d_v, const float *d_out,
-                            const float *out, const float *log_sum, const float *q, const float *k,
-                            const float *v, const struct attention_shape *shape, float *scratch)
+void ref_attention_backward(struct cells *d_q, struct cells *d_k, struct cells *d_v,
+                            const struct cells *d_out, const struct cells *out,
+                            const float *log_sum, const struct cells *q, const struct cells *k,
+                            const struct cells *v, const struct attention_shape *shape,
+                            void *scratch)
 {
     size_t size = shape->head_size;
     size_t out_stride = shape->head_count * size;
+    float *p = scratch;
     (void)log_sum; /* the reference makes its softmax anew, so a wrong log_sum shows elsewhere */
     zero_heads(d_q, shape->rows, shape->q_stride, out_stride);
     zero_heads(d_k, shape->rows, shape->kv_stride, shape->kv_head_count * size);
@@ -95,18 +105,18 @@ void ref_attention_backward(float *d_q, float *d_k, float *d_v, const float *d_o
     for (size_t h = 0; h < shape->head_count; h++) {
         size_t kv_offset = kv_head_of(shape, h) * size;
         for (size_t t = 0; t < shape->rows; t++) {
-            const float *q_row = q + t * shape->q_stride + h * size;
-            float *d_q_row = d_q + t * shape->q_stride + h * size;
-            const float *d_out_row = d_out + t * out_stride + h * size;
-            double total = dot(d_out_row, out + t * out_stride + h * size, size);
-            (void)softmax_scores(scratch, q_row, k + kv_offset, t + 1, shape);
+            size_t q_at = t * shape->q_stride + h * size;
+            const float *q_row = floats_const(q) + q_at;
+            const float *d_out_row = floats_const(d_out) + t * out_stride + h * size;
+            double total = dot(d_out_row, floats_const(out) + t * out_stride + h * size, size);
+            (void)softmax_scores(p, q_row, floats_const(k) + kv_offset, t + 1, shape);
             for (size_t j = 0; j <= t; j++) {
                 size_t at = j * shape->kv_stride + kv_offset;
-                float d_score =
-                    (float)((double)scratch[j] * (dot(d_out_row, v + at, size) - total));
-                add_scaled(d_v + at, d_out_row, scratch[j], size);
-                add_scaled(d_q_row, k + at, d_score * score_scale(shape), size);
-                add_scaled(d_k + at, q_row, d_score * score_scale(shape), size);
+                double d_p = dot(d_out_row, floats_const(v) + at, size);
+                float d_score = (float)((double)p[j] * (d_p - total)) * score_scale(shape);
+                add_scaled(floats(d_v) + at, d_out_row, p[j], size);
+                add_scaled(floats(d_q) + q_at, floats_const(k) + at, d_score, size);
+                add_scaled(floats(d_k) + at, q_row, d_score, size);
             }
         }
     }

@@ -1,25 +1,39 @@
 /* Embeddings, biases and residual sums: rows added to rows. */
 #include "trainer/backend/ref.h"
 
-void ref_add(float *out, const float *a, const float *b, size_t count)
+static void add(float *out, const float *a, const float *b, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         out[i] = a[i] + b[i];
     }
 }
 
-void ref_add_bias(float *out, const float *bias, size_t rows, size_t width)
+void ref_start_residual(float *out, const float *x, const float *bias, size_t rows, size_t width)
 {
+    if (bias == NULL) {
+        host_copy(out, x, rows * width);
+        return;
+    }
     for (size_t t = 0; t < rows; t++) {
-        ref_add(out + t * width, out + t * width, bias, width);
+        add(out + t * width, x + t * width, bias, width);
     }
 }
 
-void ref_bias_backward(float *d_bias, const float *d_out, size_t rows, size_t width)
+void ref_add_bias(struct cells *out, const float *bias, size_t rows, size_t width)
+{
+    ref_start_residual(floats(out), floats(out), bias, rows, width);
+}
+
+void ref_residual_bias_backward(float *d_bias, const float *d_out, size_t rows, size_t width)
 {
     for (size_t t = 0; t < rows; t++) {
-        ref_add(d_bias, d_bias, d_out + t * width, width);
+        add(d_bias, d_bias, d_out + t * width, width);
     }
+}
+
+void ref_bias_backward(float *d_bias, const struct cells *d_out, size_t rows, size_t width)
+{
+    ref_residual_bias_backward(d_bias, floats_const(d_out), rows, width);
 }
 
 void ref_embed(float *out, const float *table, const float *positions, const uint16_t *ids,
@@ -28,7 +42,7 @@ void ref_embed(float *out, const float *table, const float *positions, const uin
     for (size_t t = 0; t < rows; t++) {
         const float *row = table + ids[t] * width;
         if (positions != NULL) {
-            ref_add(out + t * width, row, positions + t * width, width);
+            add(out + t * width, row, positions + t * width, width);
         } else {
             host_copy(out + t * width, row, width);
         }
@@ -40,9 +54,9 @@ void ref_embed_backward(float *d_table, float *d_positions, const float *d_out, 
 {
     for (size_t t = 0; t < rows; t++) {
         float *row = d_table + ids[t] * width;
-        ref_add(row, row, d_out + t * width, width);
+        add(row, row, d_out + t * width, width);
     }
     if (d_positions != NULL) {
-        ref_add(d_positions, d_positions, d_out, rows * width);
+        add(d_positions, d_positions, d_out, rows * width);
     }
 }

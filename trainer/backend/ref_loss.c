@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-void ref_cross_entropy(double *loss_sum, float *d_logits, const float *logits,
+void ref_cross_entropy(double *losses, struct cells *d_logits, const float *logits,
                        const uint16_t *targets, size_t rows, size_t vocab)
 {
     for (size_t t = 0; t < rows; t++) {
@@ -16,11 +16,11 @@ void ref_cross_entropy(double *loss_sum, float *d_logits, const float *logits,
             sum += exp((double)row[i] - (double)max);
         }
         double log_sum = log(sum) + (double)max;
-        *loss_sum += log_sum - (double)row[targets[t]];
+        losses[t] = log_sum - (double)row[targets[t]];
         if (d_logits == NULL) {
             continue;
         }
-        float *d_row = d_logits + t * vocab;
+        float *d_row = floats(d_logits) + t * vocab;
         for (size_t i = 0; i < vocab; i++) {
             d_row[i] = (float)exp((double)row[i] - log_sum);
         }

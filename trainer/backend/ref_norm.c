@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-void ref_rmsnorm(float *out, float *rstd, const float *x, const float *gain, size_t rows,
+void ref_rmsnorm(struct cells *out, float *rstd, const float *x, const float *gain, size_t rows,
                  size_t width, float eps)
 {
     for (size_t t = 0; t < rows; t++) {
@@ -15,12 +15,12 @@ void ref_rmsnorm(float *out, float *rstd, const float *x, const float *gain, siz
         }
         rstd[t] = (float)(1.0 / sqrt(square / (double)width + (double)eps));
         for (size_t i = 0; i < width; i++) {
-            out[t * width + i] = row[i] * rstd[t] * gain[i];
+            floats(out)[t * width + i] = row[i] * rstd[t] * gain[i];
         }
     }
 }
 
-/* With n = x rstd and g = d_out gain: d_x = rstd (g - n mean(g n)). */
+/* With n = x rstd and g = d_out gain: d_x += rstd (g - n mean(g n)). */
 void ref_rmsnorm_backward(float *d_x, float *d_gain, const float *d_out, const float *x,
                           const float *gain, const float *rstd, size_t rows, size_t width)
 {
@@ -34,13 +34,13 @@ void ref_rmsnorm_backward(float *d_x, float *d_gain, const float *d_out, const f
         float mean = (float)(projection / (double)width);
         for (size_t i = 0; i < width; i++) {
             float normal = row[i] * rstd[t];
-            d_x[t * width + i] = rstd[t] * (d_row[i] * gain[i] - normal * mean);
+            d_x[t * width + i] += rstd[t] * (d_row[i] * gain[i] - normal * mean);
             d_gain[i] += d_row[i] * normal;
         }
     }
 }
 
-void ref_layernorm(float *out, float *mean, float *rstd, const float *x, const float *gain,
+void ref_layernorm(struct cells *out, float *mean, float *rstd, const float *x, const float *gain,
                    const float *bias, size_t rows, size_t width, float eps)
 {
     for (size_t t = 0; t < rows; t++) {
@@ -57,12 +57,12 @@ void ref_layernorm(float *out, float *mean, float *rstd, const float *x, const f
         mean[t] = (float)center;
         rstd[t] = (float)(1.0 / sqrt(square / (double)width + (double)eps));
         for (size_t i = 0; i < width; i++) {
-            out[t * width + i] = (row[i] - mean[t]) * rstd[t] * gain[i] + bias[i];
+            floats(out)[t * width + i] = (row[i] - mean[t]) * rstd[t] * gain[i] + bias[i];
         }
     }
 }
 
-/* With n = (x - mean) rstd and g = d_out gain: d_x = rstd (g - mean(g) - n mean(g n)). */
+/* With n = (x - mean) rstd and g = d_out gain: d_x += rstd (g - mean(g) - n mean(g n)). */
 void ref_layernorm_backward(float *d_x, float *d_gain, float *d_bias, const float *d_out,
                             const float *x, const float *gain, const float *mean, const float *rstd,
                             size_t rows, size_t width)
@@ -81,7 +81,7 @@ void ref_layernorm_backward(float *d_x, float *d_gain, float *d_bias, const floa
         float gn_mean = (float)(projection / (double)width);
         for (size_t i = 0; i < width; i++) {
             float normal = (row[i] - mean[t]) * rstd[t];
-            d_x[t * width + i] = rstd[t] * (d_row[i] * gain[i] - g_mean - normal * gn_mean);
+            d_x[t * width + i] += rstd[t] * (d_row[i] * gain[i] - g_mean - normal * gn_mean);
             d_gain[i] += d_row[i] * normal;
             d_bias[i] += d_row[i];
         }

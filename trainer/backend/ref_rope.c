@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-void ref_rope(float *x, size_t rows, size_t heads, size_t head_size, size_t stride, float theta,
-              size_t first, int direction)
+void ref_rope(struct cells *x, size_t rows, size_t heads, size_t head_size, size_t stride,
+              float theta, size_t first, int direction)
 {
     size_t half = head_size / 2;
     for (size_t i = 0; i < half; i++) {
@@ -14,7 +14,7 @@ void ref_rope(float *x, size_t rows, size_t heads, size_t head_size, size_t stri
             float cosine = (float)cos(angle);
             float sine = (float)sin(angle);
             for (size_t h = 0; h < heads; h++) {
-                float *low = x + t * stride + h * head_size + i;
+                float *low = floats(x) + t * stride + h * head_size + i;
                 float *high = low + half;
                 float low_value = *low;
                 *low = low_value * cosine - *high * sine;

@@ -38,8 +38,8 @@ struct windows {
     double *losses; /* (count) */
     pthread_mutex_t lock;
     uint64_t next;    /* guarded by lock, as all below */
-    uint16_t *tokens; /* (thread_count, context + 1) */
-    uint16_t **idle;  /* (thread_count): rows of tokens that no thread uses */
+    uint16_t *tokens; /* (row_count, context + 1) */
+    uint16_t **idle;  /* (row_count): rows of tokens that no thread uses */
     size_t idle_count;
 };
 
@@ -56,24 +56,23 @@ static uint64_t window_place(const struct windows *self, uint64_t i)
     return i * (self->in_split / self->count) + i * (self->in_split % self->count) / self->count;
 }
 
-static bool take_window(void *context, struct team_item *out)
+static size_t take_windows(void *context, struct team_item *out, size_t max)
 {
     struct windows *self = context;
-    uint16_t *tokens = NULL;
+    size_t count = 0;
     (void)pthread_mutex_lock(&self->lock);
-    if (self->next < self->count) {
-        out->tag = self->next++;
-        tokens = self->idle[--self->idle_count];
+    while (count < max && self->next < self->count) {
+        out[count++] = (struct team_item){.tokens = self->idle[--self->idle_count],
+                                          .token_count = self->context,
+                                          .tag = self->next++};
     }
     (void)pthread_mutex_unlock(&self->lock);
-    if (tokens == NULL) {
-        return false;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t *tokens = self->tokens + (out[i].tokens - self->tokens);
+        dataset_read(self->data, window_place(self, out[i].tag) * self->context, self->context + 1,
+                     tokens);
     }
-    dataset_read(self->data, window_place(self, out->tag) * self->context, self->context + 1,
-                 tokens);
-    out->tokens = tokens;
-    out->token_count = self->context;
-    return true;
+    return count;
 }
 
 static void finish_window(void *context, const struct team_item *item, double loss_sum)
@@ -85,8 +84,9 @@ static void finish_window(void *context, const struct team_item *item, double lo
     (void)pthread_mutex_unlock(&self->lock);
 }
 
+/* row_count: windows that the threads hold at a time. */
 static enum status windows_init(struct windows *self, const struct dataset *data, size_t context,
-                                const struct eval_options *options)
+                                size_t row_count, const struct eval_options *options)
 {
     uint64_t tokens = dataset_token_count(data);
     self->data = data;
@@ -101,12 +101,12 @@ static enum status windows_init(struct windows *self, const struct dataset *data
     self->count = options->windows == 0 ? WINDOWS_MAX : options->windows;
     self->count = self->in_split < self->count ? self->in_split : self->count;
     self->losses = calloc(self->count, sizeof(*self->losses));
-    self->tokens = calloc(options->threads * (context + 1), sizeof(*self->tokens));
-    self->idle = calloc(options->threads, sizeof(*self->idle));
+    self->tokens = calloc(row_count * (context + 1), sizeof(*self->tokens));
+    self->idle = calloc(row_count, sizeof(*self->idle));
     if (self->losses == NULL || self->tokens == NULL || self->idle == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory for %" PRIu64 " windows", self->count);
     }
-    for (uint64_t i = 0; i < options->threads; i++) {
+    for (size_t i = 0; i < row_count; i++) {
         self->idle[self->idle_count++] = self->tokens + i * (context + 1);
     }
     return STATUS_OK;
@@ -120,16 +120,16 @@ static void windows_deinit(struct windows *self)
 }
 
 static enum status measure(const struct loaded_model *loaded, struct windows *windows,
-                           size_t thread_count, struct eval_result *out)
+                           const struct team_plan *plan, struct eval_result *out)
 {
     struct team *team = NULL;
-    enum status status = team_new(loaded->model, thread_count, loaded->context, &team);
+    enum status status = team_new(loaded->model, plan, &team);
     if (status != STATUS_OK) {
         return status;
     }
-    const struct team_source source = {windows, take_window, finish_window};
+    const struct team_source source = {windows, take_windows, finish_window};
     uint64_t start_ns = clock_now_ns();
-    status = team_start(team, loaded->params, NULL, &source);
+    status = team_start(team, loaded->weights, NULL, &source);
     if (status == STATUS_OK) {
         team_join(team);
     }
@@ -217,6 +217,21 @@ static enum status check_vocab(const struct loaded_model *loaded, const struct d
     return STATUS_OK;
 }
 
+static struct team_plan plan_of(size_t context, const struct eval_options *options)
+{
+    return (struct team_plan){
+        .thread_count = (size_t)options->threads,
+        .workspace = {.context = context,
+                      .sequence_count = workspace_sequences(context, SEQUENCES_MAX),
+                      .purpose = WORKSPACE_LOSS}};
+}
+
+static uint64_t pass_bytes(const struct model *model, size_t context, const void *caller)
+{
+    struct team_plan plan = plan_of(context, caller);
+    return team_bytes(model, &plan);
+}
+
 enum status cli_eval(int argc, char **argv)
 {
     struct eval_options options;
@@ -228,10 +243,12 @@ enum status cli_eval(int argc, char **argv)
     struct loaded_model loaded = {0};
     struct windows windows = {.lock = PTHREAD_MUTEX_INITIALIZER};
     struct eval_result result = {0};
+    struct team_plan team;
     const struct load_plan plan = {.folder = options.model,
                                    .backend_name = options.backend,
                                    .context_max = options.context,
-                                   .workspace_count = options.threads};
+                                   .pass_bytes = pass_bytes,
+                                   .caller = &options};
     bool train = strcmp(options.split, "train") == 0;
     status = dataset_open(options.data, train ? DATASET_TRAIN : DATASET_VALIDATION, &data);
     if (status == STATUS_OK) {
@@ -241,10 +258,12 @@ enum status cli_eval(int argc, char **argv)
         status = check_vocab(&loaded, data);
     }
     if (status == STATUS_OK) {
-        status = windows_init(&windows, data, loaded.context, &options);
+        team = plan_of(loaded.context, &options);
+        status = windows_init(&windows, data, loaded.context,
+                              team.thread_count * team.workspace.sequence_count, &options);
     }
     if (status == STATUS_OK) {
-        status = measure(&loaded, &windows, (size_t)options.threads, &result);
+        status = measure(&loaded, &windows, &team, &result);
     }
     if (status == STATUS_OK) {
         print_result(&options, &result, strcmp(dataset_tokenizer_name(data), "bytes") == 0);

@@ -24,12 +24,13 @@ static enum status choose_context(const struct model_config *config, const struc
     return STATUS_OK;
 }
 
-/* Parameters twice: as read, and in the backend's memory. */
 static enum status check_memory(const struct loaded_model *self, const struct load_plan *plan)
 {
-    uint64_t params_bytes = (uint64_t)layout_value_count(model_layout(self->model)) * sizeof(float);
-    uint64_t need_bytes =
-        2 * params_bytes + plan->workspace_count * workspace_bytes(self->model, self->context);
+    uint64_t need_bytes = (uint64_t)layout_value_count(model_layout(self->model)) * sizeof(float);
+    need_bytes += weights_bytes(self->model);
+    if (plan->pass_bytes != NULL) {
+        need_bytes += plan->pass_bytes(self->model, self->context, plan->caller);
+    }
     return memory_check_fits("this model", need_bytes,
                              "use a smaller context, fewer threads or a smaller model");
 }
@@ -37,19 +38,17 @@ static enum status check_memory(const struct loaded_model *self, const struct lo
 static enum status read_params(struct loaded_model *self, const char *folder)
 {
     const struct layout *layout = model_layout(self->model);
-    const struct backend *backend = model_backend(self->model);
-    size_t count = layout_value_count(layout);
-    float *staging = malloc(count * sizeof(*staging));
-    self->params = backend->allocate(count);
-    if (staging == NULL || self->params == NULL) {
-        free(staging);
+    self->params = model_backend(self->model)->allocate(layout_value_count(layout) * sizeof(float));
+    if (self->params == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory for the parameters of %s", folder);
     }
-    enum status status = hf_folder_read_params(folder, layout, staging);
+    enum status status = hf_folder_read_params(folder, layout, self->params);
     if (status == STATUS_OK) {
-        backend->upload(self->params, staging, count);
+        status = weights_new(self->model, &self->weights);
     }
-    free(staging);
+    if (status == STATUS_OK) {
+        weights_load(self->weights, self->params);
+    }
     return status;
 }
 
@@ -79,6 +78,7 @@ void loaded_model_deinit(struct loaded_model *self)
     if (self->params != NULL) {
         model_backend(self->model)->release(self->params);
     }
+    weights_free(self->weights);
     model_free(self->model);
     *self = (struct loaded_model){0};
 }

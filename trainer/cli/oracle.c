@@ -26,20 +26,18 @@ struct bench {
     struct model *model;
     struct workspace *workspace;
     struct gradient *gradient;
-    float *device_params; /* backend memory */
-    float *params;        /* host */
-    float *mean;          /* host: the mean gradient of the latest batch */
+    struct weights *weights;
+    float *params;
+    float *mean; /* the mean gradient of the latest batch */
     size_t value_count;
 };
 
 static void bench_deinit(struct bench *self)
 {
-    if (self->device_params != NULL) {
-        model_backend(self->model)->release(self->device_params);
-    }
     free(self->params);
     free(self->mean);
     gradient_free(self->gradient);
+    weights_free(self->weights);
     workspace_free(self->workspace);
     model_free(self->model);
 }
@@ -63,11 +61,13 @@ static enum status bench_init(struct bench *self, const struct options *options)
     self->value_count = layout_value_count(model_layout(self->model));
     self->params = calloc(self->value_count, sizeof(*self->params));
     self->mean = calloc(self->value_count, sizeof(*self->mean));
-    self->device_params = backend->allocate(self->value_count);
-    if (self->params == NULL || self->mean == NULL || self->device_params == NULL) {
+    if (self->params == NULL || self->mean == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory for the parameters of %s", options->model);
     }
     status = gradient_new(self->model, &self->gradient);
+    if (status == STATUS_OK) {
+        status = weights_new(self->model, &self->weights);
+    }
     if (status == STATUS_OK) {
         status = hf_folder_read_params(options->model, model_layout(self->model), self->params);
     }
@@ -85,24 +85,31 @@ static enum status bench_prepare(struct bench *self, const struct oracle_batch *
             longest = length > longest ? length : longest;
         }
     }
-    return workspace_new(self->model, longest - 1, &self->workspace);
+    struct workspace_plan plan = {
+        .context = longest - 1, .sequence_count = 1, .purpose = WORKSPACE_GRADIENT};
+    return workspace_new(self->model, &plan, &self->workspace);
 }
 
 /* Loss per predicted token; the mean gradient is left in self->mean. */
 static enum status bench_step(struct bench *self, const struct oracle_batch *batch,
                               double *out_loss)
 {
-    const struct backend *backend = model_backend(self->model);
     double loss_sum = 0.0;
     double predicted = (double)oracle_batch_predicted(batch);
-    backend->upload(self->device_params, self->params, self->value_count);
+    weights_load(self->weights, self->params);
     gradient_zero(self->gradient);
     for (size_t i = 0; i < batch->row_count; i++) {
-        model_gradient(
-            self->model, self->workspace, self->device_params, batch->tokens + batch->row_starts[i],
-            batch->row_starts[i + 1] - batch->row_starts[i] - 1, self->gradient, &loss_sum);
+        const uint16_t *row = batch->tokens + batch->row_starts[i];
+        struct sequences sequences = {.tokens = &row,
+                                      .count = 1,
+                                      .length =
+                                          batch->row_starts[i + 1] - batch->row_starts[i] - 1};
+        double row_loss = 0.0;
+        model_gradient(self->model, self->workspace, self->weights, &sequences, self->gradient,
+                       &row_loss);
+        loss_sum += row_loss;
     }
-    backend->download(self->mean, gradient_values(self->gradient), self->value_count);
+    memcpy(self->mean, gradient_values(self->gradient), self->value_count * sizeof(*self->mean));
     for (size_t i = 0; i < self->value_count; i++) {
         self->mean[i] = (float)((double)self->mean[i] / predicted);
     }

@@ -6,6 +6,7 @@
 #include "trainer/cli/load.h"
 #include "trainer/cli/options.h"
 #include "trainer/cli/terminal_text.h"
+#include "trainer/model/decoder.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,9 +27,10 @@ struct sample_options {
 struct sampling {
     struct loaded_model loaded;
     struct tokenizer *tokenizer;
-    struct workspace *workspace;
+    struct decoder *decoder;
     uint16_t *tokens; /* prompt and what was added */
     size_t token_count;
+    size_t fed_first;    /* the token that the decoder holds first */
     size_t prompt_count; /* of the tokens, those to print */
     float *logits;       /* (V) */
     float *sorted;       /* (V), for top_k */
@@ -107,6 +109,21 @@ static void print_token(const struct sampling *self, struct terminal_text *text,
     terminal_text_put(text, bytes, length);
 }
 
+/* Feeds what the decoder has not seen. When its context is full it goes on from the latter half
+ * of the text. */
+static void compute_logits(struct sampling *self)
+{
+    size_t seen = decoder_length(self->decoder);
+    size_t first = self->fed_first + seen;
+    if (self->token_count - self->fed_first > self->loaded.context) {
+        decoder_cut(self->decoder, 0);
+        first = self->token_count - (self->loaded.context + 1) / 2;
+        self->fed_first = first;
+    }
+    decoder_feed(self->decoder, self->loaded.weights, self->tokens + first,
+                 self->token_count - first, self->logits);
+}
+
 static enum status generate(struct sampling *self, const struct sample_options *options)
 {
     struct terminal_text text;
@@ -117,11 +134,8 @@ static enum status generate(struct sampling *self, const struct sample_options *
     int32_t eos_id = model_config_of(self->loaded.model)->eos_id;
     enum status status = STATUS_OK;
     for (uint64_t i = 0; i < options->tokens; i++) {
-        size_t length =
-            self->token_count < self->loaded.context ? self->token_count : self->loaded.context;
         uint16_t token = 0;
-        model_next_logits(self->loaded.model, self->workspace, self->loaded.params,
-                          self->tokens + self->token_count - length, length, self->logits);
+        compute_logits(self);
         status = choose_token(self, options, &token);
         if (status != STATUS_OK || (eos_id >= 0 && token == eos_id)) {
             break;
@@ -161,13 +175,19 @@ static enum status encode_prompt(struct sampling *self, const struct sample_opti
     return STATUS_OK;
 }
 
+static uint64_t pass_bytes(const struct model *model, size_t context, const void *caller)
+{
+    (void)caller;
+    return decoder_bytes(model, context);
+}
+
 static enum status prepare(struct sampling *self, const struct sample_options *options)
 {
     const struct load_plan plan = {.folder = options->model,
                                    .backend_name = options->backend,
                                    .context_max = strlen(options->prompt) + options->tokens + 1,
                                    .cut_context = true,
-                                   .workspace_count = 1};
+                                   .pass_bytes = pass_bytes};
     enum status status = tokenizer_new(options->model, &self->tokenizer);
     if (status == STATUS_OK) {
         status = loaded_model_init(&self->loaded, &plan);
@@ -187,7 +207,7 @@ static enum status prepare(struct sampling *self, const struct sample_options *o
     if (self->logits == NULL || self->sorted == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory for %u logits", vocab);
     }
-    status = workspace_new(self->loaded.model, self->loaded.context, &self->workspace);
+    status = decoder_new(self->loaded.model, self->loaded.context, &self->decoder);
     return status == STATUS_OK ? encode_prompt(self, options) : status;
 }
 
@@ -227,7 +247,7 @@ enum status cli_sample(int argc, char **argv)
     if (status == STATUS_OK) {
         status = generate(&sampling, &options);
     }
-    workspace_free(sampling.workspace);
+    decoder_free(sampling.decoder);
     loaded_model_deinit(&sampling.loaded);
     tokenizer_free(sampling.tokenizer);
     free(sampling.tokens);

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One step's samples on their way to the team: one slot of tokens per thread. */
+/* One step's samples on their way to the team: a slot of tokens for each that a thread may hold. */
 struct feed {
     const struct dataset *data;
     struct sampler sampler;
@@ -21,50 +21,58 @@ struct feed {
     uint64_t first;       /* sample number of the step's first sample */
     size_t sample_count;  /* B */
     size_t taken;         /* samples given out so far */
-    size_t context;       /* T */
-    bool *slot_taken;     /* (threads) */
-    uint16_t *tokens;     /* (threads, T + 1) */
-    double *losses;       /* (B), so that their sum has a fixed order */
+    size_t thread_count;
+    size_t context;   /* T */
+    bool *slot_taken; /* (slots) */
+    uint16_t *tokens; /* (slots, T + 1) */
+    double *losses;   /* (B), so that their sum has a fixed order */
 };
 
 struct solo {
     const struct run_config *config;
-    const struct backend *backend;
-    size_t thread_count;
+    struct team_plan plan;
     size_t value_count;
     struct exact_grid grid;
     struct model *model;
+    struct weights *weights;
     struct team *team;
     struct gradient *gradient;
     struct master *master;
     struct feed feed;
-    float *device_params; /* backend memory, (value_count) */
-    float *residual;      /* (value_count): what the codec lost; NULL when it loses nothing */
-    uint8_t *update;      /* codec_encoded_bytes(value_count) */
+    float *residual; /* (value_count): what the codec lost; NULL when it loses nothing */
+    uint8_t *update; /* codec_encoded_bytes(value_count) */
 };
 
-static bool feed_take(void *context, struct team_item *out)
+/* The threads' fair share of what is left, so that all end at about the same time. */
+static size_t share_of(const struct feed *self, size_t max)
+{
+    size_t left = self->sample_count - self->taken;
+    size_t share = (left + self->thread_count - 1) / self->thread_count;
+    return share < max ? share : max;
+}
+
+static size_t feed_take(void *context, struct team_item *out, size_t max)
 {
     struct feed *self = context;
-    CHECK(pthread_mutex_lock(&self->lock) == 0);
-    bool more = self->taken < self->sample_count;
     size_t slot = 0;
-    if (more) {
+    CHECK(pthread_mutex_lock(&self->lock) == 0);
+    size_t count = share_of(self, max);
+    for (size_t i = 0; i < count; i++) {
         while (self->slot_taken[slot]) {
-            slot++; /* a thread holds at most one slot, so one is free */
+            slot++; /* a thread holds at most its share of slots, so one is free */
         }
         self->slot_taken[slot] = true;
-        out->tag = self->taken++;
+        out[i] = (struct team_item){.tokens = self->tokens + slot * (self->context + 1),
+                                    .token_count = self->context,
+                                    .tag = self->taken++};
     }
     CHECK(pthread_mutex_unlock(&self->lock) == 0);
-    if (more) {
-        uint16_t *tokens = self->tokens + slot * (self->context + 1);
-        uint64_t offset = sampler_offset(&self->sampler, self->first + out->tag);
+    for (size_t i = 0; i < count; i++) {
+        uint16_t *tokens = self->tokens + (out[i].tokens - self->tokens);
+        uint64_t offset = sampler_offset(&self->sampler, self->first + out[i].tag);
         dataset_read(self->data, offset, self->context + 1, tokens);
-        out->tokens = tokens;
-        out->token_count = self->context;
     }
-    return more;
+    return count;
 }
 
 static void feed_done(void *context, const struct team_item *item, double loss_sum)
@@ -77,9 +85,11 @@ static void feed_done(void *context, const struct team_item *item, double loss_s
 }
 
 static enum status feed_init(struct feed *self, const struct run_config *config,
-                             const struct dataset *data, size_t thread_count)
+                             const struct dataset *data, const struct team_plan *plan)
 {
+    size_t slot_count = plan->thread_count * plan->workspace.sequence_count;
     self->data = data;
+    self->thread_count = plan->thread_count;
     self->sample_count = config->target_batch;
     self->context = config->context;
     enum status status =
@@ -87,31 +97,30 @@ static enum status feed_init(struct feed *self, const struct run_config *config,
     if (status != STATUS_OK) {
         return status;
     }
-    self->slot_taken = calloc(thread_count, sizeof *self->slot_taken);
-    self->tokens = calloc(thread_count * (self->context + 1), sizeof *self->tokens);
+    self->slot_taken = calloc(slot_count, sizeof *self->slot_taken);
+    self->tokens = calloc(slot_count * (self->context + 1), sizeof *self->tokens);
     self->losses = calloc(self->sample_count, sizeof *self->losses);
     bool complete = self->slot_taken != NULL && self->tokens != NULL && self->losses != NULL;
     return complete ? STATUS_OK : fault(STATUS_NO_MEMORY, "no memory for a step's samples");
 }
 
-/* Bytes that solo_new is about to allocate. */
-static uint64_t planned_bytes(const struct solo *self)
+uint64_t solo_bytes(const struct solo *self)
 {
     const uint64_t master_bytes = 20;
-    const uint64_t device_bytes = 8; /* parameters and gradient */
-    uint64_t bytes = self->value_count * (master_bytes + device_bytes);
+    const uint64_t gradient_bytes = 4;
+    uint64_t bytes = self->value_count * (master_bytes + gradient_bytes);
     bytes += codec_encoded_bytes(self->config->codec, self->value_count);
     bytes += self->config->codec == CODEC_FP32 ? 0 : self->value_count * sizeof(float);
     bytes += self->config->target_batch * sizeof(double);
-    return bytes + self->thread_count * workspace_bytes(self->model, self->config->context);
+    return bytes + weights_bytes(self->model) + team_bytes(self->model, &self->plan);
 }
 
 static enum status allocate(struct solo *self)
 {
     const struct run_config *config = self->config;
-    enum status status =
-        memory_check_fits("this training", planned_bytes(self),
-                          "use fewer --threads, a shorter context or a smaller model");
+    enum status status = memory_check_fits(
+        "this training", solo_bytes(self),
+        "use fewer --threads, --recompute blocks, a shorter context or a smaller model");
     if (status == STATUS_OK) {
         status = master_new(model_layout(self->model), &config->adamw, &config->schedule,
                             config->codec, &self->master);
@@ -120,23 +129,37 @@ static enum status allocate(struct solo *self)
         status = gradient_new(self->model, &self->gradient);
     }
     if (status == STATUS_OK) {
-        status = team_new(self->model, self->thread_count, config->context, &self->team);
+        status = weights_new(self->model, &self->weights);
+    }
+    if (status == STATUS_OK) {
+        status = team_new(self->model, &self->plan, &self->team);
     }
     if (status != STATUS_OK) {
         return status;
     }
     bool lossy = config->codec != CODEC_FP32;
-    self->device_params = self->backend->allocate(self->value_count);
     self->update = malloc(codec_encoded_bytes(config->codec, self->value_count));
     self->residual = lossy ? calloc(self->value_count, sizeof *self->residual) : NULL;
-    if (self->device_params == NULL || self->update == NULL || (lossy && self->residual == NULL)) {
+    if (self->update == NULL || (lossy && self->residual == NULL)) {
         return fault(STATUS_NO_MEMORY, "no memory for this training; choose a smaller model");
     }
     return STATUS_OK;
 }
 
-enum status solo_new(const struct run_config *config, const struct backend *backend,
-                     const struct dataset *data, size_t thread_count, struct solo **out)
+/* The threads of a step share its samples: none needs room for more. */
+static struct team_plan plan_of(const struct run_config *config, const struct solo_compute *compute)
+{
+    size_t share = (config->target_batch + compute->thread_count - 1) / compute->thread_count;
+    return (struct team_plan){
+        .thread_count = compute->thread_count,
+        .workspace = {.context = config->context,
+                      .sequence_count = workspace_sequences(config->context, share),
+                      .purpose = WORKSPACE_GRADIENT,
+                      .recompute = compute->recompute}};
+}
+
+enum status solo_new(const struct run_config *config, const struct solo_compute *compute,
+                     const struct dataset *data, struct solo **out)
 {
     *out = NULL;
     if (dataset_vocab_size(data) > config->model.vocab_size) {
@@ -151,13 +174,12 @@ enum status solo_new(const struct run_config *config, const struct backend *back
     }
     CHECK(pthread_mutex_init(&self->feed.lock, NULL) == 0);
     self->config = config;
-    self->backend = backend;
-    self->thread_count = thread_count;
+    self->plan = plan_of(config, compute);
     self->grid = exact_grid_for(run_config_step_tokens(config));
-    enum status status = model_new(&config->model, backend, &self->model);
+    enum status status = model_new(&config->model, compute->backend, &self->model);
     if (status == STATUS_OK) {
         self->value_count = layout_value_count(model_layout(self->model));
-        status = feed_init(&self->feed, config, data, thread_count);
+        status = feed_init(&self->feed, config, data, &self->plan);
     }
     if (status == STATUS_OK) {
         status = allocate(self);
@@ -175,9 +197,6 @@ void solo_free(struct solo *self)
     if (self == NULL) {
         return;
     }
-    if (self->device_params != NULL) {
-        self->backend->release(self->device_params);
-    }
     free(self->residual);
     free(self->update);
     free(self->feed.slot_taken);
@@ -185,6 +204,7 @@ void solo_free(struct solo *self)
     free(self->feed.losses);
     CHECK(pthread_mutex_destroy(&self->feed.lock) == 0);
     team_free(self->team);
+    weights_free(self->weights);
     gradient_free(self->gradient);
     master_free(self->master);
     model_free(self->model);
@@ -204,7 +224,7 @@ const struct layout *solo_layout(const struct solo *self)
 void solo_start(struct solo *self)
 {
     master_set_params(self->master, master_params(self->master));
-    self->backend->upload(self->device_params, master_params(self->master), self->value_count);
+    weights_load(self->weights, master_params(self->master));
     if (self->residual != NULL) {
         memset(self->residual, 0, self->value_count * sizeof *self->residual);
     }
@@ -218,7 +238,7 @@ static enum status compute_gradient(struct solo *self, double *out_loss)
     feed->taken = 0;
     gradient_zero(self->gradient);
     const struct team_source source = {.context = feed, .take = feed_take, .done = feed_done};
-    enum status status = team_start(self->team, self->device_params, self->gradient, &source);
+    enum status status = team_start(self->team, self->weights, self->gradient, &source);
     if (status != STATUS_OK) {
         return status;
     }
@@ -242,7 +262,7 @@ static enum status take_slice(struct solo *self, size_t first, size_t count)
     int64_t sum[MASTER_SLICE_ALIGN] = {0};
     uint8_t encoded[MASTER_SLICE_ALIGN * sizeof(float)];
     size_t encoded_bytes = codec_encoded_bytes(codec, count);
-    self->backend->download(values, gradient_values(self->gradient) + first, count);
+    memcpy(values, gradient_values(self->gradient) + first, count * sizeof *values);
     for (size_t i = 0; self->residual != NULL && i < count; i++) {
         values[i] += self->residual[first + i];
     }
@@ -296,7 +316,7 @@ static enum status run_phase(struct solo *self, enum status (*slice)(struct solo
     struct phase phase = {.solo = self, .slice = slice};
     pthread_t threads[TEAM_THREADS_MAX];
     size_t started = 0;
-    while (started + 1 < self->thread_count &&
+    while (started + 1 < self->plan.thread_count &&
            pthread_create(&threads[started], NULL, phase_work, &phase) == 0) {
         started++; /* with fewer threads than asked for it is only slower */
     }
@@ -326,7 +346,7 @@ enum status solo_step(struct solo *self, struct solo_step_result *out)
                                           "learning rate");
     }
     master_finish(self->master);
-    self->backend->upload(self->device_params, master_params(self->master), self->value_count);
+    weights_load(self->weights, master_params(self->master));
     out->digest = params_digest(master_params(self->master), self->value_count);
     return STATUS_OK;
 }

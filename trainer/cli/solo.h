@@ -8,9 +8,8 @@
 #define DUGNAD_TRAINER_CLI_SOLO_H
 
 #include "common/digest.h"
-#include "trainer/backend/backend.h"
 #include "trainer/data/dataset.h"
-#include "trainer/layout/layout.h"
+#include "trainer/model/team.h"
 #include "trainer/run/run_config.h"
 
 struct solo;
@@ -24,12 +23,22 @@ struct solo_step_result {
     struct digest digest; /* of the parameters after the step */
 };
 
-/* Checks that the plan fits in memory, then allocates it all; parameters are zero. `config`,
- * `data` and `backend` are borrowed until solo_free. Errors: NO_MEMORY, OUT_OF_RANGE,
+/* How the gradients are computed: no part of what a run is. */
+struct solo_compute {
+    const struct backend *backend;
+    size_t thread_count;
+    enum recompute recompute;
+};
+
+/* Checks that the plan fits in memory, then allocates it all; parameters are zero. `config` and
+ * `data` are borrowed until solo_free. Errors: NO_MEMORY, OUT_OF_RANGE,
  * BAD_CONFIG (data and model do not belong together); each with a sentence. */
-MUST_CHECK enum status solo_new(const struct run_config *config, const struct backend *backend,
-                                const struct dataset *data, size_t thread_count, struct solo **out);
+MUST_CHECK enum status solo_new(const struct run_config *config, const struct solo_compute *compute,
+                                const struct dataset *data, struct solo **out);
 void solo_free(struct solo *self); /* NULL is allowed. */
+
+/* Bytes that solo_new allocated. */
+uint64_t solo_bytes(const struct solo *self);
 
 /* P, shape (layout_value_count). After writing to it, call solo_start. */
 float *solo_params(struct solo *self);

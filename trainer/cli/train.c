@@ -213,7 +213,8 @@ static enum status training_init(struct training *self, const struct options *op
     }
     if (status == STATUS_OK) {
         uint64_t threads = options->threads > 0 ? options->threads : cores_usable(TEAM_THREADS_MAX);
-        status = solo_new(&self->config, backend, self->data, (size_t)threads, &self->solo);
+        struct solo_compute compute = {.backend = backend, .thread_count = (size_t)threads};
+        status = solo_new(&self->config, &compute, self->data, &self->solo);
     }
     if (status == STATUS_OK) {
         status = init_params(self, options->init);

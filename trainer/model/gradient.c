@@ -23,7 +23,7 @@ enum status gradient_new(const struct model *model, struct gradient **out)
     }
     self->backend = model->backend;
     self->layout = model->layout;
-    self->values = model->backend->allocate(layout_value_count(model->layout));
+    self->values = model->backend->allocate(layout_value_count(model->layout) * sizeof(float));
     self->locks = calloc(tensor_count, sizeof(pthread_mutex_t));
     if (self->values == NULL || self->locks == NULL) {
         goto no_memory;
@@ -80,10 +80,11 @@ void gradient_unlock(struct gradient *self, size_t tensor)
     CHECK(pthread_mutex_unlock(&self->locks[tensor]) == 0);
 }
 
-void pass_weight_gradient(const struct pass *pass, size_t tensor, const float *a, const float *b,
-                          size_t m, size_t n)
+void pass_weight_gradient(const struct pass *pass, size_t tensor, const struct cells *a,
+                          const struct cells *b, size_t m, size_t n)
 {
+    struct matmul product = {.a = a, .a_transposed = true, .b = b, .m = m, .n = n, .k = pass->rows};
     float *d_weight = gradient_lock(pass->gradient, tensor);
-    pass->backend->matmul(d_weight, a, true, b, false, m, n, pass->rows, true);
+    pass->backend->matmul_float(d_weight, &product, true);
     gradient_unlock(pass->gradient, tensor);
 }

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static size_t find_tensor(const struct model *self, const char *name)
 {
@@ -89,57 +90,38 @@ const struct backend *model_backend(const struct model *self)
     return self->backend;
 }
 
-const float *pass_param(const struct pass *pass, size_t tensor)
+enum status recompute_find(const char *name, enum recompute *out)
 {
-    return pass->params + layout_tensor(pass->model->layout, tensor)->offset;
-}
-
-size_t pass_layer_tensor(const struct pass *pass, size_t layer, size_t which)
-{
-    return pass->model->layer_tensor[layer * LAYER_TENSORS_MAX + which];
+    *out = strcmp(name, "blocks") == 0 ? RECOMPUTE_BLOCKS : RECOMPUTE_NONE;
+    if (*out == RECOMPUTE_NONE && strcmp(name, "none") != 0) {
+        return fault(STATUS_USAGE, "recompute is '%s', but it must be none or blocks", name);
+    }
+    return STATUS_OK;
 }
 
 static struct pass begin_pass(const struct model *self, const struct workspace *workspace,
-                              const float *params, const uint16_t *tokens, size_t T)
+                              const struct weights *weights, const struct sequences *sequences)
 {
-    CHECK(T > 0 && T <= workspace->context);
+    CHECK(sequences->length > 0 && sequences->length <= workspace->plan.context);
+    CHECK(sequences->count > 0 && sequences->count <= workspace->plan.sequence_count);
     return (struct pass){.model = self,
                          .backend = self->backend,
                          .workspace = workspace,
-                         .params = params,
-                         .tokens = tokens,
-                         .rows = T};
+                         .weights = weights,
+                         .sequence_count = sequences->count,
+                         .length = sequences->length,
+                         .rows = sequences->count * sequences->length};
 }
 
-static void check_tokens(const struct model *self, const uint16_t *tokens, size_t count)
+static void take_targets(const struct pass *pass, const struct sequences *sequences)
 {
-    for (size_t i = 0; i < count; i++) {
-        CHECK(tokens[i] < self->config.vocab_size);
-    }
-}
-
-/* Tokens to the output of the final norm. */
-static void forward(const struct pass *pass)
-{
-    const struct model *model = pass->model;
-    const struct model_config *config = &model->config;
-    const struct workspace *workspace = pass->workspace;
-    const float *positions =
-        model->family->positions != NULL ? pass_param(pass, model->positions) : NULL;
-    pass->backend->embed(workspace->x[0], pass_param(pass, model->embedding), positions,
-                         pass->tokens, pass->rows, config->width);
-    for (size_t i = 0; i < config->layer_count; i++) {
-        model->family->layer_forward(pass, i);
-    }
-    const float *x = workspace->x[config->layer_count];
-    const float *gain = pass_param(pass, model->final_gain);
-    if (model->family->final_bias != NULL) {
-        pass->backend->layernorm(
-            workspace->final_norm, workspace->final_mean, workspace->final_rstd, x, gain,
-            pass_param(pass, model->final_bias), pass->rows, config->width, config->norm_eps);
-    } else {
-        pass->backend->rmsnorm(workspace->final_norm, workspace->final_rstd, x, gain, pass->rows,
-                               config->width, config->norm_eps);
+    for (size_t s = 0; s < sequences->count; s++) {
+        const uint16_t *tokens = sequences->tokens[s];
+        for (size_t i = 0; i <= sequences->length; i++) {
+            CHECK(tokens[i] < pass->model->config.vocab_size);
+        }
+        memcpy(pass->workspace->targets + s * sequences->length, tokens + 1,
+               sequences->length * sizeof(*tokens));
     }
 }
 
@@ -150,6 +132,7 @@ static void final_norm_backward(const struct pass *pass)
     const float *x = workspace->x[model->config.layer_count];
     const float *gain = pass_param(pass, model->final_gain);
     size_t width = model->config.width;
+    pass->backend->fill_zero(workspace->d_x, pass->rows * width);
     float *d_gain = gradient_lock(pass->gradient, model->final_gain);
     if (model->family->final_bias != NULL) {
         float *d_bias = gradient_lock(pass->gradient, model->final_bias);
@@ -164,64 +147,73 @@ static void final_norm_backward(const struct pass *pass)
     gradient_unlock(pass->gradient, model->final_gain);
 }
 
-static void embedding_backward(const struct pass *pass)
+static void embedding_backward(const struct pass *pass, const struct sequences *sequences)
 {
     const struct model *model = pass->model;
+    size_t width = model->config.width;
     bool has_positions = model->family->positions != NULL;
     float *d_table = gradient_lock(pass->gradient, model->embedding);
     float *d_positions = has_positions ? gradient_lock(pass->gradient, model->positions) : NULL;
-    pass->backend->embed_backward(d_table, d_positions, pass->workspace->d_x, pass->tokens,
-                                  pass->rows, model->config.width);
+    for (size_t s = 0; s < sequences->count; s++) {
+        pass->backend->embed_backward(d_table, d_positions,
+                                      pass->workspace->d_x + s * sequences->length * width,
+                                      sequences->tokens[s], sequences->length, width);
+    }
     if (has_positions) {
         gradient_unlock(pass->gradient, model->positions);
     }
     gradient_unlock(pass->gradient, model->embedding);
 }
 
-void model_gradient(const struct model *self, struct workspace *workspace, const float *params,
-                    const uint16_t *tokens, size_t T, struct gradient *gradient, double *loss_sum)
+static void layer_backward(const struct pass *pass, size_t layer)
 {
-    struct pass pass = begin_pass(self, workspace, params, tokens, T);
-    check_tokens(self, tokens, T + 1);
+    if (pass->workspace->plan.recompute == RECOMPUTE_BLOCKS) {
+        struct pass again = *pass;
+        again.recomputing = true;
+        pass->model->family->layer_forward(&again, layer);
+    }
+    pass->model->family->layer_backward(pass, layer);
+}
+
+void model_gradient(const struct model *self, struct workspace *workspace,
+                    const struct weights *weights, const struct sequences *sequences,
+                    struct gradient *gradient, double *loss_sums)
+{
+    struct pass pass = begin_pass(self, workspace, weights, sequences);
+    CHECK(workspace->plan.purpose == WORKSPACE_GRADIENT);
+    take_targets(&pass, sequences);
     pass.gradient = gradient;
-    forward(&pass);
-    head_loss(&pass, loss_sum);
+    pass_forward(&pass, sequences->tokens);
+    head_loss(&pass, loss_sums);
     final_norm_backward(&pass);
     for (size_t i = self->config.layer_count; i-- > 0;) {
-        self->family->layer_backward(&pass, i);
+        layer_backward(&pass, i);
     }
-    embedding_backward(&pass);
+    embedding_backward(&pass, sequences);
 }
 
-void model_loss(const struct model *self, struct workspace *workspace, const float *params,
-                const uint16_t *tokens, size_t T, double *loss_sum)
+void model_loss(const struct model *self, struct workspace *workspace,
+                const struct weights *weights, const struct sequences *sequences, double *loss_sums)
 {
-    struct pass pass = begin_pass(self, workspace, params, tokens, T);
-    check_tokens(self, tokens, T + 1);
-    forward(&pass);
-    head_loss(&pass, loss_sum);
+    struct pass pass = begin_pass(self, workspace, weights, sequences);
+    take_targets(&pass, sequences);
+    pass_forward(&pass, sequences->tokens);
+    head_loss(&pass, loss_sums);
 }
 
-void model_logits(const struct model *self, struct workspace *workspace, const float *params,
-                  const uint16_t *tokens, size_t T, float *logits)
+void model_logits(const struct model *self, struct workspace *workspace,
+                  const struct weights *weights, const uint16_t *tokens, size_t T, float *logits)
 {
-    struct pass pass = begin_pass(self, workspace, params, tokens, T);
+    struct sequences sequences = {.tokens = &tokens, .count = 1, .length = T};
+    struct pass pass = begin_pass(self, workspace, weights, &sequences);
     size_t vocab = self->config.vocab_size;
-    check_tokens(self, tokens, T);
-    forward(&pass);
+    for (size_t i = 0; i < T; i++) {
+        CHECK(tokens[i] < vocab);
+    }
+    pass_forward(&pass, &tokens);
     for (size_t first = 0; first < T; first += workspace->head_rows) {
         size_t count = T - first < workspace->head_rows ? T - first : workspace->head_rows;
         head_logits(&pass, first, count);
         self->backend->download(logits + first * vocab, workspace->logits, count * vocab);
     }
-}
-
-void model_next_logits(const struct model *self, struct workspace *workspace, const float *params,
-                       const uint16_t *tokens, size_t T, float *logits)
-{
-    struct pass pass = begin_pass(self, workspace, params, tokens, T);
-    check_tokens(self, tokens, T);
-    forward(&pass);
-    head_logits(&pass, T - 1, 1);
-    self->backend->download(logits, workspace->logits, self->config.vocab_size);
 }

@@ -1,23 +1,16 @@
-/* model_parts - what the files of trainer/model share: the model, a thread's activations, and
+/* model_parts - what the files of trainer/model share: the model, a pass and its activations, and
  * the table of what differs between kinds of model.
  *
- * Private to trainer/model. Shapes: T rows, C width, H heads, K key/value heads, D head size,
- * F feed-forward width, V vocabulary, L layers. */
+ * Private to trainer/model. Shapes: S sequences, T tokens each, R = S * T rows, C width, H heads,
+ * K key/value heads, D head size, F feed-forward width, V vocabulary, L layers. */
 #ifndef DUGNAD_TRAINER_MODEL_MODEL_PARTS_H
 #define DUGNAD_TRAINER_MODEL_MODEL_PARTS_H
 
 #include "trainer/model/model.h"
 
-enum { LAYER_TENSORS_MAX = 12, LAYER_BUFFERS_MAX = 16, BACKWARD_BUFFERS_MAX = 12 };
+enum { LAYER_TENSORS_MAX = 12 };
 
 struct pass;
-
-/* How many floats each buffer of a layer holds for T rows, in the order of the family's own
- * enum; `backward` ones are shared by all layers. 0 ends neither list: unused is zero. */
-struct buffer_sizes {
-    size_t kept[LAYER_BUFFERS_MAX];
-    size_t backward[BACKWARD_BUFFERS_MAX];
-};
 
 /* One kind of model (llama, gpt2). */
 struct family {
@@ -27,8 +20,9 @@ struct family {
     const char *final_bias;                       /* (C); NULL: RMSNorm, without mean and bias */
     const char *layer_prefix;                     /* "model.layers." */
     const char *layer_tensors[LAYER_TENSORS_MAX]; /* names behind "<prefix>N." */
-    void (*sizes)(const struct model_config *config, size_t T, struct buffer_sizes *out);
-    /* x[layer + 1] = layer(x[layer]) */
+    bool fused_qkv;                               /* q, k and v are columns of one (R,3*C) */
+    bool gated;                                   /* the feed-forward has `up` beside `gate` */
+    /* x[layer + 1] = layer(x[layer]); a pass that recomputes leaves x[layer + 1] alone. */
     void (*layer_forward)(const struct pass *pass, size_t layer);
     /* d_x, the gradient of x[layer + 1], becomes that of x[layer]; parameters' are added. */
     void (*layer_backward)(const struct pass *pass, size_t layer);
@@ -51,56 +45,112 @@ struct model {
     size_t *layer_tensor; /* (L, LAYER_TENSORS_MAX), in the order of family->layer_tensors */
 };
 
-struct workspace {
+struct weights {
     const struct backend *backend;
-    size_t context;
-    float *memory;                         /* everything below lies in it */
-    float **x;                             /* (L + 1) residual streams (T,C) */
-    float *(*layer)[LAYER_BUFFERS_MAX];    /* (L) kept activations */
-    float *backward[BACKWARD_BUFFERS_MAX]; /* shared by the layers */
-    float *attention;                      /* attention_scratch */
-    float *final_norm;                     /* (T,C) */
-    float *final_mean;                     /* (T) */
-    float *final_rstd;                     /* (T) */
-    float *logits;                         /* (head_rows, V) */
-    size_t head_rows;
-    float *d_x;    /* (T,C) gradient of the residual stream */
-    float *d_norm; /* (T,C) gradient of a norm's output */
-    float *d_part; /* (T,C) what a branch adds to d_x */
+    size_t value_count;
+    struct cells *copy; /* NULL where cells are floats */
+    const float *values;
+    const struct cells *cells;
 };
 
-/* One sequence on its way through the model. gradient is NULL in a forward pass. */
+/* What a layer's forward pass leaves. q, k and v may be parts of one buffer. A decoder keeps k and
+ * v (and a fused q) of the whole text; rows of the pass begin there at pass->first. */
+struct layer_memory {
+    float *mean1, *rstd1; /* (R) of the norm before attention; no means in RMSNorm */
+    float *mean2, *rstd2; /* (R) of the norm before the feed-forward */
+    float *x_mid;         /* (R,C) residual stream between the two halves */
+    float *log_sum;       /* (S,H,T) */
+    struct cells *q;      /* (R, q_stride) */
+    struct cells *k;      /* (R, kv_stride) */
+    struct cells *v;
+    struct cells *attention; /* (R,H*D) */
+    struct cells *gate;      /* (R,F) before the activation */
+    struct cells *up;        /* (R,F); NULL unless gated */
+};
+
+struct workspace {
+    const struct backend *backend;
+    struct workspace_plan plan;
+    void *memory;                /* everything below lies in it */
+    float **x;                   /* (L + 1) residual streams (R,C) */
+    struct layer_memory *layers; /* (L); all the same buffers unless a backward pass wants them */
+    struct cells *norm;          /* (R,C) output of a norm */
+    struct cells *hidden;        /* (R,F) output of the activation */
+    float *final_mean;           /* (R) */
+    float *final_rstd;           /* (R) */
+    float *logits;               /* (head_rows, V) */
+    double *losses;              /* (head_rows) */
+    uint16_t *targets;           /* (R) */
+    size_t head_rows;
+    void *attention; /* attention_scratch */
+    /* Backward only, shared by the layers. */
+    struct cells *d_q, *d_k, *d_v;
+    struct cells *d_attention; /* (R,H*D) */
+    struct cells *d_hidden;    /* (R,F) */
+    struct cells *d_cells;     /* (R,C) d_x as cells; NULL where cells are floats */
+    float *d_x;                /* (R,C) gradient of the residual stream */
+    float *d_norm;             /* (R,C) gradient of a norm's output */
+};
+
+/* As workspace_new; k and v (and a fused q) have `cached_rows` rows, one set for each layer, where
+ * it is not 0. With memory NULL in *out nothing is allocated: *out_bytes alone. */
+MUST_CHECK enum status workspace_new_cached(const struct model *model,
+                                            const struct workspace_plan *plan, size_t cached_rows,
+                                            struct workspace **out);
+uint64_t workspace_bytes_cached(const struct model *model, const struct workspace_plan *plan,
+                                size_t cached_rows);
+
+/* Sequences on their way through the model. gradient is NULL in a forward pass. */
 struct pass {
     const struct model *model;
     const struct backend *backend;
     const struct workspace *workspace;
-    const float *params;
-    const uint16_t *tokens;
-    size_t rows; /* T */
+    const struct weights *weights;
+    size_t sequence_count; /* S */
+    size_t length;         /* T */
+    size_t rows;           /* R */
+    size_t first;          /* position of row 0; not 0 in a decoder only */
+    bool recomputing;
     struct gradient *gradient;
 };
 
-/* Parameters of a tensor. */
+/* A tensor's float32 parameters, and the same as cells. */
 const float *pass_param(const struct pass *pass, size_t tensor);
+const struct cells *pass_weight(const struct pass *pass, size_t tensor);
 
 /* The index of tensor `which` (the family's enum) of a layer. */
 size_t pass_layer_tensor(const struct pass *pass, size_t layer, size_t which);
+
+/* Where the rows of the pass begin in a buffer of rows of `width` cells that a decoder keeps. */
+struct cells *pass_cached(const struct pass *pass, struct cells *buffer, size_t width);
+
+/* tokens (S pointers to T ids each) to the output of the final norm, in workspace->norm. */
+void pass_forward(const struct pass *pass, const uint16_t *const *tokens);
+
+/* Attention of all sequences from layer->q, k, v to layer->attention, and back from
+ * workspace->d_attention to d_q, d_k, d_v. */
+void pass_attention(const struct pass *pass, const struct layer_memory *layer);
+void pass_attention_backward(const struct pass *pass, const struct layer_memory *layer);
+
+/* d_x as cells. */
+const struct cells *pass_d_x_cells(const struct pass *pass);
 
 /* Locks a tensor of the gradient and returns its values; end it with gradient_unlock. Hold it
  * for one operation only: all threads of a team wait here. */
 float *gradient_lock(struct gradient *self, size_t tensor);
 void gradient_unlock(struct gradient *self, size_t tensor);
 
-/* gradient[tensor](m,n) += op(a) b, with a stored as (k,m): the gradient of a weight. */
-void pass_weight_gradient(const struct pass *pass, size_t tensor, const float *a, const float *b,
-                          size_t m, size_t n);
+/* gradient[tensor](m,n) += a^T b over the rows of a (R,m) and b (R,n). */
+void pass_weight_gradient(const struct pass *pass, size_t tensor, const struct cells *a,
+                          const struct cells *b, size_t m, size_t n);
 
-/* The output head over rows [first, first + count) of the final norm's output, at most
+/* The output head over rows [first, first + count) of workspace->norm, at most
  * workspace->head_rows: logits go to workspace->logits, (count, V). */
 void head_logits(const struct pass *pass, size_t first, size_t count);
 
-/* Loss of all rows against tokens[1..T], a chunk of rows at a time; with a gradient also the
- * head's gradient, and workspace->d_norm becomes the gradient of the final norm's output. */
-void head_loss(const struct pass *pass, double *loss_sum);
+/* Losses of all rows against workspace->targets, a chunk of rows at a time; loss_sums(S). With a
+ * gradient also the head's, and workspace->d_norm becomes the gradient of the final norm's
+ * output. */
+void head_loss(const struct pass *pass, double *loss_sums);
 
 #endif

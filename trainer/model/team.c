@@ -17,18 +17,24 @@ struct team {
     const struct model *model;
     struct member *members;
     size_t thread_count;
+    size_t sequence_count; /* that a thread takes at most */
     size_t running_count;
     pthread_mutex_t gate; /* held until all threads are there */
     bool cancelled;       /* one could not be started: the others end before they take anything */
     /* What the running threads share, from team_start to team_join. */
-    const float *params;
+    const struct weights *weights;
     struct gradient *gradient;
     const struct team_source *source;
 };
 
-enum status team_new(const struct model *model, size_t thread_count, size_t context,
-                     struct team **out)
+uint64_t team_bytes(const struct model *model, const struct team_plan *plan)
 {
+    return plan->thread_count * workspace_bytes(model, &plan->workspace);
+}
+
+enum status team_new(const struct model *model, const struct team_plan *plan, struct team **out)
+{
+    size_t thread_count = plan->thread_count;
     *out = NULL;
     if (thread_count == 0 || thread_count > TEAM_THREADS_MAX) {
         return fault(STATUS_OUT_OF_RANGE, "%zu threads were asked for; use 1 to %d", thread_count,
@@ -44,10 +50,11 @@ enum status team_new(const struct model *model, size_t thread_count, size_t cont
     self->model = model;
     self->members = members;
     self->thread_count = thread_count;
+    self->sequence_count = plan->workspace.sequence_count;
     (void)pthread_mutex_init(&self->gate, NULL);
     for (size_t i = 0; i < thread_count; i++) {
         members[i].team = self;
-        enum status status = workspace_new(model, context, &members[i].workspace);
+        enum status status = workspace_new(model, &plan->workspace, &members[i].workspace);
         if (status != STATUS_OK) {
             team_free(self);
             return status;
@@ -80,34 +87,51 @@ static bool pass_gate(struct team *team)
     return passed;
 }
 
+static void compute(const struct member *member, const struct team_item *items, size_t count)
+{
+    const struct team *team = member->team;
+    const uint16_t *tokens[SEQUENCES_MAX];
+    double loss_sums[SEQUENCES_MAX];
+    struct sequences sequences = {.tokens = tokens, .count = count, .length = items[0].token_count};
+    for (size_t i = 0; i < count; i++) {
+        CHECK(items[i].token_count == sequences.length);
+        tokens[i] = items[i].tokens;
+    }
+    if (team->gradient != NULL) {
+        model_gradient(team->model, member->workspace, team->weights, &sequences, team->gradient,
+                       loss_sums);
+    } else {
+        model_loss(team->model, member->workspace, team->weights, &sequences, loss_sums);
+    }
+    for (size_t i = 0; i < count; i++) {
+        team->source->done(team->source->context, &items[i], loss_sums[i]);
+    }
+}
+
 static void *member_run(void *argument)
 {
-    struct member *member = argument;
+    const struct member *member = argument;
     struct team *team = member->team;
     const struct team_source *source = team->source;
-    struct team_item item;
+    struct team_item items[SEQUENCES_MAX];
     if (!pass_gate(team)) {
         return NULL;
     }
-    while (source->take(source->context, &item)) {
-        double loss_sum = 0.0;
-        if (team->gradient != NULL) {
-            model_gradient(team->model, member->workspace, team->params, item.tokens,
-                           item.token_count, team->gradient, &loss_sum);
-        } else {
-            model_loss(team->model, member->workspace, team->params, item.tokens, item.token_count,
-                       &loss_sum);
+    for (;;) {
+        size_t count = source->take(source->context, items, team->sequence_count);
+        if (count == 0) {
+            return NULL;
         }
-        source->done(source->context, &item, loss_sum);
+        CHECK(count <= team->sequence_count);
+        compute(member, items, count);
     }
-    return NULL;
 }
 
-enum status team_start(struct team *self, const float *params, struct gradient *gradient,
+enum status team_start(struct team *self, const struct weights *weights, struct gradient *gradient,
                        const struct team_source *source)
 {
     CHECK(self->running_count == 0);
-    self->params = params;
+    self->weights = weights;
     self->gradient = gradient;
     self->source = source;
     self->cancelled = false;
