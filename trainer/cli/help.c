@@ -76,5 +76,7 @@ const char HELP_TRAIN[] =
     "  --steps N            stop after N steps (default: the run's)\n"
     "  --init DIR           begin with the parameters of this Hugging Face folder\n"
     "  --threads N          default: as many as this machine offers\n"
-    "  --backend NAME       cpu (default) or ref\n"
+    "  --precision NAME     fp32, bf16, or auto (default): the faster one\n"
+    "  --recompute NAME     none (default), or blocks: less memory, about a fifth slower\n"
+    "  --backend NAME       cpu, bf16 or ref, instead of --precision, to compare them\n"
     "  --json               print the result as JSON\n";
