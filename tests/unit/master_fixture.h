@@ -111,6 +111,10 @@ __attribute__((unused)) static void fixture_fill_sums(struct fixture *self)
 /* One step in slices of `slice` values, taken backwards when `reversed`. Returns the norm. */
 __attribute__((unused)) static double fixture_step(struct fixture *self, size_t slice, int reversed)
 {
+    if (slice == 0) {
+        CU_FAIL_FATAL("a slice holds values");
+        return 0;
+    }
     size_t slices = (self->count + slice - 1) / slice;
     double norm = 0;
     for (int phase = 1; phase <= 3; phase++) {

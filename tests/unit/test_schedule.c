@@ -51,7 +51,7 @@ static void expect_corners(const struct schedule *schedule, const struct corner 
     }
 }
 
-#define CORNERS(array) array, sizeof array / sizeof array[0]
+#define CORNERS(array) (array), sizeof(array) / sizeof((array)[0])
 
 static void linear_falls_along_a_line_to_the_least(void)
 {
