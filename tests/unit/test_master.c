@@ -95,6 +95,29 @@ static void state_put_back_continues_with_the_same_bits(void)
     for_each_kind(continue_from_copied_state);
 }
 
+static void start_again(const struct model_config *model,
+                        const struct optimizer_settings *kind_settings, enum codec codec)
+{
+    struct fixture first;
+    struct fixture again;
+    fixture_init(&first, model, kind_settings, 1e-3, codec);
+    fixture_init(&again, model, kind_settings, 1e-3, codec);
+    fixture_fill_sums(&first);
+    memcpy(again.sum, first.sum, first.count * sizeof *first.sum);
+    (void)fixture_step(&again, again.count, 0);
+    master_set_params(again.master, first.peer);
+    (void)fixture_step(&first, first.count, 0);
+    (void)fixture_step(&again, again.count, 0);
+    CU_ASSERT_TRUE(fixture_same_state(&first, &again));
+    fixture_deinit(&first);
+    fixture_deinit(&again);
+}
+
+static void parameters_that_are_set_begin_without_state(void)
+{
+    for_each_kind(start_again);
+}
+
 /* Half the squared distance to a far-away target, whose gradient is the distance. */
 static double distance(const struct fixture *fixture, float target)
 {
@@ -304,6 +327,7 @@ int main(void)
     static const struct suite_test tests[] = {
         SUITE_TEST(steps_in_any_slicing_give_the_same_bits),
         SUITE_TEST(state_put_back_continues_with_the_same_bits),
+        SUITE_TEST(parameters_that_are_set_begin_without_state),
         SUITE_TEST(every_kind_finds_the_minimum_of_a_bowl),
         SUITE_TEST(zero_gradients_leave_zero_weights_in_place),
         SUITE_TEST(peer_that_applies_updates_has_the_same_digest),

@@ -103,9 +103,9 @@ static void wsd_holds_the_peak_and_decays_in_the_last_steps(void)
                                          {93, 0.4375}, {100, 0.25}, {UINT64_MAX, 0.25}};
     expect_corners(&schedule, CORNERS(root));
     /* The peak is held to the bit also where (peak - least) + least is not the peak. */
-    schedule.learning_rate = 0.1;
-    schedule.learning_rate_min = 0.03;
-    static const struct corner odd[] = {{50, 0.1}, {84, 0.1}, {100, 0.03}};
+    schedule.learning_rate = 0.11;
+    schedule.learning_rate_min = 0.04;
+    static const struct corner odd[] = {{50, 0.11}, {84, 0.11}, {100, 0.04}};
     expect_corners(&schedule, CORNERS(odd));
 }
 
