@@ -30,6 +30,7 @@ static const char help[] =
     "  --wait SECONDS       give up when nobody answers for this long at the start; 0: never (60)\n"
     "  --precision auto|fp32|bf16  what the machine computes in; auto measures (auto)\n"
     "  --recompute none|blocks     blocks needs less memory and is about a fifth slower (none)\n"
+    "  --pin                keep each thread on one processor\n"
     "  --backend cpu|bf16|ref      instead of --precision, to compare arithmetics\n"
     "  --log text|json      form of the log lines on stderr (text)\n";
 
@@ -96,6 +97,9 @@ static enum status take_option(struct join_arguments *out, int option, const cha
         return precision_find(value, &out->daemon.compute.precision);
     case 'r':
         return recompute_find(value, &out->daemon.compute.recompute);
+    case 'i':
+        out->daemon.compute.pinned = true;
+        return STATUS_OK;
     case 'b':
         return backend_find(value, &out->daemon.compute.backend);
     case 'o':
@@ -116,6 +120,7 @@ static enum status parse(int argc, char **argv, struct join_arguments *out)
                                             {"precision", required_argument, NULL, 'p'},
                                             {"recompute", required_argument, NULL, 'r'},
                                             {"memory", required_argument, NULL, 'm'},
+                                            {"pin", no_argument, NULL, 'i'},
                                             {"wait", required_argument, NULL, 'w'},
                                             {"state", required_argument, NULL, 's'},
                                             {"name", required_argument, NULL, 'n'},

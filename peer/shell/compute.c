@@ -159,13 +159,15 @@ static enum status start_team(struct compute *self)
 
 static struct team_plan plan_of(const struct compute *self)
 {
-    size_t threads = self->settings.thread_count;
-    return (struct team_plan){.thread_count = threads,
-                              .workspace = {.context = self->context,
-                                            .sequence_count = workspace_sequences(
-                                                self->context, WORK_THREADS_MAX / threads),
-                                            .purpose = WORKSPACE_GRADIENT,
-                                            .recompute = self->settings.recompute}};
+    const struct compute_settings *settings = &self->settings;
+    struct workspace_plan workspace = {
+        .context = self->context,
+        .sequence_count =
+            workspace_sequences(self->context, WORK_THREADS_MAX / settings->thread_count),
+        .purpose = WORKSPACE_GRADIENT,
+        .recompute = settings->recompute};
+    return (struct team_plan){
+        .thread_count = settings->thread_count, .pinned = settings->pinned, .workspace = workspace};
 }
 
 static enum status choose_backend(struct compute *self, const struct model_config *config)

@@ -17,6 +17,7 @@ struct compute_settings {
     const struct backend *backend; /* NULL: by the precision, once the model is known */
     enum precision precision;
     size_t thread_count;
+    bool pinned; /* as in team_plan */
     enum recompute recompute;
     unsigned cpu_percent;      /* 1..100: of each thread's time */
     uint64_t memory_bytes_max; /* the owner's limit; 0: what the machine has */

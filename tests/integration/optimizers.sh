@@ -28,7 +28,7 @@ train_with() {
     wait "$coordinator" || fail "the coordinator of $1 ended with $?"
     wait "$peer" || fail "the peer of $1 ended with $?"
 
-    "$bin/dugnad" train --config "$1.yaml" --out "solo-$1" > solo.log 2>&1
+    "$bin/dugnad" train --config "$1.yaml" --out "solo-$1" --precision fp32 > solo.log 2>&1
     worst=$(paste <(jq .loss "$run/steps.jsonl") <(jq .loss "solo-$1/steps.jsonl") |
         awk '{ d = ($1 - $2) / $2; d = d < 0 ? -d : d; if (d > w) w = d }
              END { printf "%.3g", NR == '$steps' ? w : 1 }')

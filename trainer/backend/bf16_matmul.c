@@ -162,7 +162,7 @@ static size_t set_of(const struct key *key)
 {
     uint64_t hash = key->m;
     hash = (hash ^ key->n << 20) * 0x9e3779b97f4a7c15U;
-    hash = (hash ^ hash >> 32 ^ key->k << 4 ^ key->kind) * 0x9e3779b97f4a7c15U;
+    hash = (hash ^ hash >> 32 ^ key->k) * 0x9e3779b97f4a7c15U;
     return (size_t)(hash >> 32) % CACHE_SETS;
 }
 
@@ -212,7 +212,7 @@ static bool execute(struct cache *cache, struct compiled *compiled, void *out,
            dnnl_primitive_execute(compiled->primitive, cache->stream, 3, arguments) == dnnl_success;
 }
 
-static bool multiply_compiled(struct bf16_out out, const struct matmul *p)
+bool bf16_multiply_compiled(struct bf16_out out, const struct matmul *p)
 {
     struct cache *cache = cache_of_thread();
     struct compiled *compiled = cache != NULL ? find_or_compile(cache, p, out.form) : NULL;
@@ -248,7 +248,7 @@ static void multiply(struct bf16_out out, const struct matmul *p)
                                              .n = p->n,
                                              .k = p->k};
         bf16_multiply_row(out, &row);
-    } else if (p->m * p->n * p->k == 0 || !multiply_compiled(out, p)) {
+    } else if (p->m * p->n * p->k == 0 || !bf16_multiply_compiled(out, p)) {
         bf16_multiply_plain(out, p);
     }
 }
@@ -289,7 +289,7 @@ static bool multiplies(void)
     float out[SIZE * SIZE] = {0};
     const struct matmul p = {.a = as_cells(a), .b = as_cells(b), .m = SIZE, .n = SIZE, .k = 1};
     struct cache *cache = cache_of_thread();
-    return cache != NULL && multiply_compiled((struct bf16_out){out, BF16_FLOAT}, &p) &&
+    return cache != NULL && bf16_multiply_compiled((struct bf16_out){out, BF16_FLOAT}, &p) &&
            out[0] == 15.0F && out[1] == 0.0F && out[2] == 0.0F && out[3] == 0.0F;
 }
 

@@ -1,6 +1,6 @@
 /* One row times a matrix: every value of the matrix is used once, so memory sets the speed, and
- * oneDNN's kernels, which repack the matrix first, take several times as long (decoding with a
- * key/value cache is made of these). */
+ * oneDNN's kernels, which repack the matrix first, take two or three times as long. Decoding with a
+ * key/value cache is made of these. */
 #include "common/half.h"
 #include "trainer/backend/bf16.h"
 #include "trainer/backend/lanes.h"
@@ -36,7 +36,7 @@ void bf16_emit(struct bf16_out out, size_t at, const float *values, size_t count
 }
 
 /* Rows side by side are many short streams, which the CPU's own prefetcher follows badly: asking
- * for the next ones makes large matrices up to three times as fast. Beyond the last row it asks for
+ * for the next ones nearly doubles the speed on large matrices. Beyond the last row it asks for
  * what nobody reads, which is allowed. */
 LANES_INLINE void fetch_soon(const uint16_t *cells)
 {

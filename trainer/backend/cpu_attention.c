@@ -10,7 +10,12 @@
 #include <cblas.h>
 #include <math.h>
 
-enum { QUERY_BLOCK = 32, KEY_BLOCK = 128, FEW_ROWS = 4 };
+enum {
+    QUERY_BLOCK = 32,
+    KEY_BLOCK = 128,
+    TILE_SCORES = QUERY_BLOCK * KEY_BLOCK,
+    FEW_ROWS = 4 /* up to here rows are made one by one */
+};
 
 /* One head, cut out of the operands; pointers as a pass needs them. */
 struct head {
@@ -59,7 +64,7 @@ size_t cpu_attention_scratch(const struct attention_shape *shape)
 {
     size_t keys = shape->first + shape->rows;
     size_t per_key = 5 * shape->head_size + QUERY_BLOCK;
-    size_t per_block = QUERY_BLOCK * (3 * shape->head_size + 2 * KEY_BLOCK);
+    size_t per_block = QUERY_BLOCK * (3 * shape->head_size) + 2 * (size_t)TILE_SCORES;
     return (stride_for(keys) * per_key + per_block) * sizeof(float);
 }
 
@@ -327,7 +332,7 @@ static void attend_block_backward(const struct head_gradient *gradient, const st
     float *d_q = q + QUERY_BLOCK * size;
     float *d_out = d_q + QUERY_BLOCK * size;
     float *p = d_out + QUERY_BLOCK * size;
-    float *d_p = p + QUERY_BLOCK * KEY_BLOCK;
+    float *d_p = p + TILE_SCORES;
     float total[QUERY_BLOCK];
     gather_rows(q, head->q + at * q_stride, block.rows, q_stride, size, head->scale);
     gather_rows(d_out, gradient->d_out + at * out_stride, block.rows, out_stride, size, 1.0F);

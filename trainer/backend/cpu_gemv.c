@@ -5,7 +5,7 @@
 #include "trainer/backend/ref.h"
 
 enum {
-    COLUMN_BLOCK = 4096, /* of b's rows and out's, so that they stay in the cache for each row */
+    COLUMN_BLOCK = 8192, /* of all rows of out together: they stay in the cache */
     TILE = 4             /* sums that are made together */
 };
 
@@ -90,8 +90,9 @@ LANES_INLINE void add_row(float *restrict out, float a, const float *restrict b,
 VECTOR_CLONES static void multiply_plain(float *out, const float *a, const float *b, size_t m,
                                          size_t n, size_t k)
 {
-    for (size_t first = 0; first < n; first += COLUMN_BLOCK) {
-        size_t count = n - first < COLUMN_BLOCK ? n - first : COLUMN_BLOCK;
+    size_t block = COLUMN_BLOCK / m;
+    for (size_t first = 0; first < n; first += block) {
+        size_t count = n - first < block ? n - first : block;
         size_t l = 0;
         for (; l + 4 <= k; l += 4) {
             for (size_t i = 0; i < m; i++) {
@@ -108,8 +109,8 @@ VECTOR_CLONES static void multiply_plain(float *out, const float *a, const float
 
 bool cpu_is_few_rows(const struct matmul *product)
 {
-    enum { ROWS_MAX = 8 }; /* from here on BLAS is as fast */
-    return product->m == 1 || (product->m <= ROWS_MAX && !product->a_transposed);
+    enum { ROWS_MAX = 8 }; /* with more, BLAS is as fast */
+    return product->m == 1 || (product->m > 0 && product->m <= ROWS_MAX && !product->a_transposed);
 }
 
 void cpu_multiply_few_rows(float *out, const struct matmul *p, bool accumulate)

@@ -74,7 +74,7 @@ static double log_sum_of(const struct part *parts, size_t count)
 void cpu_cross_entropy(double *losses, struct cells *d_logits, const float *logits,
                        const uint16_t *targets, size_t rows, size_t vocab)
 {
-    CHECK(vocab <= VOCAB_MAX);
+    CHECK(vocab > 0 && vocab <= VOCAB_MAX);
     struct part parts[PARTS_MAX];
     for (size_t t = 0; t < rows; t++) {
         const float *row = logits + t * vocab;

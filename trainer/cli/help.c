@@ -12,6 +12,7 @@ const char HELP_BENCH[] =
     "  --threads N          default: as many as this machine offers\n"
     "  --precision NAME     fp32, bf16, or auto (default): the faster one\n"
     "  --recompute NAME     none (default), or blocks: less memory, about a fifth slower\n"
+    "  --pin                keep each thread on one processor\n"
     "  --json               print the result as JSON\n";
 
 const char HELP_DATA[] =
@@ -78,5 +79,6 @@ const char HELP_TRAIN[] =
     "  --threads N          default: as many as this machine offers\n"
     "  --precision NAME     fp32, bf16, or auto (default): the faster one\n"
     "  --recompute NAME     none (default), or blocks: less memory, about a fifth slower\n"
+    "  --pin                keep each thread on one processor\n"
     "  --backend NAME       cpu, bf16 or ref, instead of --precision, to compare them\n"
     "  --json               print the result as JSON\n";

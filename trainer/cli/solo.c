@@ -153,6 +153,7 @@ static struct team_plan plan_of(const struct run_config *config, const struct so
     size_t share = (config->target_batch + compute->thread_count - 1) / compute->thread_count;
     return (struct team_plan){
         .thread_count = compute->thread_count,
+        .pinned = compute->pinned,
         .workspace = {.context = config->context,
                       .sequence_count = workspace_sequences(config->context, share),
                       .purpose = WORKSPACE_GRADIENT,

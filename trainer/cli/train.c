@@ -33,6 +33,7 @@ struct options {
     const char *backend; /* NULL: by the precision */
     uint64_t threads;
     uint64_t steps; /* 0: as in the configuration */
+    bool pin;
     bool json;
 };
 
@@ -93,6 +94,7 @@ static enum status read_options(int argc, char **argv, struct options *out)
          .target = &out->steps,
          .count_min = 1,
          .count_max = RUN_STEPS_MAX},
+        {.name = "pin", .kind = CLI_FLAG, .target = &out->pin},
         {.name = "json", .kind = CLI_FLAG, .target = &out->json},
     };
     int rest = 0;
@@ -164,6 +166,7 @@ static enum status choose_compute(struct training *self, const struct options *o
 {
     enum precision precision = PRECISION_AUTO;
     self->compute.thread_count = (size_t)options->threads;
+    self->compute.pinned = options->pin;
     enum status status = recompute_find(options->recompute, &self->compute.recompute);
     if (status == STATUS_OK) {
         status = precision_find(options->precision, &precision);
