@@ -3,13 +3,22 @@
 const char HELP_DATA[] =
     "use: dugnad data build --out DIR [options] FILE...\n"
     "\n"
-    "Turns text files ('-' is standard input) into token shards and a manifest.\n"
+    "Turns text files ('-' is standard input) into token shards and a manifest. FILE is plain "
+    "text,\n"
+    "or .jsonl: one JSON object per line with a document in its field 'text'; either may be "
+    "packed\n"
+    "as .gz or .zst.\n"
     "\n"
     "  --out DIR            folder to make; must not hold data yet\n"
     "  --tokenizer NAME     bytes (default), or a folder or tokenizer.json made by dugnad\n"
     "  --val-fraction F     share of the text kept for validation (default 0.05)\n"
     "  --shard-tokens N     tokens in a shard file at most (default 67108864)\n"
     "  --seed N             chooses the validation text (default 1)\n"
+    "  --input-format NAME  auto (default: by the file's name), text or jsonl\n"
+    "  --field NAME         field of a JSON line that holds the text (default text)\n"
+    "  --no-separator       put nothing between documents\n"
+    "  --threads N          default: as many as this machine offers\n"
+    "  --quiet              no progress bar\n"
     "  --json               print the result as JSON\n";
 
 const char HELP_EVAL[] =
