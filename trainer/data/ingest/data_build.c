@@ -126,9 +126,8 @@ static enum status place_tokens(struct builder *self, const uint16_t *tokens, si
 
 static enum status hold_tokens(struct builder *self, const uint16_t *tokens, size_t count)
 {
-    size_t wanted = self->held_count + count;
-    if (wanted > self->held_room) {
-        size_t room = wanted > SIZE_MAX / 4 ? wanted : 2 * wanted;
+    if (count > self->held_room - self->held_count) {
+        size_t room = 2 * (self->held_count + count);
         uint16_t *grown = realloc(self->held, room * sizeof(*grown));
         if (grown == NULL) {
             return fault(STATUS_NO_MEMORY, "no memory for %zu tokens", room);
@@ -136,22 +135,23 @@ static enum status hold_tokens(struct builder *self, const uint16_t *tokens, siz
         self->held = grown;
         self->held_room = room;
     }
-    if (count > 0) {
-        memcpy(self->held + self->held_count, tokens, count * sizeof(*tokens));
+    for (size_t i = 0; i < count; i++) {
+        self->held[self->held_count + i] = tokens[i];
     }
-    self->held_count = wanted;
+    self->held_count += count;
     return STATUS_OK;
 }
 
 /* Ends the holding: the text has `text_tokens` tokens, or UINT64_MAX when it is not small. */
 static enum status place_held(struct builder *self, uint64_t text_tokens)
 {
+    uint16_t *held = self->held;
+    self->held = NULL;
     enum status status = choose_block(self, text_tokens);
     if (status == STATUS_OK) {
-        status = place_tokens(self, self->held, self->held_count);
+        status = place_tokens(self, held, self->held_count);
     }
-    free(self->held);
-    self->held = NULL;
+    free(held);
     return status;
 }
 
