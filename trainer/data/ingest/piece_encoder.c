@@ -4,6 +4,7 @@
 #include "trainer/data/ingest/json_line.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,18 +99,35 @@ static bool is_blank(const uint8_t *line, size_t length)
     return true;
 }
 
-static enum status encode_line(const struct piece_encoder *self, uint8_t *line, size_t length,
-                               struct json_line_text *text, struct piece_tokens *out)
+/* Puts the place in front of a sentence of the tokenizer, which does not know it. */
+static enum status name_file(const struct text_piece *piece, enum status status)
 {
-    enum status status = json_line_find(line, length, self->field, text);
-    if (status == STATUS_OK && text->length > 0) {
-        out->text_bytes += text->length;
-        status = append_text(self, text->data, text->length, out);
-        if (status == STATUS_OK) {
-            status = append_separator(self, TEXT_FORMAT_JSON_LINES, out);
-        }
+    char why[FAULT_TEXT_MAX];
+    if (status == STATUS_NO_MEMORY) {
+        return status;
     }
-    return status;
+    (void)snprintf(why, sizeof(why), "%s", fault_text());
+    return fault(status, "%s: %s", piece->file, why);
+}
+
+static enum status encode_line(const struct piece_encoder *self, const struct text_piece *piece,
+                               uint64_t number, uint8_t *line, size_t length,
+                               struct piece_tokens *out)
+{
+    struct json_line_text text;
+    enum status status = json_line_find(line, length, self->field, &text);
+    if (status != STATUS_OK) {
+        return refuse_line(self, piece, number, status, text.why);
+    }
+    if (text.length == 0) {
+        return STATUS_OK;
+    }
+    out->text_bytes += text.length;
+    status = append_text(self, text.data, text.length, out);
+    if (status != STATUS_OK) {
+        return name_file(piece, status);
+    }
+    return append_separator(self, TEXT_FORMAT_JSON_LINES, out);
 }
 
 static enum status encode_lines(const struct piece_encoder *self, const struct text_piece *piece,
@@ -121,13 +139,9 @@ static enum status encode_lines(const struct piece_encoder *self, const struct t
         uint8_t *newline = memchr(line, '\n', rest);
         size_t length = newline == NULL ? rest : (size_t)(newline - line);
         if (!is_blank(line, length)) {
-            struct json_line_text text;
-            enum status status = encode_line(self, line, length, &text, out);
-            if (status == STATUS_NO_MEMORY) {
-                return status;
-            }
+            enum status status = encode_line(self, piece, number, line, length, out);
             if (status != STATUS_OK) {
-                return refuse_line(self, piece, number, status, text.why);
+                return status;
             }
         }
         length += newline != NULL ? 1 : 0;
@@ -146,8 +160,8 @@ enum status piece_encode(const struct piece_encoder *self, struct text_piece *pi
     }
     out->text_bytes = piece->length;
     enum status status = append_text(self, piece->data, piece->length, out);
-    if (status == STATUS_OK && piece->ends_file) {
-        status = append_separator(self, TEXT_FORMAT_PLAIN, out);
+    if (status != STATUS_OK) {
+        return name_file(piece, status);
     }
-    return status;
+    return piece->ends_file ? append_separator(self, TEXT_FORMAT_PLAIN, out) : STATUS_OK;
 }
