@@ -249,8 +249,10 @@ static void errors_name_the_line_and_leave_no_shards(void)
         }
         scratch_write("a.jsonl", json, length);
         for (size_t threads = 1; threads < 6; threads += 2) {
-            struct wish wish = {
-                .folder = "d", .files = {"a.jsonl"}, .threads = threads, .piece_bytes = 333};
+            struct wish wish = {.folder = "d",
+                                .files = {"a.jsonl"},
+                                .threads = threads,
+                                .piece_bytes = 300 + 50 * threads};
             CU_ASSERT_EQUAL(build(&wish, &result), STATUS_BAD_DATA);
             if (strstr(fault_text(), CASES[i].words) == NULL) {
                 printf("case %zu: %s\n", i, fault_text());
