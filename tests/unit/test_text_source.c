@@ -178,12 +178,18 @@ static void large_zstd_windows_are_refused(void)
 }
 
 struct walk {
-    struct tokenizer *tokenizer;
     struct text_source *source;
     struct text_piece piece;
     char paths[4][FILES_PATH_MAX];
     const char *files[4];
 };
+
+static size_t all_of_it(const void *context, const uint8_t *text, size_t length)
+{
+    (void)context;
+    (void)text;
+    return length;
+}
 
 static void walk_begin(struct walk *self, const char *const *names, size_t count,
                        size_t piece_bytes)
@@ -193,11 +199,10 @@ static void walk_begin(struct walk *self, const char *const *names, size_t count
         (void)snprintf(self->paths[i], sizeof self->paths[i], "%s", scratch_path(names[i]));
         self->files[i] = self->paths[i];
     }
-    CU_ASSERT_EQUAL_FATAL(tokenizer_new("bytes", &self->tokenizer), STATUS_OK);
     struct text_source_options options = {.files = self->files,
                                           .file_count = count,
                                           .piece_bytes = piece_bytes,
-                                          .tokenizer = self->tokenizer,
+                                          .safe_length = all_of_it,
                                           .stop = &stop};
     CU_ASSERT_EQUAL_FATAL(text_source_new(&options, &self->source), STATUS_OK);
 }
@@ -206,7 +211,6 @@ static void walk_end(struct walk *self)
 {
     text_piece_deinit(&self->piece);
     text_source_free(self->source);
-    tokenizer_free(self->tokenizer);
 }
 
 static void pieces_of_text_join_to_the_text(void)
@@ -336,6 +340,47 @@ static void endless_lines_are_refused(void)
     free(packed);
 }
 
+static size_t nothing(const void *context, const uint8_t *text, size_t length)
+{
+    (void)context;
+    (void)text;
+    (void)length;
+    return 0;
+}
+
+static void text_without_a_place_to_cut_is_refused(void)
+{
+    struct packed *packed = calloc(1, sizeof *packed);
+    struct text_piece piece = {0};
+    size_t length = TEXT_SOURCE_PIECE_MAX;
+    uint8_t *text = calloc(length + 1, 1);
+    CU_ASSERT_FATAL(packed != NULL && text != NULL);
+    for (size_t extra = 0; extra < 2; extra++) {
+        struct text_source *source = NULL;
+        bool found = false;
+        scratch_begin();
+        packed->length = 0;
+        packed_add_zstd(packed, text, length + extra, 0);
+        scratch_write("a.txt.zst", packed->data, packed->length);
+        const char *file = scratch_path("a.txt.zst");
+        struct text_source_options options = {.files = &file,
+                                              .file_count = 1,
+                                              .piece_bytes = 1000,
+                                              .safe_length = nothing,
+                                              .stop = &stop};
+        CU_ASSERT_EQUAL_FATAL(text_source_new(&options, &source), STATUS_OK);
+        enum status status = text_source_next(source, &piece, &found);
+        CU_ASSERT_EQUAL(status, extra == 0 ? STATUS_OK : STATUS_BAD_DATA);
+        CU_ASSERT_TRUE(extra == 1 || piece.length == length);
+        CU_ASSERT_TRUE(extra == 0 || strstr(fault_text(), "a.txt.zst: there is no") != NULL);
+        text_source_free(source);
+        scratch_end();
+    }
+    text_piece_deinit(&piece);
+    free(text);
+    free(packed);
+}
+
 static void *set_stop(void *unused)
 {
     (void)unused;
@@ -398,6 +443,7 @@ int main(void)
         SUITE_TEST(pieces_of_json_lines_end_with_a_line),
         SUITE_TEST(byte_order_marks_are_dropped),
         SUITE_TEST(endless_lines_are_refused),
+        SUITE_TEST(text_without_a_place_to_cut_is_refused),
         SUITE_TEST(waiting_for_a_silent_pipe_can_be_stopped),
         SUITE_TEST(sizes_are_summed_when_all_are_known),
     };

@@ -9,6 +9,7 @@
 #define DUGNAD_TRAINER_DATA_INGEST_PIECE_ENCODER_H
 
 #include "trainer/data/ingest/text_source.h"
+#include "trainer/tokenizer/tokenizer.h"
 
 struct piece_encoder {
     const struct tokenizer *tokenizer; /* borrowed */

@@ -166,6 +166,11 @@ static enum status start_threads(struct pipeline *self)
                        self->options.threads);
 }
 
+static size_t safe_length(const void *context, const uint8_t *text, size_t length)
+{
+    return tokenizer_safe_length(context, text, length);
+}
+
 enum status pipeline_new(const struct pipeline_options *options, struct pipeline **out)
 {
     CHECK(options->threads > 0 && options->threads <= PIPELINE_THREADS_MAX);
@@ -186,7 +191,8 @@ enum status pipeline_new(const struct pipeline_options *options, struct pipeline
                                          .file_count = options->file_count,
                                          .format = options->format,
                                          .piece_bytes = options->piece_bytes,
-                                         .tokenizer = options->encoder.tokenizer,
+                                         .safe_length = safe_length,
+                                         .safe_context = options->encoder.tokenizer,
                                          .stop = &self->stop};
     enum status status = text_source_new(&source, &self->source);
     if (status == STATUS_OK) {

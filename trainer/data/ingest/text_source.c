@@ -155,7 +155,7 @@ static enum status refuse_length(const struct text_source *self)
                      self->file, self->line, limit_mib);
     }
     return fault(STATUS_BAD_DATA,
-                 "%s: the tokenizer finds no place to cut in the %d MiB of text behind byte "
+                 "%s: there is no word that ends in the %d MiB of text behind byte "
                  "%" PRIu64 "; is it text?",
                  self->file, limit_mib, self->text_bytes);
 }
@@ -166,7 +166,7 @@ static size_t find_cut(const struct text_source *self, const struct text_piece *
                        size_t looked)
 {
     if (self->format != TEXT_FORMAT_JSON_LINES) {
-        return tokenizer_safe_length(self->options.tokenizer, piece->data, piece->length);
+        return self->options.safe_length(self->options.safe_context, piece->data, piece->length);
     }
     const uint8_t *last = memrchr(piece->data + looked, '\n', piece->length - looked);
     return last == NULL ? 0 : (size_t)(last - piece->data) + 1;

@@ -2,7 +2,7 @@
  *
  * A file is text, or JSON lines: one object per line, whose string field is a document. The name
  * says which: .jsonl and .ndjson are JSON lines. A file of text is one document. No piece spans two
- * files; pieces of text end where the tokenizer's ids do not depend on what follows, pieces of JSON
+ * files; pieces of text end where the caller says that what follows does not matter, pieces of JSON
  * lines end with a line. A byte order mark at a file's beginning is dropped.
  *
  * Memory is bounded by TEXT_SOURCE_PIECE_MAX, whatever the size of files and lines. Every error
@@ -10,9 +10,12 @@
 #ifndef DUGNAD_TRAINER_DATA_INGEST_TEXT_SOURCE_H
 #define DUGNAD_TRAINER_DATA_INGEST_TEXT_SOURCE_H
 
-#include "trainer/tokenizer/tokenizer.h"
+#include "common/status.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* The longest line of JSON, and the longest stretch of text without a place to cut. */
 enum { TEXT_SOURCE_PIECE_MAX = 64 << 20 };
@@ -38,9 +41,11 @@ struct text_source_options {
     const char *const *files; /* borrowed; "-" is standard input */
     size_t file_count;
     enum text_format format;
-    size_t piece_bytes;                /* of a piece, about; 0 < piece_bytes <= the maximum */
-    const struct tokenizer *tokenizer; /* borrowed; knows where text can be cut */
-    const atomic_bool *stop;           /* borrowed; when true, waits end with AGAIN */
+    size_t piece_bytes; /* of a piece, about; 0 < piece_bytes <= the maximum */
+    /* How much of a plain text can be used now, as tokenizer_safe_length. */
+    size_t (*safe_length)(const void *context, const uint8_t *text, size_t length);
+    const void *safe_context;
+    const atomic_bool *stop; /* borrowed; when true, waits end with AGAIN */
 };
 
 struct text_source;
