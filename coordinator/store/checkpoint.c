@@ -143,7 +143,7 @@ static enum status write_folder(const char *folder, const struct run_dir *run,
     struct tokenizer *tokenizer = NULL;
     const struct parts parts = parts_of(run, master);
     /* The data folder holds the tokenizer that made the shards. */
-    enum status status = tokenizer_new(run->config.data_folder, &tokenizer);
+    enum status status = dataset_tokenizer_new(run->config.data_folder, &tokenizer);
     if (status == STATUS_OK) {
         status = hf_folder_write(folder, &run->config.model, run->layout, master_params(master),
                                  tokenizer);

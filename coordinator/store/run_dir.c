@@ -44,7 +44,7 @@ static enum status check_data(const struct run_config *config)
 static enum status check_tokenizer(const struct run_config *config)
 {
     struct tokenizer *tokenizer = NULL;
-    enum status status = tokenizer_new(config->data_folder, &tokenizer);
+    enum status status = dataset_tokenizer_new(config->data_folder, &tokenizer);
     tokenizer_free(tokenizer);
     return status;
 }

@@ -18,13 +18,20 @@ const char HELP_BENCH[] =
 const char HELP_DATA[] =
     "use: dugnad data build --out DIR [options] FILE...\n"
     "\n"
-    "Turns text files ('-' is standard input) into token shards and a manifest.\n"
+    "Turns text ('-' is standard input) into token shards and a manifest. A FILE named\n"
+    ".jsonl holds one JSON object a line, with a document in its field 'text'; others are\n"
+    "plain text. Either may be packed as .gz or .zst.\n"
     "\n"
     "  --out DIR            folder to make; must not hold data yet\n"
-    "  --tokenizer NAME     bytes (default), or a folder or tokenizer.json made by dugnad\n"
+    "  --tokenizer NAME     bytes (default), or a byte-level BPE's tokenizer.json or folder\n"
     "  --val-fraction F     share of the text kept for validation (default 0.05)\n"
     "  --shard-tokens N     tokens in a shard file at most (default 67108864)\n"
     "  --seed N             chooses the validation text (default 1)\n"
+    "  --input-format NAME  auto (default: by the file's name), text or jsonl\n"
+    "  --field NAME         field of a JSON line that holds the text (default text)\n"
+    "  --no-separator       put nothing between documents\n"
+    "  --threads N          default: as many as this machine offers\n"
+    "  --quiet              no progress bar\n"
     "  --json               print the result as JSON\n";
 
 const char HELP_EVAL[] =
@@ -66,6 +73,26 @@ const char HELP_SAMPLE[] =
     "  --top-k K            draw among the K likeliest tokens (default 0: all)\n"
     "  --seed N             the same seed gives the same text (default: the clock)\n"
     "  --backend NAME       cpu (default) or ref\n";
+
+const char HELP_TOKENIZER[] =
+    "use: dugnad tokenizer train --vocab N --out FILE.json|DIR [options] FILE...\n"
+    "     dugnad tokenizer encode --tokenizer SPEC [--json] < TEXT\n"
+    "     dugnad tokenizer decode --tokenizer SPEC < IDS\n"
+    "\n"
+    "Trains a byte-level BPE on text files, read as 'dugnad data build' does, and saves it as\n"
+    "Hugging Face's tokenizer.json; or turns text into token ids, and ids into text.\n"
+    "\n"
+    "  --vocab N            tokens, with the 256 bytes and the special ones: 512 to 65536\n"
+    "  --out PATH           a .json file, or a folder for tokenizer.json and "
+    "tokenizer_config.json\n"
+    "  --pattern NAME       how text is cut into words: gpt2 (default) or cl100k\n"
+    "  --field NAME         field of a JSON line that holds the text (default text)\n"
+    "  --special TOKEN      a token that stands for itself; may be repeated\n"
+    "                       (default: <|endoftext|>)\n"
+    "  --tokenizer SPEC     bytes, tokenizer.json, vocab.json beside merges.txt, a .tiktoken "
+    "file,\n"
+    "                       or a folder with one of these\n"
+    "  --json               print the result as JSON\n";
 
 const char HELP_TRAIN[] =
     "use: dugnad train --config RUN.yaml --out DIR [options]\n"

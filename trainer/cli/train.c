@@ -194,7 +194,7 @@ static enum status training_init(struct training *self, const struct options *op
         status = dataset_open(self->config.data_folder, DATASET_TRAIN, &self->data);
     }
     if (status == STATUS_OK) {
-        status = tokenizer_new(dataset_tokenizer_name(self->data), &self->tokenizer);
+        status = dataset_tokenizer_new(self->config.data_folder, &self->tokenizer);
     }
     if (status == STATUS_OK) {
         status = solo_new(&self->config, &self->compute, self->data, &self->solo);
