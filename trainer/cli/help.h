@@ -4,6 +4,8 @@
 
 extern const char HELP_DATA[];
 extern const char HELP_EVAL[];
+extern const char HELP_EXPORT[];
+extern const char HELP_IMPORT[];
 extern const char HELP_ORACLE[];
 extern const char HELP_SAMPLE[];
 extern const char HELP_TRAIN[];

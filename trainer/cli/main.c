@@ -2,7 +2,9 @@
 #include "common/fault.h"
 #include "trainer/cli/data.h"
 #include "trainer/cli/eval.h"
+#include "trainer/cli/export.h"
 #include "trainer/cli/help.h"
+#include "trainer/cli/import.h"
 #include "trainer/cli/oracle.h"
 #include "trainer/cli/sample.h"
 #include "trainer/cli/train.h"
@@ -24,6 +26,8 @@ static const struct command COMMANDS[] = {
     {"train", cli_train, "train a run on this machine, without network", HELP_TRAIN},
     {"eval", cli_eval, "the loss of a model on data", HELP_EVAL},
     {"sample", cli_sample, "continue a text with a model", HELP_SAMPLE},
+    {"import", cli_import, "take over a model from elsewhere", HELP_IMPORT},
+    {"export", cli_export, "write a model for transformers or llama.cpp", HELP_EXPORT},
     {"oracle", cli_oracle, "losses and gradients for other programs to check", HELP_ORACLE},
 };
 

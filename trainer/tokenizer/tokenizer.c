@@ -1,5 +1,6 @@
 #include "trainer/tokenizer/tokenizer.h"
 
+#include "common/check.h"
 #include "common/fault.h"
 #include "common/files.h"
 #include "trainer/tokenizer/tokenizer_json.h"
@@ -123,4 +124,42 @@ enum status tokenizer_write(const struct tokenizer *self, const char *folder)
         status = write_made(folder, "tokenizer_config.json", tokenizer_json_make_config());
     }
     return status;
+}
+
+bool tokenizer_is_special(const struct tokenizer *self, uint32_t id)
+{
+    (void)self;
+    (void)id;
+    return false;
+}
+
+int32_t tokenizer_end_id(const struct tokenizer *self)
+{
+    (void)self;
+    return -1;
+}
+
+int32_t tokenizer_begin_id(const struct tokenizer *self)
+{
+    (void)self;
+    return -1;
+}
+
+size_t tokenizer_merge_count(const struct tokenizer *self)
+{
+    (void)self;
+    return 0;
+}
+
+void tokenizer_merge(const struct tokenizer *self, size_t index, uint32_t *left, uint32_t *right)
+{
+    CHECK(index < tokenizer_merge_count(self));
+    *left = 0;
+    *right = 0;
+}
+
+const char *tokenizer_pattern_name(const struct tokenizer *self)
+{
+    (void)self;
+    return "gpt-2"; /* without merges every pattern cuts into bytes in the end */
 }
