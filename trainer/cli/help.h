@@ -8,6 +8,7 @@ extern const char HELP_EXPORT[];
 extern const char HELP_IMPORT[];
 extern const char HELP_ORACLE[];
 extern const char HELP_SAMPLE[];
+extern const char HELP_TOKENIZER[];
 extern const char HELP_TRAIN[];
 
 #endif

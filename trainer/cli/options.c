@@ -38,12 +38,25 @@ static enum status take_real(const struct cli_option *option, const char *text)
     return STATUS_OK;
 }
 
+static enum status take_another(const struct cli_option *option, const char *text)
+{
+    struct cli_texts *texts = option->target;
+    if (texts->count == CLI_TEXTS_MAX) {
+        return fault(STATUS_USAGE, "--%s can be given %d times at most", option->name,
+                     CLI_TEXTS_MAX);
+    }
+    texts->items[texts->count++] = text;
+    return STATUS_OK;
+}
+
 static enum status take(const struct cli_option *option, const char *text)
 {
     switch (option->kind) {
     case CLI_TEXT:
         *(const char **)option->target = text;
         return STATUS_OK;
+    case CLI_TEXTS:
+        return take_another(option, text);
     case CLI_COUNT:
         return take_count(option, text);
     case CLI_REAL:

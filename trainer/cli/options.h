@@ -10,10 +10,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CLI_OPTIONS_MAX = 16 };
+enum { CLI_OPTIONS_MAX = 16, CLI_TEXTS_MAX = 64 };
+
+struct cli_texts {
+    const char *items[CLI_TEXTS_MAX];
+    size_t count;
+};
 
 enum cli_option_kind {
     CLI_TEXT,  /* const char * */
+    CLI_TEXTS, /* struct cli_texts: the option may be repeated */
     CLI_COUNT, /* uint64_t */
     CLI_REAL,  /* double */
     CLI_FLAG   /* bool */

@@ -137,7 +137,7 @@ size_t pattern_ascii_cl100k(const uint8_t *text, size_t length, size_t at, size_
         size_t found = contraction(text + at, true);
         /* 're and the like with a character behind that only folds to ASCII: PCRE2 decides. */
         if (found > 0 || KINDS[text[at + 2]] == FOREIGN) {
-            return found;
+            return found > 0 ? at + found : 0;
         }
     }
     if (next == LETTER && !is_line_end(text[at])) {
