@@ -17,7 +17,7 @@ version=3.22.1
 if [ ! -e "$reader/complete-$version" ]; then
     rm -rf "$reader" && mkdir -p "$reader"
     for package in node-llama-cpp @node-llama-cpp/linux-x64; do
-        npm install --prefix "$reader" --ignore-scripts --omit=optional --no-audit --no-fund \
+        npm install --prefix "$reader" --ignore-scripts --omit=optional --no-audit --no-fund --fetch-retries=0 \
             "$package@$version" > npm.log 2>&1 || skip "npm cannot fetch $package (no network?)"
     done
     touch "$reader/complete-$version"
@@ -47,7 +47,8 @@ compare_model() {
 
 # make_texts FOLDER OUT: texts with the ids that our tokenizer gives them.
 texts=('Hello world' $'static int x = 1;\n\tif (x) {\n' '  two  spaces and a tail   '
-    "I'll, you'd, it's 2024: 3.14" 'blåbærsyltetøy, 漢字とかな, 😀!' $'tabs\t\tand\r\nlines\n\n\n')
+    "I'll, you'd, it's 2024: 3.14" 'blåbærsyltetøy, 漢字とかな, 😀!' $'tabs\t\tand\r\nlines\n\n\n'
+    'one<|endoftext|>two')
 make_texts() {
     local text
     for text in "${texts[@]}"; do
@@ -87,6 +88,11 @@ fi
 find "$repository"/common "$repository"/trainer -name '*.[ch]' | LC_ALL=C sort | xargs cat > text.txt
 compare_trained llama-bytes bytes 'type: llama' 'hidden_size: 48' 'layers: 2' 'heads: 4' 'kv_heads: 2'
 compare_trained gpt2-bytes bytes 'type: gpt2' 'hidden_size: 64' 'layers: 2' 'heads: 4'
+
+"$bin/dugnad" tokenizer train --vocab 700 --pattern gpt2 --out bpe-gpt2 text.txt > bpe.log
+"$bin/dugnad" tokenizer train --vocab 700 --pattern cl100k --out bpe-cl100k text.txt > bpe.log
+compare_trained gpt2-bpe bpe-gpt2 'type: gpt2' 'hidden_size: 48' 'layers: 1' 'heads: 4'
+compare_trained llama-bpe bpe-cl100k 'type: llama' 'hidden_size: 48' 'layers: 2' 'heads: 2'
 
 node "$here/llama_cpp.mjs" "$reader/node_modules" cases.json > results.jsonl
 [ "$(jq -s length results.jsonl)" = "$(jq length cases.json)" ] || fail "not every case was compared"

@@ -204,7 +204,7 @@ static enum status training_init(struct training *self, const struct options *op
         status = dataset_open(self->config.data_folder, DATASET_TRAIN, &self->data);
     }
     if (status == STATUS_OK) {
-        status = tokenizer_new(dataset_tokenizer_name(self->data), &self->tokenizer);
+        status = tokenizer_new(self->config.data_folder, &self->tokenizer);
     }
     if (status == STATUS_OK) {
         uint64_t threads = options->threads > 0 ? options->threads : cores_usable(TEAM_THREADS_MAX);
