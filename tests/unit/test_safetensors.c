@@ -140,7 +140,7 @@ static void open_long_name_refuses(void)
 static void every_cut_file_is_refused(void)
 {
     const float values[6] = {1, 2, 3, 4, 5, 6};
-    const struct safetensors_output tensors[] = {{"m", 2, {2, 3}, values, 6, DTYPE_F32}};
+    const struct safetensors_output tensors[] = {{"m", 2, DTYPE_F32, {2, 3}, values, 6}};
     struct safetensors *file = NULL;
     scratch_begin();
     CU_ASSERT_EQUAL_FATAL(safetensors_write(scratch_path("whole"), tensors, 1), STATUS_OK);
@@ -162,9 +162,9 @@ static void write_then_read_gives_the_same_values(void)
     const float matrix[6] = {1, -2, 3.5F, 0, 1e-45F, 3e38F};
     const float scalar = -0.0F;
     const struct safetensors_output tensors[] = {
-        {"z.weight", 2, {3, 2}, matrix, 6, DTYPE_F32},
-        {"a \"quoted\" name", 0, {0}, &scalar, 1, DTYPE_F32},
-        {"empty", 1, {0}, NULL, 0, DTYPE_F32},
+        {"z.weight", 2, DTYPE_F32, {3, 2}, matrix, 6},
+        {"a \"quoted\" name", 0, DTYPE_F32, {0}, &scalar, 1},
+        {"empty", 1, DTYPE_F32, {0}, NULL, 0},
     };
     scratch_begin();
     CU_ASSERT_EQUAL_FATAL(safetensors_write(scratch_path("f"), tensors, 3), STATUS_OK);
@@ -196,7 +196,7 @@ static void write_then_read_gives_the_same_values(void)
 static void write_makes_exactly_this_file(void)
 {
     const float values[2] = {1.0F, 2.0F};
-    const struct safetensors_output tensors[] = {{"w", 1, {2}, values, 2, DTYPE_F32}};
+    const struct safetensors_output tensors[] = {{"w", 1, DTYPE_F32, {2}, values, 2}};
     static const char header[] = "{\"__metadata__\":{\"format\":\"pt\"},"
                                  "\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}";
     scratch_begin();
@@ -276,8 +276,8 @@ static void write_halves_rounds_to_nearest(void)
     scratch_begin();
     for (int dtype = DTYPE_F16; dtype <= DTYPE_BF16; dtype++) {
         const struct safetensors_output tensors[] = {
-            {"x", 1, {COUNT}, values, COUNT, (enum tensor_dtype)dtype},
-            {"y", 1, {1}, values, 1, DTYPE_F32}};
+            {"x", 1, (enum tensor_dtype)dtype, {COUNT}, values, COUNT},
+            {"y", 1, DTYPE_F32, {1}, values, 1}};
         struct safetensors *file = NULL;
         CU_ASSERT_EQUAL_FATAL(safetensors_write(scratch_path("h"), tensors, 2), STATUS_OK);
         CU_ASSERT_EQUAL_FATAL(safetensors_open(scratch_path("h"), &file), STATUS_OK);
@@ -295,7 +295,7 @@ static void write_halves_rounds_to_nearest(void)
         safetensors_close(file);
     }
     values[COUNT - 1] = 70000.0F;
-    const struct safetensors_output large[] = {{"x", 1, {COUNT}, values, COUNT, DTYPE_F16}};
+    const struct safetensors_output large[] = {{"x", 1, DTYPE_F16, {COUNT}, values, COUNT}};
     CU_ASSERT_EQUAL(safetensors_write(scratch_path("large"), large, 1), STATUS_OUT_OF_RANGE);
     CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "float16"));
     CU_ASSERT_FALSE(files_exists(scratch_path("large")));

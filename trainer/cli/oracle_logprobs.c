@@ -104,7 +104,7 @@ static enum status predictor_init(struct predictor *self, const struct logprobs_
         return status;
     }
     self->vocab = model_config_of(self->loaded.model)->vocab_size;
-    self->logits = calloc(length_max * self->vocab, sizeof(*self->logits));
+    self->logits = calloc(length_max * self->vocab + 1, sizeof(*self->logits));
     self->tokens = calloc(plan.context_max, sizeof(*self->tokens));
     if (self->logits == NULL || self->tokens == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory for %zu x %zu logits", length_max, self->vocab);

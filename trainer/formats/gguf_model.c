@@ -74,15 +74,14 @@ static const struct name_rule *find_rule(const struct name_rule *rules, size_t c
     return NULL;
 }
 
-/* "model.layers.7.x" or "transformer.h.7.x": the number, and what follows; else NULL. */
-static const char *split_layer(const char *name, unsigned *out_layer)
+/* "model.layers.7.x" or "transformer.h.7.x": the number, and the bytes before x; else 0. */
+static int split_layer(const char *name, unsigned *out_layer)
 {
     int used = 0;
-    if ((sscanf(name, "model.layers.%u.%n", out_layer, &used) == 1 && used > 0) ||
-        (sscanf(name, "transformer.h.%u.%n", out_layer, &used) == 1 && used > 0)) {
-        return name + used;
+    if (sscanf(name, "model.layers.%u.%n", out_layer, &used) != 1 || used == 0) {
+        (void)sscanf(name, "transformer.h.%u.%n", out_layer, &used);
     }
-    return NULL;
+    return used;
 }
 
 static enum ggml_type choose_type(const struct place *place, enum ggml_type wanted)
@@ -97,12 +96,12 @@ static struct place place_of(const struct tensor_spec *spec, enum ggml_type want
 {
     struct place place = {0};
     unsigned layer = 0;
-    const char *rest = split_layer(spec->name, &layer);
+    int used = split_layer(spec->name, &layer);
     const struct name_rule *rule =
-        rest != NULL ? find_rule(LAYER, sizeof(LAYER) / sizeof(LAYER[0]), rest)
-                     : find_rule(OUTER, sizeof(OUTER) / sizeof(OUTER[0]), spec->name);
+        used > 0 ? find_rule(LAYER, sizeof(LAYER) / sizeof(LAYER[0]), spec->name + used)
+                 : find_rule(OUTER, sizeof(OUTER) / sizeof(OUTER[0]), spec->name);
     CHECK(rule != NULL); /* the tables cover every kind of layout */
-    if (rest != NULL) {
+    if (used > 0) {
         (void)snprintf(place.name, sizeof(place.name), "blk.%u.%s", layer, rule->to);
     } else {
         (void)snprintf(place.name, sizeof(place.name), "%s", rule->to);
@@ -234,8 +233,10 @@ static enum status write_all(struct gguf *gguf, const char *path, const struct g
     }
     add_tensors(gguf, model, facts, &columns_max);
     float *scratch = calloc((size_t)columns_max, sizeof(*scratch));
-    status = scratch != NULL ? gguf_begin(gguf, path)
-                             : fault(STATUS_NO_MEMORY, "no memory to write %s", path);
+    if (scratch == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory to write %s", path);
+    }
+    status = gguf_begin(gguf, path);
     if (status == STATUS_OK) {
         status = write_tensors(gguf, model, scratch);
     }

@@ -21,8 +21,13 @@ struct weights_file {
 
 /* Where a tensor of the layout was found. */
 struct place {
-    const struct weights_file *file; /* NULL: not yet */
+    const struct safetensors *file; /* NULL: not yet */
     const struct safetensors_entry *entry;
+};
+
+struct places {
+    struct place *items; /* by the layout's index */
+    size_t count;
 };
 
 struct hf_weights {
@@ -114,28 +119,28 @@ static enum status place_file(const struct weights_file *file, const struct layo
         if (status != STATUS_OK) {
             return status;
         }
-        places[index] = (struct place){.file = file, .entry = entry};
+        places[index] = (struct place){.file = file->tensors, .entry = entry};
     }
     return STATUS_OK;
 }
 
-/* The place of every tensor of the layout. The caller frees *out, also after an error. */
+/* The place of every tensor of the layout. The caller frees out->items, also after an error. */
 static enum status place_all(const struct hf_weights *self, const struct layout *layout,
-                             struct place **out)
+                             struct places *out)
 {
-    size_t count = layout_tensor_count(layout);
-    *out = calloc(count + 1, sizeof(**out));
-    if (*out == NULL) {
+    out->count = layout_tensor_count(layout);
+    out->items = calloc(out->count + 1, sizeof(*out->items));
+    if (out->items == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory to read %s", self->path);
     }
     for (size_t i = 0; i < self->file_count; i++) {
-        enum status status = place_file(&self->files[i], layout, *out);
+        enum status status = place_file(&self->files[i], layout, out->items);
         if (status != STATUS_OK) {
             return status;
         }
     }
-    for (size_t i = 0; i < count; i++) {
-        if ((*out)[i].file == NULL) {
+    for (size_t i = 0; i < out->count; i++) {
+        if (out->items[i].file == NULL) {
             return fault(STATUS_BAD_DATA, "%s: tensor %s is missing; fetch the checkpoint again",
                          self->path, layout_tensor(layout, i)->name);
         }
@@ -145,26 +150,27 @@ static enum status place_all(const struct hf_weights *self, const struct layout 
 
 enum status hf_weights_check(const struct hf_weights *self, const struct layout *layout)
 {
-    struct place *places = NULL;
+    struct places places;
     enum status status = place_all(self, layout, &places);
-    free(places);
+    free(places.items);
     return status;
 }
 
 enum status hf_weights_read(const struct hf_weights *self, const struct layout *layout,
                             float *params)
 {
-    struct place *places = NULL;
+    struct places places;
     enum status status = place_all(self, layout, &places);
     if (status == STATUS_OK) {
         memset(params, 0, layout_value_count(layout) * sizeof(*params));
     }
-    for (size_t i = 0; status == STATUS_OK && i < layout_tensor_count(layout); i++) {
+    for (size_t i = 0; status == STATUS_OK && i < places.count; i++) {
         const struct tensor_spec *spec = layout_tensor(layout, i);
-        status = safetensors_read_f32(places[i].file->tensors, places[i].entry,
-                                      params + spec->offset, spec->count);
+        const struct place *place = &places.items[i];
+        status =
+            safetensors_read_f32(place->file, place->entry, params + spec->offset, spec->count);
     }
-    free(places);
+    free(places.items);
     return status;
 }
 

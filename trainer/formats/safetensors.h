@@ -53,10 +53,10 @@ MUST_CHECK enum status safetensors_read_f32(const struct safetensors *self,
 struct safetensors_output {
     const char *name;
     uint32_t rank;
+    enum tensor_dtype dtype; /* in the file, rounded to nearest; not DTYPE_OTHER (CHECKed) */
     uint64_t shape[SAFETENSORS_RANK_MAX];
     const float *values;
     size_t count;
-    enum tensor_dtype dtype; /* in the file, rounded to nearest; not DTYPE_OTHER (CHECKed) */
 };
 
 /* Writes a file with "__metadata__":{"format":"pt"}, header padded to 8 bytes, atomically.

@@ -33,8 +33,9 @@ static json_t *entry_to_json(const struct safetensors_output *tensor, uint64_t b
         }
     }
     CHECK(count == tensor->count);
+    uint64_t end = begin + size_of(tensor);
     return json_pack("{s:s, s:o, s:[I,I]}", "dtype", NAMES[tensor->dtype], "shape", shape,
-                     "data_offsets", (json_int_t)begin, (json_int_t)(begin + size_of(tensor)));
+                     "data_offsets", (json_int_t)begin, (json_int_t)end);
 }
 
 /* The padded header text; NULL when there is no memory. The caller frees it. */
