@@ -31,7 +31,8 @@ static void train_on_known_counts_gives_known_merges(void)
     char text[1024] = "";
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         for (int j = 0; j < words[i].count; j++) {
-            strcat(strcat(text, words[i].word), "\n");
+            fixture_append(text, words[i].word);
+            fixture_append(text, "\n");
         }
     }
     struct tokenizer *tokenizer = fixture_train(text, strlen(text), BPE_TRAINER_GPT2, 512);
@@ -76,7 +77,7 @@ static void train_with_special_token_cuts_text_there(void)
 {
     char text[1024] = "";
     for (int i = 0; i < 20; i++) {
-        strcat(strcat(strcat(text, "qx"), FIXTURE_END), "zq");
+        fixture_append(text, "qx<|endoftext|>zq");
     }
     struct tokenizer *tokenizer = fixture_train(text, strlen(text), BPE_TRAINER_GPT2, 512);
     CU_ASSERT_EQUAL(tokenizer_end_id(tokenizer), 0);

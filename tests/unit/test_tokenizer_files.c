@@ -101,9 +101,10 @@ static void vocab_and_merges_read_like_tokenizer_json(void)
     json_t *model = json_object_get(root, "model");
     json_t *merges = json_object_get(model, "merges");
     char *text = calloc(1, 1 << 16);
-    strcat(text, "#version: 0.2\n");
+    fixture_append(text, "#version: 0.2\n");
     for (size_t i = 0; i < json_array_size(merges); i++) {
-        strcat(strcat(text, json_string_value(json_array_get(merges, i))), "\r\n");
+        fixture_append(text, json_string_value(json_array_get(merges, i)));
+        fixture_append(text, "\r\n");
     }
     scratch_write_text("merges.txt", text);
     save(json_incref(json_object_get(model, "vocab")), "vocab.json");
@@ -126,7 +127,8 @@ static void vocab_and_merges_read_like_tokenizer_json(void)
 
 static size_t to_base64(const uint8_t *bytes, size_t length, char *out)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
     size_t used = 0;
     for (size_t i = 0; i < length; i += 3) {
         uint32_t three = (uint32_t)bytes[i] << 16;
@@ -134,8 +136,8 @@ static size_t to_base64(const uint8_t *bytes, size_t length, char *out)
         three |= i + 2 < length ? bytes[i + 2] : 0;
         out[used++] = digits[three >> 18];
         out[used++] = digits[three >> 12 & 63];
-        out[used++] = i + 1 < length ? digits[three >> 6 & 63] : '=';
-        out[used++] = i + 2 < length ? digits[three & 63] : '=';
+        out[used++] = digits[i + 1 < length ? three >> 6 & 63 : 64];
+        out[used++] = digits[i + 2 < length ? three & 63 : 64];
     }
     out[used] = '\0';
     return used;
@@ -326,11 +328,11 @@ static void damaged_files_are_refused_or_read(void)
         CU_ASSERT_EQUAL(open_bad("cut.json"), STATUS_BAD_DATA);
     }
     for (size_t at = 0; at < size_bytes; at += 97) {
-        good[at] ^= 1U << at % 8;
+        good[at] = (uint8_t)(good[at] ^ 1U << at % 8);
         scratch_write("changed.json", good, size_bytes);
         enum status status = open_bad("changed.json");
         CU_ASSERT_TRUE(status == STATUS_OK || status == STATUS_BAD_DATA || status == STATUS_FULL);
-        good[at] ^= 1U << at % 8;
+        good[at] = (uint8_t)(good[at] ^ 1U << at % 8);
     }
     free(good);
     end();

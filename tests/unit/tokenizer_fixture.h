@@ -19,6 +19,12 @@ static const char FIXTURE_TEXT[] =
     "1234567 1234567 \xe6\x97\xa5\xe6\x9c\xac\xe8\xaa\x9e \xe6\x97\xa5\xe6\x9c\xac "
     "\xf0\x9f\x91\x8d\xf0\x9f\x91\x8d\xc2\xa0\xc2\xa0\xe3\x80\x80 the  the   the    the\t\tthe\n";
 
+/* Appends to `text`, which has room for it. */
+static inline void fixture_append(char *text, const char *more)
+{
+    memcpy(text + strlen(text), more, strlen(more) + 1);
+}
+
 /* A tokenizer of up to `vocab` tokens trained on `text`; the caller frees it. */
 static inline struct tokenizer *fixture_train(const char *text, size_t length,
                                               enum bpe_trainer_pattern pattern, uint32_t vocab)

@@ -86,7 +86,9 @@ static enum status encode_stream(const struct tokenizer *tokenizer, struct reade
         if (status == STATUS_OK) {
             print_ids(ids, count, json, &first);
             reader->used -= length;
-            memmove(reader->text, reader->text + length, reader->used);
+            if (reader->text != NULL) {
+                memmove(reader->text, reader->text + length, reader->used);
+            }
         }
         free(ids);
     }
