@@ -375,6 +375,46 @@ static void added_tokens_take_spaces_as_told(void)
     end();
 }
 
+/* Spaces behind a token that takes them may still go on. */
+static void spaces_behind_a_token_wait(void)
+{
+    begin();
+    json_t *root = load("tokenizer.json");
+    json_t *added = json_loads("[{\"id\":701,\"content\":\"<r>\",\"rstrip\":true}]", 0, NULL);
+    CU_ASSERT_EQUAL_FATAL(json_object_set_new(root, "added_tokens", added), 0);
+    save(root, "added.json");
+    struct tokenizer *read = open_good(scratch_path("added.json"));
+    CU_ASSERT_EQUAL(tokenizer_safe_length(read, (const uint8_t *)"a<r>", 4), 1);
+    CU_ASSERT_EQUAL(tokenizer_safe_length(read, (const uint8_t *)"a<r>  ", 6), 1);
+    CU_ASSERT_EQUAL(tokenizer_safe_length(read, (const uint8_t *)"a<r>  b", 7), 6);
+    tokenizer_free(read);
+    end();
+}
+
+/* "abc" has a lower rank than "ab", so it was never made from it. */
+static void ranks_below_their_parts_make_no_merge(void)
+{
+    scratch_begin();
+    char *text = calloc(1, 1 << 16);
+    size_t used = 0;
+    for (unsigned i = 0; i < 256; i++) {
+        used += to_base64(&(uint8_t){(uint8_t)i}, 1, text + used);
+        used += (size_t)sprintf(text + used, " %u\n", i);
+    }
+    fixture_append(text, "YWJj 256\nYWI= 257\n");
+    scratch_write_text("x.tiktoken", text);
+    struct tokenizer *read = open_good(scratch_path("x.tiktoken"));
+    CU_ASSERT_EQUAL(tokenizer_merge_count(read), 1);
+    struct fixture_ids ids = fixture_encode(read, "abc abab", 8);
+    CU_ASSERT_EQUAL_FATAL(ids.count, 4); /* as a whole piece it is found; then " ab" and "ab" */
+    CU_ASSERT_EQUAL(ids.ids[0], 256);
+    CU_ASSERT_EQUAL(ids.ids[2], 257);
+    free(ids.ids);
+    free(text);
+    tokenizer_free(read);
+    scratch_end();
+}
+
 int main(void)
 {
     static const struct suite_test TESTS[] = {
@@ -386,6 +426,8 @@ int main(void)
         SUITE_TEST(tokenizers_of_other_kinds_are_refused),
         SUITE_TEST(too_large_vocabulary_is_refused),
         SUITE_TEST(damaged_files_are_refused_or_read),
+        SUITE_TEST(spaces_behind_a_token_wait),
+        SUITE_TEST(ranks_below_their_parts_make_no_merge),
         SUITE_TEST(added_tokens_take_spaces_as_told),
     };
     return suite_run("tokenizer_files", TESTS, sizeof TESTS / sizeof TESTS[0]);

@@ -211,6 +211,45 @@ static void ascii_is_cut_as_pcre2_cuts_it(void)
     }
 }
 
+/* Between x and y stand two of a character: two pieces when it is a space, else one. */
+static void odd_spaces_are_those_of_unicode(void)
+{
+    static const struct {
+        const char *character;
+        bool is_space;
+    } cases[] = {{"\t", true},
+                 {"\v", true},
+                 {"\xc2\x85", true},
+                 {"\xc2\xa0", true},
+                 {"\xe1\x9a\x80", true},
+                 {"\xe2\x80\x80", true},
+                 {"\xe2\x80\x8a", true},
+                 {"\xe2\x80\xa8", true},
+                 {"\xe2\x80\xa9", true},
+                 {"\xe2\x80\xaf", true},
+                 {"\xe2\x81\x9f", true},
+                 {"\xe3\x80\x80", true},
+                 {"\xe1\xa0\x8e", false},
+                 {"\xe2\x80\x8b", false},
+                 {"\xef\xbb\xbf", false},
+                 {"\x1f", false},
+                 {"\x1c", false}};
+    struct pattern *pattern = NULL;
+    struct pattern_cursor cursor;
+    CU_ASSERT_EQUAL_FATAL(pattern_new(pattern_regex(PATTERN_GPT2), &pattern), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(pattern_cursor_init(&cursor, pattern), STATUS_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[16];
+        size_t end = 0;
+        size_t one = strlen(cases[i].character);
+        (void)snprintf(text, sizeof text, "x%s%sy", cases[i].character, cases[i].character);
+        CU_ASSERT_EQUAL(pattern_next(&cursor, (uint8_t *)text, strlen(text), 1, &end), STATUS_OK);
+        CU_ASSERT_EQUAL(end, 1 + (cases[i].is_space ? one : 2 * one));
+    }
+    pattern_cursor_deinit(&cursor);
+    pattern_free(pattern);
+}
+
 static void random_bytes_come_back(void)
 {
     static uint8_t bytes[TEXT_MAX];
@@ -315,6 +354,7 @@ int main(void)
         SUITE_TEST(stream_with_unknown_pattern_equals_whole_text),
         SUITE_TEST(stream_of_words_is_encoded_as_it_comes),
         SUITE_TEST(ascii_is_cut_as_pcre2_cuts_it),
+        SUITE_TEST(odd_spaces_are_those_of_unicode),
         SUITE_TEST(random_bytes_come_back),
         SUITE_TEST(broken_utf8_is_encoded_byte_by_byte),
         SUITE_TEST(long_word_is_encoded_fast_and_right),
