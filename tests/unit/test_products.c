@@ -42,7 +42,7 @@ static double flops_of_products(const struct model_config *config, size_t rows)
 {
     struct product products[PRODUCTS_MAX];
     double flops = 0.0;
-    size_t count = products_of(config, rows, products);
+    size_t count = products_of(config, &backend_cpu, rows, products);
     CU_ASSERT_TRUE_FATAL(count > 0 && count <= PRODUCTS_MAX);
     for (size_t i = 0; i < count; i++) {
         const struct product *p = &products[i];
@@ -74,7 +74,7 @@ static void every_product_takes_time_on_every_backend(void)
     const char *reason = NULL;
     const struct backend *backends[] = {&backend_ref, &backend_cpu, backend_bf16(&reason)};
     struct product products[PRODUCTS_MAX];
-    size_t count = products_of(&LLAMA, 8, products);
+    size_t count = products_of(&LLAMA, &backend_cpu, 8, products);
     for (size_t b = 0; b < 3 && backends[b] != NULL; b++) {
         for (size_t i = 0; i < count; i++) {
             double seconds = 0.0;

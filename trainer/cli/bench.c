@@ -226,7 +226,7 @@ static enum status time_products(const struct bench *self, struct bench_result *
 {
     struct product products[PRODUCTS_MAX];
     size_t rows = self->plan.workspace.context * self->plan.workspace.sequence_count;
-    size_t count = products_of(&self->config, rows, products);
+    size_t count = products_of(&self->config, self->choice.backend, rows, products);
     for (size_t i = 0; i < count; i++) {
         double seconds = 0.0;
         enum status status = products_measure(self->choice.backend, &products[i],

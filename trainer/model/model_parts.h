@@ -101,7 +101,7 @@ uint64_t workspace_bytes_cached(const struct model *model, const struct workspac
                                 size_t cached_rows);
 
 /* How many of the rows of a pass the head takes at a time. */
-size_t head_rows(const struct model_config *config, size_t rows);
+size_t head_rows(const struct model_config *config, const struct backend *backend, size_t rows);
 
 /* Sequences on their way through the model. gradient is NULL in a forward pass. */
 struct pass {

@@ -29,7 +29,7 @@ static enum status time_layers(const struct backend *backend, const struct model
                                double *out_seconds)
 {
     struct product products[PRODUCTS_MAX];
-    size_t count = products_of(config, ROWS, products);
+    size_t count = products_of(config, backend, ROWS, products);
     *out_seconds = 0.0;
     for (size_t i = 0; i < count; i++) {
         double seconds = 0.0;

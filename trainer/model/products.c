@@ -20,14 +20,15 @@ struct weight {
     bool to_floats;     /* the product is added to a float32 stream, or is logits */
 };
 
-static size_t weights_of(const struct model_config *config, size_t rows, struct weight *out)
+static size_t weights_of(const struct model_config *config, const struct backend *backend,
+                         size_t rows, struct weight *out)
 {
     size_t width = config->width;
     size_t q_width = (size_t)config->head_count * config->head_size;
     size_t kv_width = (size_t)config->kv_head_count * config->head_size;
     size_t ffn = config->ffn_width;
     size_t layers = config->layer_count;
-    size_t chunk = head_rows(config, rows);
+    size_t chunk = head_rows(config, backend, rows);
     size_t count = 0;
     if (config->kind == MODEL_GPT2) {
         out[count++] = (struct weight){"qkv", 3 * width, width, rows, layers, true, false};
@@ -46,10 +47,11 @@ static size_t weights_of(const struct model_config *config, size_t rows, struct 
     return count;
 }
 
-size_t products_of(const struct model_config *config, size_t rows, struct product *out)
+size_t products_of(const struct model_config *config, const struct backend *backend, size_t rows,
+                   struct product *out)
 {
     struct weight weights[PRODUCTS_MAX / 3];
-    size_t weight_count = weights_of(config, rows, weights);
+    size_t weight_count = weights_of(config, backend, rows, weights);
     for (size_t i = 0; i < weight_count; i++) {
         const struct weight *w = &weights[i];
         struct product *product = out + 3 * i;
@@ -84,7 +86,7 @@ double products_flops_per_token(const struct model_config *config, size_t contex
 {
     struct weight weights[PRODUCTS_MAX / 3];
     double multiplied = 0.0;
-    size_t count = weights_of(config, 1, weights);
+    size_t count = weights_of(config, &backend_ref, 1, weights);
     for (size_t i = 0; i < count; i++) {
         multiplied +=
             (double)weights[i].out_width * (double)weights[i].in_width * (double)weights[i].count;

@@ -17,8 +17,10 @@ struct product {
     size_t count;   /* how often a pass over `rows` rows does it */
 };
 
-/* The products of a pass over `rows` rows; at most PRODUCTS_MAX. Returns how many. */
-size_t products_of(const struct model_config *config, size_t rows, struct product *out);
+/* The products of a pass over `rows` rows on this backend; at most PRODUCTS_MAX. Returns how many.
+ */
+size_t products_of(const struct model_config *config, const struct backend *backend, size_t rows,
+                   struct product *out);
 
 /* Multiply-adds that a token of a training pass costs, times 2: 6 x the parameters that are
  * multiplied + 12 x layers x width x context (attention, as if nothing were masked). */

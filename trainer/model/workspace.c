@@ -4,11 +4,12 @@
 
 #include <stdlib.h>
 
-/* Logits of about this many values exist at a time, but of 256 rows at least: fewer would make
- * the head's products slow. */
+/* Logits of about this many values exist at a time, but of HEAD_ROWS_MIN rows at least: with fewer
+ * the head's products are slow. bfloat16 is for small memories too. */
 enum {
     LOGITS_VALUES = 1 << 23,
-    HEAD_ROWS_MIN = 256,
+    HEAD_ROWS_MIN = 512,
+    HEAD_ROWS_MIN_BF16 = 256,
     ROWS_WANTED = 1024, /* of a pass: products of this height run at full speed */
     BUFFER_ALIGN_BYTES = 128
 };
@@ -73,10 +74,11 @@ static struct needs needs_of(const struct model *model, const struct workspace_p
     return needs;
 }
 
-size_t head_rows(const struct model_config *config, size_t rows)
+size_t head_rows(const struct model_config *config, const struct backend *backend, size_t rows)
 {
+    size_t least = backend->cells_are_floats ? HEAD_ROWS_MIN : HEAD_ROWS_MIN_BF16;
     size_t wanted = LOGITS_VALUES / config->vocab_size;
-    wanted = wanted < HEAD_ROWS_MIN ? HEAD_ROWS_MIN : wanted;
+    wanted = wanted < least ? least : wanted;
     return wanted < rows ? wanted : rows;
 }
 
@@ -170,7 +172,8 @@ static void lay_out(const struct needs *needs, struct arena *arena, struct works
         .kv_head_count = config->kv_head_count,
         .head_size = config->head_size};
     out->plan = needs->plan;
-    out->head_rows = needs->decoder ? 1 : head_rows(config, (size_t)needs->rows);
+    out->head_rows =
+        needs->decoder ? 1 : head_rows(config, needs->model->backend, (size_t)needs->rows);
     take_residuals(needs, arena, out);
     take_layers(needs, arena, out);
     out->norm = take_cells(arena, needs->rows * needs->width);
