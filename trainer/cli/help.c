@@ -46,11 +46,18 @@ const char HELP_SAMPLE[] =
     "\n"
     "  --model DIR          folder with config.json, model.safetensors and tokenizer.json\n"
     "  --prompt TEXT        the beginning (default: the model chooses)\n"
-    "  --tokens N           tokens to add (default 256)\n"
+    "  --prompt-file FILE   the same from a file; - is standard input\n"
+    "  --tokens N           tokens to add at most (default 256)\n"
     "  --temperature F      0 takes the likeliest token always (default 0.8)\n"
     "  --top-k K            draw among the K likeliest tokens (default 0: all)\n"
-    "  --seed N             the same seed gives the same text (default: the clock)\n"
-    "  --backend NAME       cpu (default) or ref\n";
+    "  --top-p P            draw among the likeliest that make up P of the probability (default 1)\n"
+    "  --min-p P            draw among those at least P times as likely as the likeliest "
+    "(default 0)\n"
+    "  --seed S             the same seed gives the same text (default: random, and told)\n"
+    "  --stop TEXT          end before this text; may be given 16 times\n"
+    "  --count N            samples to make, with seeds S, S + 1, ... (default 1)\n"
+    "  --backend NAME       cpu (default) or ref\n"
+    "  --json               print a JSON object for each sample\n";
 
 const char HELP_TRAIN[] =
     "use: dugnad train --config RUN.yaml --out DIR [options]\n"

@@ -38,6 +38,17 @@ static enum status take_real(const struct cli_option *option, const char *text)
     return STATUS_OK;
 }
 
+static enum status add_value(const struct cli_option *option, const char *text)
+{
+    struct cli_list *list = option->target;
+    if (list->count == CLI_LIST_MAX) {
+        return fault(STATUS_USAGE, "--%s may be given %d times at most", option->name,
+                     CLI_LIST_MAX);
+    }
+    list->items[list->count++] = text;
+    return STATUS_OK;
+}
+
 static enum status take(const struct cli_option *option, const char *text)
 {
     switch (option->kind) {
@@ -51,6 +62,8 @@ static enum status take(const struct cli_option *option, const char *text)
     case CLI_FLAG:
         *(bool *)option->target = true;
         return STATUS_OK;
+    case CLI_LIST:
+        return add_value(option, text);
     }
     return STATUS_OK;
 }
