@@ -234,7 +234,7 @@ static void large_vocabulary_agrees_with_sorting(void)
     static struct ranked ranked[VOCAB_MAX];
     static bool stays[VOCAB_MAX];
     struct random random;
-    random_init(&random, 4, 0);
+    random_init(&random, 5, 0);
     const struct token_choice_settings settings = {
         .temperature = 1.3, .top_k = 5000, .top_p = 0.6, .min_p = 1e-4};
     struct token_choice *choice = NULL;
@@ -257,7 +257,7 @@ static void large_vocabulary_agrees_with_sorting(void)
             before += ranked[i].probability;
             count += stays[ranked[i].id] ? 1 : 0;
         }
-        CU_ASSERT_TRUE(count > 10 && count < 5000);
+        CU_ASSERT_TRUE(count > 100 && count < 5000);
         struct random copy = random;
         double total = 0.0;
         double sum = 0.0;
