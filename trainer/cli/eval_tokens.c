@@ -16,12 +16,6 @@ struct eval_tokens {
     struct tokenizer *tokenizer; /* NULL: not known */
 };
 
-static enum status new_zeroed(struct eval_tokens **out)
-{
-    *out = calloc(1, sizeof(**out));
-    return *out != NULL ? STATUS_OK : fault(STATUS_NO_MEMORY, "no memory to measure a model");
-}
-
 /* The first tokenizer that made the data, or none. */
 static struct tokenizer *find_tokenizer(const char *name, const char *folder,
                                         const char *model_folder)
@@ -41,20 +35,20 @@ static struct tokenizer *find_tokenizer(const char *name, const char *folder,
 enum status eval_tokens_open_data(const char *folder, enum dataset_split split,
                                   const char *model_folder, struct eval_tokens **out)
 {
-    enum status status = new_zeroed(out);
-    if (status != STATUS_OK) {
-        return status;
+    *out = NULL;
+    struct eval_tokens *self = calloc(1, sizeof(*self));
+    if (self == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory to measure a model");
     }
-    struct eval_tokens *self = *out;
-    status = dataset_open(folder, split, &self->data);
+    enum status status = dataset_open(folder, split, &self->data);
     if (status != STATUS_OK) {
         eval_tokens_close(self);
-        *out = NULL;
         return status;
     }
     self->token_count = dataset_token_count(self->data);
     self->vocab = dataset_vocab_size(self->data);
     self->tokenizer = find_tokenizer(dataset_tokenizer_name(self->data), folder, model_folder);
+    *out = self;
     return STATUS_OK;
 }
 
@@ -79,15 +73,18 @@ static enum status encode_text(struct eval_tokens *self, const char *path, const
 enum status eval_tokens_open_text(const char *path, const char *model_folder,
                                   struct eval_tokens **out)
 {
-    enum status status = new_zeroed(out);
-    if (status == STATUS_OK) {
-        status = encode_text(*out, path, model_folder);
-        if (status != STATUS_OK) {
-            eval_tokens_close(*out);
-            *out = NULL;
-        }
+    *out = NULL;
+    struct eval_tokens *self = calloc(1, sizeof(*self));
+    if (self == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory to measure a model");
     }
-    return status;
+    enum status status = encode_text(self, path, model_folder);
+    if (status != STATUS_OK) {
+        eval_tokens_close(self);
+        return status;
+    }
+    *out = self;
+    return STATUS_OK;
 }
 
 void eval_tokens_close(struct eval_tokens *self)
