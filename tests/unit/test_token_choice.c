@@ -124,6 +124,16 @@ static void min_p_is_a_share_of_the_likeliest(void)
     CU_ASSERT_EQUAL(kept_min_p(1.0, LOGITS, 4), 0x1);
 }
 
+static void likelihoods_are_exponentials_to_twelve_digits(void)
+{
+    for (int i = 1; i <= 60; i++) {
+        float logits[] = {0, -0.05F * (float)i};
+        double likelihood = exp((double)logits[1]);
+        CU_ASSERT_EQUAL(kept_min_p(likelihood * (1.0 - 1e-12), logits, 2), 0x3);
+        CU_ASSERT_EQUAL(kept_min_p(likelihood * (1.0 + 1e-12), logits, 2), 0x1);
+    }
+}
+
 /* The temperature comes first: at 2 the likelihoods move together. */
 static void filters_see_the_temperature(void)
 {
@@ -284,6 +294,7 @@ int main(void)
         SUITE_TEST(top_p_keeps_the_fewest_that_reach_the_mass),
         SUITE_TEST(top_p_counts_mass_among_the_top_k),
         SUITE_TEST(min_p_is_a_share_of_the_likeliest),
+        SUITE_TEST(likelihoods_are_exponentials_to_twelve_digits),
         SUITE_TEST(filters_see_the_temperature),
         SUITE_TEST(minus_infinity_is_never_chosen),
         SUITE_TEST(logits_that_are_no_numbers_are_refused),
