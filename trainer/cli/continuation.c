@@ -44,12 +44,18 @@ static enum status check_vocab(const struct continuation *self, const char *fold
     return STATUS_OK;
 }
 
-/* The token to put in front; -1: none. */
-static int32_t first_token(const struct continuation *self, bool empty_prompt)
+/* What stands in front of a text that is still empty; -1: nothing. */
+static int32_t first_token(const struct continuation *self)
 {
     const struct model_config *config = model_config_of(self->loaded.model);
-    bool own = config->bos_id >= 0 && config->bos_id != config->eos_id;
-    return own || empty_prompt ? config->bos_id : -1;
+    const int32_t ids[] = {config->bos_id, tokenizer_begin_id(self->tokenizer), config->eos_id,
+                           tokenizer_end_id(self->tokenizer)};
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+        if (ids[i] >= 0) {
+            return ids[i];
+        }
+    }
+    return -1;
 }
 
 static enum status encode(struct continuation *self, const struct continuation_plan *plan,
@@ -58,7 +64,7 @@ static enum status encode(struct continuation *self, const struct continuation_p
     static const uint8_t NEW_LINE[] = "\n";
     enum status status =
         tokenizer_encode(self->tokenizer, plan->prompt, plan->prompt_bytes, out, out_count);
-    if (status == STATUS_OK && *out_count == 0 && first_token(self, true) < 0) {
+    if (status == STATUS_OK && *out_count == 0 && first_token(self) < 0) {
         free(*out);
         status = tokenizer_encode(self->tokenizer, NEW_LINE, 1, out, out_count);
     }
@@ -79,7 +85,7 @@ static enum status prepare_tokens(struct continuation *self, const struct contin
         free(prompt);
         return fault(STATUS_NO_MEMORY, "no memory for %zu tokens", self->token_max);
     }
-    int32_t first = first_token(self, count == 0);
+    int32_t first = count == 0 ? first_token(self) : -1;
     if (first >= 0) {
         self->tokens[self->token_count++] = (uint16_t)first;
     }
@@ -223,11 +229,16 @@ const uint16_t *continuation_added(const struct continuation *self, size_t *out_
 
 bool continuation_is_end(const struct continuation *self, uint16_t token)
 {
-    return token == model_config_of(self->loaded.model)->eos_id;
+    return token == model_config_of(self->loaded.model)->eos_id ||
+           token == tokenizer_end_id(self->tokenizer);
 }
 
 const uint8_t *continuation_bytes_of(const struct continuation *self, uint16_t token,
                                      size_t *out_length)
 {
+    if (tokenizer_is_special(self->tokenizer, token)) {
+        *out_length = 0;
+        return NULL;
+    }
     return tokenizer_bytes_of(self->tokenizer, token, out_length);
 }

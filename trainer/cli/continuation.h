@@ -21,10 +21,10 @@ struct continuation_plan {
 
 struct continuation;
 
-/* Reads the model and its tokenizer, and encodes the prompt. In front of it comes the model's
- * beginning-of-text token, when it has one of its own; where that is also the end-of-text token,
- * as in GPT-2, only in front of an empty prompt. An empty prompt without such a token is a new
- * line. All of the plan is borrowed for the call. The caller owns *out.
+/* Reads the model and its tokenizer, and encodes the prompt, in front of which nothing is put. An
+ * empty one is the model's beginning-of-text token, or its end-of-text token (which stands between
+ * documents), or a new line, whichever there is first.
+ * All of the plan is borrowed for the call. The caller owns *out.
  * Errors: BAD_CONFIG (model and tokenizer do not belong together), NO_MEMORY, and those of
  * reading the model, each with a sentence. */
 MUST_CHECK enum status continuation_new(const struct continuation_plan *plan,
@@ -34,7 +34,7 @@ void continuation_free(struct continuation *self); /* NULL is allowed. */
 /* Tokens to choose from: ids below it have a text. */
 uint32_t continuation_vocab(const struct continuation *self);
 
-/* Tokens of the prompt, with the one that was put in front of it. */
+/* Tokens of the prompt; at least one. */
 size_t continuation_prompt_count(const struct continuation *self);
 
 /* Goes back to the prompt, with the very logits of the first time. */

@@ -128,7 +128,7 @@ uint64_t eval_tokens_bytes(const struct eval_tokens *self, const uint16_t *token
     for (size_t i = 0; i < count && self->tokenizer != NULL; i++) {
         size_t length = 0;
         (void)tokenizer_bytes_of(self->tokenizer, tokens[i], &length);
-        bytes += length;
+        bytes += tokenizer_is_special(self->tokenizer, tokens[i]) ? 0 : length;
     }
     return bytes;
 }

@@ -35,7 +35,7 @@ void eval_tokens_read(const struct eval_tokens *self, uint64_t first, size_t cou
 
 bool eval_tokens_knows_bytes(const struct eval_tokens *self);
 
-/* Bytes of text that the tokens stand for; 0 unless known. */
+/* Bytes of text that the tokens stand for, of special tokens none; 0 unless known. */
 uint64_t eval_tokens_bytes(const struct eval_tokens *self, const uint16_t *tokens, size_t count);
 
 #endif

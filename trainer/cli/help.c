@@ -64,6 +64,25 @@ const char HELP_SAMPLE[] =
     "  --backend NAME       cpu (default) or ref\n"
     "  --json               print a JSON object for each sample\n";
 
+const char HELP_TOKENIZER[] =
+    "use: dugnad tokenizer train --vocab N --out FILE.json|DIR [options] FILE...\n"
+    "     dugnad tokenizer encode --tokenizer SPEC [--json] < TEXT\n"
+    "     dugnad tokenizer decode --tokenizer SPEC < IDS\n"
+    "\n"
+    "Trains a byte-level BPE on text files ('-' is standard input) and saves it as Hugging Face's\n"
+    "tokenizer.json; or turns text into token ids, and ids into text.\n"
+    "\n"
+    "  --vocab N            tokens, with the 256 bytes and the special ones: 512 to 65536\n"
+    "  --out PATH           a .json file, or a folder for tokenizer.json and "
+    "tokenizer_config.json\n"
+    "  --pattern NAME       how text is cut into words: gpt2 (default) or cl100k\n"
+    "  --special TOKEN      a token that stands for itself; may be repeated\n"
+    "                       (default: <|endoftext|>)\n"
+    "  --tokenizer SPEC     bytes, tokenizer.json, vocab.json beside merges.txt, a .tiktoken "
+    "file,\n"
+    "                       or a folder with one of these\n"
+    "  --json               print the result as JSON\n";
+
 const char HELP_TRAIN[] =
     "use: dugnad train --config RUN.yaml --out DIR [options]\n"
     "\n"

@@ -6,6 +6,7 @@ extern const char HELP_DATA[];
 extern const char HELP_EVAL[];
 extern const char HELP_ORACLE[];
 extern const char HELP_SAMPLE[];
+extern const char HELP_TOKENIZER[];
 extern const char HELP_TRAIN[];
 
 #endif

@@ -5,6 +5,7 @@
 #include "trainer/cli/help.h"
 #include "trainer/cli/oracle.h"
 #include "trainer/cli/sample.h"
+#include "trainer/cli/tokenizer.h"
 #include "trainer/cli/train.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@ struct command {
 
 static const struct command COMMANDS[] = {
     {"data", cli_data, "text files to token shards", HELP_DATA},
+    {"tokenizer", cli_tokenizer, "train a tokenizer; text to token ids and back", HELP_TOKENIZER},
     {"train", cli_train, "train a run on this machine, without network", HELP_TRAIN},
     {"eval", cli_eval, "the loss of a model on data", HELP_EVAL},
     {"sample", cli_sample, "continue a text with a model", HELP_SAMPLE},
@@ -64,7 +66,7 @@ static enum status print_help(const char *name)
     }
     (void)printf("use: dugnad COMMAND [options]\n\n");
     for (size_t i = 0; i < sizeof(COMMANDS) / sizeof(COMMANDS[0]); i++) {
-        (void)printf("  %-8s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+        (void)printf("  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
     }
     (void)printf("\n'dugnad COMMAND --help' says more; 'dugnad --version' prints the version.\n");
     return STATUS_OK;

@@ -38,14 +38,14 @@ static enum status take_real(const struct cli_option *option, const char *text)
     return STATUS_OK;
 }
 
-static enum status add_value(const struct cli_option *option, const char *text)
+static enum status take_another(const struct cli_option *option, const char *text)
 {
-    struct cli_list *list = option->target;
-    if (list->count == CLI_LIST_MAX) {
-        return fault(STATUS_USAGE, "--%s may be given %d times at most", option->name,
-                     CLI_LIST_MAX);
+    struct cli_texts *texts = option->target;
+    if (texts->count == CLI_TEXTS_MAX) {
+        return fault(STATUS_USAGE, "--%s can be given %d times at most", option->name,
+                     CLI_TEXTS_MAX);
     }
-    list->items[list->count++] = text;
+    texts->items[texts->count++] = text;
     return STATUS_OK;
 }
 
@@ -55,6 +55,8 @@ static enum status take(const struct cli_option *option, const char *text)
     case CLI_TEXT:
         *(const char **)option->target = text;
         return STATUS_OK;
+    case CLI_TEXTS:
+        return take_another(option, text);
     case CLI_COUNT:
         return take_count(option, text);
     case CLI_REAL:
@@ -62,8 +64,6 @@ static enum status take(const struct cli_option *option, const char *text)
     case CLI_FLAG:
         *(bool *)option->target = true;
         return STATUS_OK;
-    case CLI_LIST:
-        return add_value(option, text);
     }
     return STATUS_OK;
 }

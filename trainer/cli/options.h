@@ -10,20 +10,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CLI_OPTIONS_MAX = 20, CLI_LIST_MAX = 16 };
+enum { CLI_OPTIONS_MAX = 20, CLI_TEXTS_MAX = 64 };
 
-/* The values of an option that may be given several times. */
-struct cli_list {
-    const char *items[CLI_LIST_MAX];
+struct cli_texts {
+    const char *items[CLI_TEXTS_MAX];
     size_t count;
 };
 
 enum cli_option_kind {
     CLI_TEXT,  /* const char * */
+    CLI_TEXTS, /* struct cli_texts: the option may be repeated */
     CLI_COUNT, /* uint64_t */
     CLI_REAL,  /* double */
-    CLI_FLAG,  /* bool */
-    CLI_LIST   /* struct cli_list: each use adds a value */
+    CLI_FLAG   /* bool */
 };
 
 struct cli_option {

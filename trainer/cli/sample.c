@@ -32,7 +32,7 @@ struct sample_options {
     const char *prompt;
     const char *prompt_file;
     const char *backend;
-    struct cli_list stops;
+    struct cli_texts stops;
     uint64_t tokens;
     uint64_t top_k; /* 0: all */
     uint64_t seed;
@@ -225,7 +225,7 @@ static enum status parse(int argc, char **argv, struct sample_options *out)
         {.name = "prompt", .kind = CLI_TEXT, .target = &out->prompt},
         {.name = "prompt-file", .kind = CLI_TEXT, .target = &out->prompt_file},
         {.name = "backend", .kind = CLI_TEXT, .target = &out->backend},
-        {.name = "stop", .kind = CLI_LIST, .target = &out->stops},
+        {.name = "stop", .kind = CLI_TEXTS, .target = &out->stops},
         {.name = "tokens",
          .kind = CLI_COUNT,
          .target = &out->tokens,

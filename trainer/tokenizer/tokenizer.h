@@ -35,15 +35,18 @@ const char *tokenizer_name(const struct tokenizer *self);
 /* One more than the highest id. */
 uint32_t tokenizer_vocab_size(const struct tokenizer *self);
 
-/* Encodes length bytes of text, which need not be UTF-8, as Hugging Face's library does with
- * add_special_tokens=False: added tokens that stand in the text get their ids.
- * The caller owns *out, shape (*out_count): free(). Errors: NO_MEMORY. */
+/* Encodes length bytes of text as Hugging Face's library does with add_special_tokens=False:
+ * added tokens that stand in the text get their ids. The text need not be UTF-8, which that library
+ * demands: a byte that begins no valid character is a piece of its own, and ends the text before
+ * it. The caller owns *out, shape (*out_count): free(). Errors: NO_MEMORY; BAD_DATA (the
+ * tokenizer's pattern needs too many steps for this text); FULL (a piece without a break of 4 GiB).
+ */
 MUST_CHECK enum status tokenizer_encode(const struct tokenizer *self, const uint8_t *text,
                                         size_t length, uint16_t **out, size_t *out_count);
 
 /* How many of text's length bytes can be encoded now so that what follows does not change the
- * ids: at most length, and 0 when none (then wait for more text). A stream is encoded piece by
- * piece with the same ids as in one. */
+ * ids: at most length, and 0 when none (then wait for more text, within a limit of the caller's). A
+ * stream that is encoded part by part so, and its rest at the end, has the same ids as in one. */
 size_t tokenizer_safe_length(const struct tokenizer *self, const uint8_t *text, size_t length);
 
 /* The bytes of one token (not NUL-terminated) in *out_length bytes; valid as long as self.
@@ -62,11 +65,14 @@ size_t tokenizer_merge_count(const struct tokenizer *self);
 void tokenizer_merge(const struct tokenizer *self, size_t index, uint32_t *left, uint32_t *right);
 
 /* The pattern that cuts text, by the name that GGUF readers know: "gpt-2", "llama-bpe" (GPT-4's
- * and Llama 3's family) or "default"; NULL when none of them cuts the same way. */
+ * and Llama 3's family) or "qwen2"; NULL when none of them cuts the same way. */
 const char *tokenizer_pattern_name(const struct tokenizer *self);
 
 /* Writes tokenizer.json and tokenizer_config.json into an existing folder.
- * Errors: CANNOT_CREATE, IO, NO_MEMORY. */
+ * Errors: CANNOT_CREATE, IO, NO_MEMORY, BAD_DATA (two tokens have the same name in JSON). */
 MUST_CHECK enum status tokenizer_write(const struct tokenizer *self, const char *folder);
+
+/* Writes tokenizer.json alone, to a path. Errors: as tokenizer_write. */
+MUST_CHECK enum status tokenizer_write_json(const struct tokenizer *self, const char *path);
 
 #endif
