@@ -32,7 +32,9 @@ static inline uint16_t half_to_bf16(float value)
     uint32_t bits = half_bits_of(value);
     uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
     uint32_t quiet = (bits >> 16) | 0x40U;
-    return (uint16_t)((bits & 0x7fffffffU) > 0x7f800000U ? quiet : rounded);
+    /* A mask: a choice would become a branch, which keeps longer loops from vectorising. */
+    uint32_t is_nan = 0U - (uint32_t)((bits & 0x7fffffffU) > 0x7f800000U);
+    return (uint16_t)((rounded & ~is_nan) | (quiet & is_nan));
 }
 
 /* Subnormal halves are exact float32 values, so a product with a power of two rebuilds them. */

@@ -56,9 +56,3 @@ enum status backend_find(const char *name, const struct backend **out)
     return *out != NULL ? STATUS_OK
                         : fault(STATUS_USAGE, "backend 'bf16' is not here: %s; use cpu", reason);
 }
-
-__attribute__((weak)) const struct backend *backend_bf16(const char **reason)
-{
-    *reason = "this build has no bfloat16 arithmetic";
-    return NULL;
-}

@@ -22,6 +22,10 @@ static void *cpu_allocate(size_t size_bytes)
 
 static void cpu_matmul_float(float *out, const struct matmul *p, bool accumulate)
 {
+    if (cpu_is_few_rows(p)) {
+        cpu_multiply_few_rows(out, p, accumulate);
+        return;
+    }
     cblas_sgemm(CblasRowMajor, p->a_transposed ? CblasTrans : CblasNoTrans,
                 p->b_transposed ? CblasTrans : CblasNoTrans, (blasint)p->m, (blasint)p->n,
                 (blasint)p->k, 1.0F, floats_const(p->a), (blasint)(p->a_transposed ? p->m : p->k),

@@ -7,6 +7,10 @@
 
 #include "trainer/backend/backend.h"
 
+/* Whether a product is of few rows: then the second function makes it, as matmul_float does. */
+bool cpu_is_few_rows(const struct matmul *product);
+void cpu_multiply_few_rows(float *out, const struct matmul *product, bool accumulate);
+
 void cpu_rmsnorm(struct cells *out, float *rstd, const float *x, const float *gain, size_t rows,
                  size_t width, float eps);
 void cpu_rmsnorm_backward(float *d_x, float *d_gain, const float *d_out, const float *x,

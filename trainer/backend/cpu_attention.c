@@ -1,6 +1,8 @@
-/* Attention through BLAS: for one head and one block of query rows at a time, the scores against
- * all keys up to the block's end. Scratch is two blocks of scores, whatever the batch; the part
- * of a block beyond the diagonal is computed and then set to zero. */
+/* Attention through BLAS, one head and one tile of QUERY_BLOCK rows against KEY_BLOCK keys at a
+ * time, so that tiles beyond the diagonal are left out and a tile's numbers stay in the cache.
+ * OpenBLAS has fast kernels for such small products as long as neither factor must be transposed
+ * along its rows: so each key head's k and v are copied once, transposed where they come second.
+ * Scratch grows with the number of keys, not with its square. */
 #include "trainer/backend/cpu.h"
 #include "trainer/backend/lanes.h"
 #include "trainer/backend/ref.h"
@@ -8,46 +10,70 @@
 #include <cblas.h>
 #include <math.h>
 
-enum { ROW_BLOCK = 64 };
+enum { QUERY_BLOCK = 32, KEY_BLOCK = 128, FEW_ROWS = 4 };
 
-/* One head's block: `rows` query rows from row `at` on, against keys [0, keys). */
+/* One head, cut out of the operands; pointers as a pass needs them. */
+struct head {
+    const struct attention_shape *shape;
+    size_t size;            /* D */
+    size_t keys;            /* first + rows */
+    float scale;            /* 1 / sqrt(D) */
+    const float *q;         /* row t at q + t * shape->q_stride */
+    const float *k_plain;   /* (keys, D) */
+    const float *v_plain;   /* (keys, D) */
+    const float *k_flipped; /* (D, keys) */
+    const float *v_flipped; /* (D, keys) */
+};
+
+/* `rows` query rows from row `at` on. */
 struct block {
     size_t at;
-    size_t first; /* position of its first row */
     size_t rows;
-    size_t keys; /* first + rows: also the stride of the block's scores */
-    float scale;
+    size_t seen;   /* keys that the first row sees; each next row sees one more */
+    size_t end;    /* keys that the last row sees */
+    size_t stride; /* of its scores: whole vectors, so that loops over a row need no remainder */
 };
+
+static size_t whole_vectors(size_t count)
+{
+    return (count + LANES - 1) / LANES * LANES;
+}
 
 static struct block block_at(const struct attention_shape *shape, size_t at)
 {
-    size_t rows = shape->rows - at < ROW_BLOCK ? shape->rows - at : ROW_BLOCK;
-    return (struct block){.at = at,
-                          .first = shape->first + at,
-                          .rows = rows,
-                          .keys = shape->first + at + rows,
-                          .scale = (float)(1.0 / sqrt((double)shape->head_size))};
+    size_t rows = shape->rows - at < QUERY_BLOCK ? shape->rows - at : QUERY_BLOCK;
+    size_t seen = shape->first + at + 1;
+    size_t end = seen + rows - 1;
+    return (struct block){
+        .at = at, .rows = rows, .seen = seen, .end = end, .stride = whole_vectors(end)};
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
 }
 
 size_t cpu_attention_scratch(const struct attention_shape *shape)
 {
-    size_t block = shape->rows < ROW_BLOCK ? shape->rows : ROW_BLOCK;
-    return 2 * block * (shape->first + shape->rows) * sizeof(float);
+    size_t keys = shape->first + shape->rows;
+    size_t per_key = 5 * shape->head_size + QUERY_BLOCK;
+    size_t per_block = QUERY_BLOCK * (3 * shape->head_size + 2 * KEY_BLOCK);
+    return (keys * per_key + QUERY_BLOCK * LANES + per_block) * sizeof(float);
 }
 
-/* out(m,n) = alpha op(a) op(b) + beta out, each with the distance between its stored rows. */
+/* out(m,n) = op(a) b (+ out), each with the distance between its stored rows. */
 struct strided {
     const float *values;
     size_t stride;
     bool transposed;
 };
 
-static void multiply(float *out, size_t out_stride, struct strided a, struct strided b, size_t m,
-                     size_t n, size_t k, float alpha, float beta)
+static void multiply(float *out, size_t out_stride, struct strided a, struct strided b,
+                     const size_t sizes[3], bool accumulate)
 {
-    cblas_sgemm(CblasRowMajor, a.transposed ? CblasTrans : CblasNoTrans,
-                b.transposed ? CblasTrans : CblasNoTrans, (blasint)m, (blasint)n, (blasint)k, alpha,
-                a.values, (blasint)a.stride, b.values, (blasint)b.stride, beta, out,
+    cblas_sgemm(CblasRowMajor, a.transposed ? CblasTrans : CblasNoTrans, CblasNoTrans,
+                (blasint)sizes[0], (blasint)sizes[1], (blasint)sizes[2], 1.0F, a.values,
+                (blasint)a.stride, b.values, (blasint)b.stride, accumulate ? 1.0F : 0.0F, out,
                 (blasint)out_stride);
 }
 
@@ -61,58 +87,154 @@ static struct strided flipped(const float *values, size_t stride)
     return (struct strided){values, stride, true};
 }
 
-/* Turns each row's scores into causal probabilities in place; log_sum(rows). */
-VECTOR_CLONES static void softmax_block(float *scores, float *log_sum, const struct block *block)
+/* out(rows, size) = x * scale, from rows that are `stride` apart. */
+VECTOR_CLONES static void gather_rows(float *restrict out, const float *restrict x, size_t rows,
+                                      size_t stride, size_t size, float scale)
+{
+    for (size_t t = 0; t < rows; t++) {
+        for (size_t i = 0; i < size; i++) {
+            out[t * size + i] = x[t * stride + i] * scale;
+        }
+    }
+}
+
+/* The way back. */
+VECTOR_CLONES static void scatter_rows(float *restrict out, size_t stride, const float *restrict x,
+                                       size_t rows, size_t size, float scale)
+{
+    for (size_t t = 0; t < rows; t++) {
+        for (size_t i = 0; i < size; i++) {
+            out[t * stride + i] = x[t * size + i] * scale;
+        }
+    }
+}
+
+/* out(size, rows) = x(rows, size) transposed, from rows that are `stride` apart. */
+VECTOR_CLONES static void flip_rows(float *restrict out, const float *restrict x, size_t rows,
+                                    size_t stride, size_t size)
+{
+    enum { GROUP = 16 };
+    size_t t = 0;
+    for (; t + GROUP <= rows; t += GROUP) {
+        for (size_t i = 0; i < size; i++) {
+            for (size_t j = 0; j < GROUP; j++) {
+                out[i * rows + t + j] = x[(t + j) * stride + i];
+            }
+        }
+    }
+    for (; t < rows; t++) {
+        for (size_t i = 0; i < size; i++) {
+            out[i * rows + t] = x[t * stride + i];
+        }
+    }
+}
+
+/* Turns each row's scores into exp(score - maximum), 0 for keys that it does not see. */
+VECTOR_CLONES static void softmax_block(float *scores, float *inverse_sum, float *log_sum,
+                                        const struct block *block)
 {
     for (size_t i = 0; i < block->rows; i++) {
-        float *restrict row = scores + i * block->keys;
-        size_t seen = block->first + i + 1;
-        float max = lanes_max(row, seen);
-        for (size_t j = 0; j < seen; j++) {
+        float *restrict row = scores + i * block->stride;
+        size_t seen = block->seen + i;
+        size_t whole = (seen + LANES - 1) / LANES * LANES;
+        for (size_t j = seen; j < whole; j++) {
+            row[j] = row[0];
+        }
+        float max = lanes_max(row, whole);
+        for (size_t j = 0; j < whole; j++) {
             row[j] = lanes_exp(row[j] - max);
         }
-        float sum = lanes_sum(row, seen);
-        float inverse = 1.0F / sum;
-        for (size_t j = 0; j < seen; j++) {
-            row[j] *= inverse;
-        }
-        for (size_t j = seen; j < block->keys; j++) {
+        for (size_t j = seen; j < block->stride; j++) {
             row[j] = 0.0F;
         }
+        float sum = lanes_sum(row, whole);
+        inverse_sum[i] = 1.0F / sum;
         if (log_sum != NULL) {
             log_sum[i] = max + logf(sum);
         }
     }
 }
 
-/* The same probabilities again, from the kept log_sum. */
-VECTOR_CLONES static void probabilities_block(float *scores, const float *log_sum,
-                                              const struct block *block)
+/* One block of rows of one head; scratch: (QUERY_BLOCK, 2 D + stride). log_sum may be NULL. */
+static void attend_block(float *out, float *log_sum, const struct head *head, size_t at,
+                         float *scratch)
 {
-    for (size_t i = 0; i < block->rows; i++) {
-        float *restrict row = scores + i * block->keys;
-        size_t seen = block->first + i + 1;
-        for (size_t j = 0; j < seen; j++) {
-            row[j] = lanes_exp(row[j] - log_sum[i]);
-        }
-        for (size_t j = seen; j < block->keys; j++) {
-            row[j] = 0.0F;
-        }
+    struct block block = block_at(head->shape, at);
+    size_t size = head->size;
+    size_t out_stride = head->shape->head_count * size;
+    float *q = scratch;
+    float *sum = q + QUERY_BLOCK * size;
+    float *scores = sum + QUERY_BLOCK * size;
+    float inverse_sum[QUERY_BLOCK];
+    gather_rows(q, head->q + at * head->shape->q_stride, block.rows, head->shape->q_stride, size,
+                head->scale);
+    for (size_t key = 0; key < block.end; key += KEY_BLOCK) {
+        size_t count = smaller(KEY_BLOCK, block.end - key);
+        multiply(scores + key, block.stride, plain(q, size),
+                 plain(head->k_flipped + key, head->keys), (size_t[]){block.rows, count, size},
+                 false);
+    }
+    softmax_block(scores, inverse_sum, log_sum, &block);
+    for (size_t key = 0; key < block.end; key += KEY_BLOCK) {
+        size_t count = smaller(KEY_BLOCK, block.end - key);
+        multiply(sum, size, plain(scores + key, block.stride),
+                 plain(head->v_plain + key * size, size), (size_t[]){block.rows, size, count},
+                 key > 0);
+    }
+    for (size_t i = 0; i < block.rows; i++) {
+        scatter_rows(out + (at + i) * out_stride, out_stride, sum + i * size, 1, size,
+                     inverse_sum[i]);
     }
 }
 
-/* d_scores = p (d_p - d_out . out), the softmax's backward pass, in the place of d_p. Rows of
- * d_out and out are `stride` apart. */
-VECTOR_CLONES static void softmax_backward_block(float *d_p, const float *p, const float *d_out,
-                                                 const float *out, size_t stride, size_t head_size,
-                                                 const struct block *block)
+/* One row of one head, where copying keys would cost more than it saves. */
+VECTOR_CLONES static float attend_row(float *restrict out, const struct head *head,
+                                      const float *restrict k, const float *restrict v, size_t row,
+                                      float *restrict scores)
 {
-    for (size_t i = 0; i < block->rows; i++) {
-        float total = lanes_dot(d_out + i * stride, out + i * stride, head_size);
-        float *restrict d_row = d_p + i * block->keys;
-        const float *restrict p_row = p + i * block->keys;
-        for (size_t j = 0; j < block->keys; j++) {
-            d_row[j] = p_row[j] * (d_row[j] - total);
+    const float *q = head->q + row * head->shape->q_stride;
+    size_t stride = head->shape->kv_stride;
+    size_t seen = head->shape->first + row + 1;
+    for (size_t j = 0; j < seen; j++) {
+        scores[j] = lanes_dot(q, k + j * stride, head->size) * head->scale;
+    }
+    float max = lanes_max(scores, seen);
+    for (size_t j = 0; j < seen; j++) {
+        scores[j] = lanes_exp(scores[j] - max);
+    }
+    float sum = lanes_sum(scores, seen);
+    memset(out, 0, head->size * sizeof(*out));
+    for (size_t j = 0; j < seen; j++) {
+        float weight = scores[j] / sum;
+        for (size_t i = 0; i < head->size; i++) {
+            out[i] += weight * v[j * stride + i];
+        }
+    }
+    return max + logf(sum);
+}
+
+static struct head head_of(const struct attention_shape *shape)
+{
+    return (struct head){.shape = shape,
+                         .size = shape->head_size,
+                         .keys = shape->first + shape->rows,
+                         .scale = (float)(1.0 / sqrt((double)shape->head_size))};
+}
+
+static void attend_few_rows(float *out, float *log_sum, const float *q, const float *k,
+                            const float *v, const struct attention_shape *shape, float *scratch)
+{
+    struct head head = head_of(shape);
+    size_t group = shape->head_count / shape->kv_head_count;
+    for (size_t h = 0; h < shape->head_count; h++) {
+        size_t kv_at = h / group * head.size;
+        head.q = q + h * head.size;
+        for (size_t t = 0; t < shape->rows; t++) {
+            float row_log_sum = attend_row(out + (t * shape->head_count + h) * head.size, &head,
+                                           k + kv_at, v + kv_at, t, scratch);
+            if (log_sum != NULL) {
+                log_sum[h * shape->rows + t] = row_log_sum;
+            }
         }
     }
 }
@@ -120,33 +242,111 @@ VECTOR_CLONES static void softmax_backward_block(float *d_p, const float *p, con
 void cpu_attention(struct cells *out, float *log_sum, const struct cells *q, const struct cells *k,
                    const struct cells *v, const struct attention_shape *shape, void *scratch)
 {
-    size_t size = shape->head_size;
-    size_t out_stride = shape->head_count * size;
+    if (shape->rows <= FEW_ROWS) {
+        attend_few_rows(floats(out), log_sum, floats_const(q), floats_const(k), floats_const(v),
+                        shape, scratch);
+        return;
+    }
+    struct head head = head_of(shape);
+    size_t size = head.size;
     size_t group = shape->head_count / shape->kv_head_count;
-    float *scores = scratch;
+    float *k_flipped = scratch;
+    float *v_plain = k_flipped + head.keys * size;
+    float *rest = v_plain + head.keys * size;
+    head.k_flipped = k_flipped;
+    head.v_plain = v_plain;
     for (size_t h = 0; h < shape->head_count; h++) {
-        const float *q_head = floats_const(q) + h * size;
-        const float *k_head = floats_const(k) + h / group * size;
-        const float *v_head = floats_const(v) + h / group * size;
-        float *head_log_sum = log_sum != NULL ? log_sum + h * shape->rows : NULL;
-        for (size_t at = 0; at < shape->rows; at += ROW_BLOCK) {
-            struct block block = block_at(shape, at);
-            multiply(scores, block.keys, plain(q_head + at * shape->q_stride, shape->q_stride),
-                     flipped(k_head, shape->kv_stride), block.rows, block.keys, size, block.scale,
-                     0.0F);
-            softmax_block(scores, head_log_sum != NULL ? head_log_sum + at : NULL, &block);
-            multiply(floats(out) + at * out_stride + h * size, out_stride,
-                     plain(scores, block.keys), plain(v_head, shape->kv_stride), block.rows, size,
-                     block.keys, 1.0F, 0.0F);
+        if (h % group == 0) {
+            size_t kv_at = h / group * size;
+            flip_rows(k_flipped, floats_const(k) + kv_at, head.keys, shape->kv_stride, size);
+            gather_rows(v_plain, floats_const(v) + kv_at, head.keys, shape->kv_stride, size, 1.0F);
+        }
+        head.q = floats_const(q) + h * size;
+        for (size_t at = 0; at < shape->rows; at += QUERY_BLOCK) {
+            attend_block(floats(out) + h * size,
+                         log_sum != NULL ? log_sum + h * shape->rows + at : NULL, &head, at, rest);
         }
     }
 }
 
-static void zero_rows(float *x, size_t rows, size_t stride, size_t width)
+/* On the scores p and d_p = d_out v^T of one tile of `count` keys, in rows of KEY_BLOCK: p becomes
+ * the probabilities and d_p the gradient of the scores, p (d_p - d_out . out). The first row sees
+ * `seen` of the keys; total(rows) holds d_out . out. */
+VECTOR_CLONES static void softmax_backward_tile(float *p, float *d_p, const float *log_sum,
+                                                const float *total, size_t rows, size_t count,
+                                                size_t seen)
+{
+    for (size_t i = 0; i < rows; i++, seen++) {
+        float *restrict p_row = p + i * KEY_BLOCK;
+        float *restrict d_row = d_p + i * KEY_BLOCK;
+        size_t inside = seen < count ? seen : count;
+        size_t whole = (inside + LANES - 1) / LANES * LANES;
+        for (size_t j = 0; j < whole; j++) {
+            float probability = lanes_exp(p_row[j] - log_sum[i]);
+            d_row[j] = probability * (d_row[j] - total[i]);
+            p_row[j] = probability;
+        }
+        for (size_t j = inside; j < count; j++) {
+            p_row[j] = 0.0F;
+            d_row[j] = 0.0F;
+        }
+    }
+}
+
+VECTOR_CLONES static void dot_rows(float *out, const float *a, const float *b, size_t rows,
+                                   size_t b_stride, size_t size)
 {
     for (size_t t = 0; t < rows; t++) {
-        memset(x + t * stride, 0, width * sizeof(*x));
+        out[t] = lanes_dot(a + t * size, b + t * b_stride, size);
     }
+}
+
+/* Gradients on their way out of one head. */
+struct head_gradient {
+    float *d_q;         /* row t at d_q + t * q_stride */
+    float *d_k;         /* (keys, D), added to */
+    float *d_v;         /* (keys, D), added to */
+    const float *d_out; /* row t at d_out + t * H * D */
+    const float *out;
+    const float *log_sum; /* (rows) */
+};
+
+/* One block of rows; scratch: QUERY_BLOCK (3 D + 2 KEY_BLOCK). */
+static void attend_block_backward(const struct head_gradient *gradient, const struct head *head,
+                                  size_t at, float *scratch)
+{
+    struct block block = block_at(head->shape, at);
+    size_t size = head->size;
+    size_t out_stride = head->shape->head_count * size;
+    size_t q_stride = head->shape->q_stride;
+    float *q = scratch;
+    float *d_q = q + QUERY_BLOCK * size;
+    float *d_out = d_q + QUERY_BLOCK * size;
+    float *p = d_out + QUERY_BLOCK * size;
+    float *d_p = p + QUERY_BLOCK * KEY_BLOCK;
+    float total[QUERY_BLOCK];
+    gather_rows(q, head->q + at * q_stride, block.rows, q_stride, size, head->scale);
+    gather_rows(d_out, gradient->d_out + at * out_stride, block.rows, out_stride, size, 1.0F);
+    dot_rows(total, d_out, gradient->out + at * out_stride, block.rows, out_stride, size);
+    for (size_t key = 0; key < block.end; key += KEY_BLOCK) {
+        size_t count = smaller(KEY_BLOCK, block.end - key);
+        const size_t across[] = {block.rows, count, size};
+        const size_t to_rows[] = {block.rows, size, count};
+        const size_t to_keys[] = {count, size, block.rows};
+        multiply(p, KEY_BLOCK, plain(q, size), plain(head->k_flipped + key, head->keys), across,
+                 false);
+        multiply(d_p, KEY_BLOCK, plain(d_out, size), plain(head->v_flipped + key, head->keys),
+                 across, false);
+        softmax_backward_tile(p, d_p, gradient->log_sum + at, total, block.rows, count,
+                              block.seen > key ? block.seen - key : 0);
+        multiply(gradient->d_v + key * size, size, flipped(p, KEY_BLOCK), plain(d_out, size),
+                 to_keys, true);
+        multiply(d_q, size, plain(d_p, KEY_BLOCK), plain(head->k_plain + key * size, size), to_rows,
+                 key > 0);
+        multiply(gradient->d_k + key * size, size, flipped(d_p, KEY_BLOCK), plain(q, size), to_keys,
+                 true);
+    }
+    scatter_rows(gradient->d_q + at * q_stride, q_stride, d_q, block.rows, size, head->scale);
 }
 
 void cpu_attention_backward(struct cells *d_q, struct cells *d_k, struct cells *d_v,
@@ -155,36 +355,41 @@ void cpu_attention_backward(struct cells *d_q, struct cells *d_k, struct cells *
                             const struct cells *v, const struct attention_shape *shape,
                             void *scratch)
 {
-    size_t size = shape->head_size;
-    size_t out_stride = shape->head_count * size;
-    size_t q_stride = shape->q_stride;
-    size_t kv_stride = shape->kv_stride;
+    struct head head = head_of(shape);
+    size_t size = head.size;
     size_t group = shape->head_count / shape->kv_head_count;
-    float *p = scratch;
-    float *d_p = p + cpu_attention_scratch(shape) / sizeof(*p) / 2;
-    zero_rows(floats(d_k), shape->rows, kv_stride, shape->kv_head_count * size);
-    zero_rows(floats(d_v), shape->rows, kv_stride, shape->kv_head_count * size);
+    size_t count = head.keys * size;
+    float *k_flipped = scratch;
+    float *v_flipped = k_flipped + count;
+    float *k_plain = v_flipped + count;
+    float *d_k_sum = k_plain + count;
+    float *d_v_sum = d_k_sum + count;
+    float *rest = d_v_sum + count;
+    head.k_flipped = k_flipped;
+    head.v_flipped = v_flipped;
+    head.k_plain = k_plain;
     for (size_t h = 0; h < shape->head_count; h++) {
-        size_t kv_head = h / group * size;
-        const float *k_head = floats_const(k) + kv_head;
-        for (size_t at = 0; at < shape->rows; at += ROW_BLOCK) {
-            struct block block = block_at(shape, at);
-            const float *q_block = floats_const(q) + at * q_stride + h * size;
-            const float *d_out_block = floats_const(d_out) + at * out_stride + h * size;
-            const float *out_block = floats_const(out) + at * out_stride + h * size;
-            multiply(p, block.keys, plain(q_block, q_stride), flipped(k_head, kv_stride),
-                     block.rows, block.keys, size, block.scale, 0.0F);
-            probabilities_block(p, log_sum + h * shape->rows + at, &block);
-            multiply(d_p, block.keys, plain(d_out_block, out_stride),
-                     flipped(floats_const(v) + kv_head, kv_stride), block.rows, block.keys, size,
-                     1.0F, 0.0F);
-            multiply(floats(d_v) + kv_head, kv_stride, flipped(p, block.keys),
-                     plain(d_out_block, out_stride), block.keys, size, block.rows, 1.0F, 1.0F);
-            softmax_backward_block(d_p, p, d_out_block, out_block, out_stride, size, &block);
-            multiply(floats(d_q) + at * q_stride + h * size, q_stride, plain(d_p, block.keys),
-                     plain(k_head, kv_stride), block.rows, size, block.keys, block.scale, 0.0F);
-            multiply(floats(d_k) + kv_head, kv_stride, flipped(d_p, block.keys),
-                     plain(q_block, q_stride), block.keys, size, block.rows, block.scale, 1.0F);
+        size_t kv_at = h / group * size;
+        const float *k_head = floats_const(k) + kv_at;
+        if (h % group == 0) {
+            flip_rows(k_flipped, k_head, head.keys, shape->kv_stride, size);
+            flip_rows(v_flipped, floats_const(v) + kv_at, head.keys, shape->kv_stride, size);
+            gather_rows(k_plain, k_head, head.keys, shape->kv_stride, size, 1.0F);
+            memset(d_k_sum, 0, 2 * count * sizeof(*d_k_sum)); /* and d_v_sum */
+        }
+        head.q = floats_const(q) + h * size;
+        const struct head_gradient gradient = {.d_q = floats(d_q) + h * size,
+                                               .d_k = d_k_sum,
+                                               .d_v = d_v_sum,
+                                               .d_out = floats_const(d_out) + h * size,
+                                               .out = floats_const(out) + h * size,
+                                               .log_sum = log_sum + h * shape->rows};
+        for (size_t at = 0; at < shape->rows; at += QUERY_BLOCK) {
+            attend_block_backward(&gradient, &head, at, rest);
+        }
+        if (h % group == group - 1) {
+            scatter_rows(floats(d_k) + kv_at, shape->kv_stride, d_k_sum, head.keys, size, 1.0F);
+            scatter_rows(floats(d_v) + kv_at, shape->kv_stride, d_v_sum, head.keys, size, 1.0F);
         }
     }
 }

@@ -1,47 +1,82 @@
+#include "common/check.h"
 #include "trainer/backend/cpu.h"
 #include "trainer/backend/lanes.h"
 #include "trainer/backend/ref.h"
 
 #include <math.h>
 
-/* Adds exp(row - max) over a row and, when `out` is not NULL, keeps it there. */
-VECTOR_CLONES static float exp_row(float *out, const float *row, float max, size_t count)
+/* A row is taken in parts, each relative to its own maximum, so that it is read from memory once;
+ * a second pass, when gradients are wanted, brings the parts to one scale. */
+enum { PART = 512, VOCAB_MAX = 65536, PARTS_MAX = VOCAB_MAX / PART }; /* ids have 16 bits */
+
+struct part {
+    float max;
+    float sum; /* of exp(x - max) */
+};
+
+static size_t part_count(size_t first, size_t count)
 {
-    float sum = 0.0F;
-    float block[256];
-    for (size_t first = 0; first < count; first += 256) {
-        size_t length = count - first < 256 ? count - first : 256;
-        for (size_t i = 0; i < length; i++) {
-            block[i] = lanes_exp(row[first + i] - max);
-        }
-        sum += lanes_sum(block, length);
-        if (out != NULL) {
-            memcpy(out + first, block, length * sizeof(*block));
-        }
-    }
-    return sum;
+    return count - first < PART ? count - first : PART;
 }
 
-VECTOR_CLONES static float max_of_row(const float *row, size_t count)
+/* Sums up each part and, when `out` is not NULL, keeps exp(x - max of the part) there; `out` may be
+ * `row`. */
+VECTOR_CLONES static void sum_parts(struct part *parts, float *out, const float *row, size_t count)
 {
-    return lanes_max(row, count);
+    float values[PART];
+    for (size_t first = 0; first < count; first += PART) {
+        size_t length = part_count(first, count);
+        float max = lanes_max(row + first, length);
+        for (size_t i = 0; i < length; i++) {
+            values[i] = lanes_exp(row[first + i] - max);
+        }
+        parts[first / PART] = (struct part){max, lanes_sum(values, length)};
+        if (out != NULL) {
+            memcpy(out + first, values, length * sizeof(*values));
+        }
+    }
+}
+
+VECTOR_CLONES static void scale_parts(float *out, const struct part *parts, float log_sum,
+                                      size_t count)
+{
+    for (size_t first = 0; first < count; first += PART) {
+        size_t length = part_count(first, count);
+        float scale = lanes_exp(parts[first / PART].max - log_sum);
+        for (size_t i = 0; i < length; i++) {
+            out[first + i] *= scale;
+        }
+    }
+}
+
+/* log(sum(exp(x))) over all parts. */
+static double log_sum_of(const struct part *parts, size_t count)
+{
+    double max = (double)parts[0].max;
+    for (size_t i = 1; i < count; i++) {
+        max = fmax(max, (double)parts[i].max);
+    }
+    double sum = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        sum += (double)parts[i].sum * exp((double)parts[i].max - max);
+    }
+    return max + log(sum);
 }
 
 void cpu_cross_entropy(double *losses, struct cells *d_logits, const float *logits,
                        const uint16_t *targets, size_t rows, size_t vocab)
 {
+    CHECK(vocab <= VOCAB_MAX);
+    struct part parts[PARTS_MAX];
     for (size_t t = 0; t < rows; t++) {
         const float *row = logits + t * vocab;
         float *d_row = d_logits != NULL ? floats(d_logits) + t * vocab : NULL;
-        float max = max_of_row(row, vocab);
         double target = (double)row[targets[t]]; /* before d_row, which may be the same memory */
-        float sum = exp_row(d_row, row, max, vocab);
-        losses[t] = log((double)sum) + (double)max - target;
+        sum_parts(parts, d_row, row, vocab);
+        double log_sum = log_sum_of(parts, (vocab + PART - 1) / PART);
+        losses[t] = log_sum - target;
         if (d_row != NULL) {
-            float scale = 1.0F / sum;
-            for (size_t i = 0; i < vocab; i++) {
-                d_row[i] *= scale;
-            }
+            scale_parts(d_row, parts, (float)log_sum, vocab);
             d_row[targets[t]] -= 1.0F;
         }
     }

@@ -35,8 +35,8 @@ LANES_INLINE float gained_dot(const float *d_out, const float *gain, const float
             lane[j] += d_out[i + j] * gain[i + j] * (x[i + j] - center);
         }
     }
-    for (; i < count; i++) {
-        lane[i % LANES] += d_out[i] * gain[i] * (x[i] - center);
+    for (size_t j = 0; i < count; i++, j++) {
+        lane[j] += d_out[i] * gain[i] * (x[i] - center);
     }
     return lanes_total(lane);
 }
@@ -59,21 +59,6 @@ VECTOR_CLONES void cpu_rmsnorm_backward(float *restrict d_x, float *restrict d_g
     }
 }
 
-LANES_INLINE float variance(const float *x, float center, size_t count)
-{
-    float lane[LANES] = {0};
-    size_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        for (size_t j = 0; j < LANES; j++) {
-            lane[j] += (x[i + j] - center) * (x[i + j] - center);
-        }
-    }
-    for (; i < count; i++) {
-        lane[i % LANES] += (x[i] - center) * (x[i] - center);
-    }
-    return lanes_total(lane) / (float)count;
-}
-
 VECTOR_CLONES static void layernorm(float *restrict out, float *restrict mean, float *restrict rstd,
                                     const float *restrict x, const float *restrict gain,
                                     const float *restrict bias, size_t rows, size_t width,
@@ -82,7 +67,7 @@ VECTOR_CLONES static void layernorm(float *restrict out, float *restrict mean, f
     for (size_t t = 0; t < rows; t++) {
         const float *row = x + t * width;
         float center = lanes_sum(row, width) / (float)width;
-        float scale = 1.0F / sqrtf(variance(row, center, width) + eps);
+        float scale = 1.0F / sqrtf(lanes_variance(row, center, width) + eps);
         for (size_t i = 0; i < width; i++) {
             out[t * width + i] = (row[i] - center) * scale * gain[i] + bias[i];
         }

@@ -17,22 +17,24 @@
  * versions give the same bits: contraction is off and the order of sums is fixed. */
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&      \
     !defined(__clang__)
-#define VECTOR_CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
+#define VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
 #else
 #define VECTOR_CLONES
 #endif
 
 #define LANES_INLINE static inline __attribute__((always_inline))
 
-enum { LANES = 16 };
+enum { LANES = 32 };
 
-LANES_INLINE float lanes_total(const float *lane)
+/* Adds up in halves, which is also the shortest chain; `lane` is used up. */
+LANES_INLINE float lanes_total(float *lane)
 {
-    float total = 0.0F;
-    for (size_t i = 0; i < LANES; i++) {
-        total += lane[i];
+    for (size_t width = LANES / 2; width > 0; width /= 2) {
+        for (size_t i = 0; i < width; i++) {
+            lane[i] += lane[i + width];
+        }
     }
-    return total;
+    return lane[0];
 }
 
 LANES_INLINE float lanes_sum(const float *x, size_t count)
@@ -44,8 +46,8 @@ LANES_INLINE float lanes_sum(const float *x, size_t count)
             lane[j] += x[i + j];
         }
     }
-    for (; i < count; i++) {
-        lane[i % LANES] += x[i];
+    for (size_t j = 0; i < count; i++, j++) {
+        lane[j] += x[i];
     }
     return lanes_total(lane);
 }
@@ -59,13 +61,13 @@ LANES_INLINE float lanes_dot(const float *a, const float *b, size_t count)
             lane[j] += a[i + j] * b[i + j];
         }
     }
-    for (; i < count; i++) {
-        lane[i % LANES] += a[i] * b[i];
+    for (size_t j = 0; i < count; i++, j++) {
+        lane[j] += a[i] * b[i];
     }
     return lanes_total(lane);
 }
 
-/* The mean of (x - center)^2; count > 0. */
+/* Mean of (x - center)^2; count > 0. */
 LANES_INLINE float lanes_variance(const float *x, float center, size_t count)
 {
     float lane[LANES] = {0};
@@ -75,8 +77,8 @@ LANES_INLINE float lanes_variance(const float *x, float center, size_t count)
             lane[j] += (x[i + j] - center) * (x[i + j] - center);
         }
     }
-    for (; i < count; i++) {
-        lane[i % LANES] += (x[i] - center) * (x[i] - center);
+    for (size_t j = 0; i < count; i++, j++) {
+        lane[j] += (x[i] - center) * (x[i] - center);
     }
     return lanes_total(lane) / (float)count;
 }
@@ -94,25 +96,26 @@ LANES_INLINE float lanes_max(const float *x, size_t count)
             lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
         }
     }
-    for (; i < count; i++) {
-        lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+    for (size_t j = 0; i < count; i++, j++) {
+        lane[j] = x[i] > lane[j] ? x[i] : lane[j];
     }
-    float max = lane[0];
-    for (size_t j = 1; j < LANES; j++) {
-        max = lane[j] > max ? lane[j] : max;
+    for (size_t width = LANES / 2; width > 0; width /= 2) {
+        for (size_t j = 0; j < width; j++) {
+            lane[j] = lane[j + width] > lane[j] ? lane[j + width] : lane[j];
+        }
     }
-    return max;
+    return lane[0];
 }
 
 /* exp(x) without a branch, error below 2 ulp (tests/unit/test_backend.c measures it): x = n ln 2 +
  * r with |r| <= ln 2 / 2, exp(r) by its Taylor series to r^7 / 7! (the rest is below 2^-27), times
- * 2^n put into the exponent bits. Clamped to [-87.3, 88.3]: never zero, never infinite; NaN stays.
- */
+ * 2^n put into the exponent bits. Clamped to [-87.3, 87.3], so that neither the result nor its
+ * inverse is zero, infinite or denormal, which would be slow; NaN stays. */
 LANES_INLINE float lanes_exp(float x)
 {
     const float round_magic = 12582912.0F; /* 1.5 * 2^23: adding it rounds to an integer */
     x = x < -87.3F ? -87.3F : x;
-    x = x > 88.3F ? 88.3F : x;
+    x = x > 87.3F ? 87.3F : x;
     float shifted = x * 1.44269504F + round_magic;
     float n = shifted - round_magic;
     /* ln 2 in two parts (Cody and Waite): n times the first is exact. */

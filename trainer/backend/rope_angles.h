@@ -26,8 +26,7 @@ static inline void rope_angles_init(struct rope_angles *self, size_t pair, size_
     size_t left = head_size / 2 - pair;
     self->count = left < PAIR_BLOCK ? left : PAIR_BLOCK;
     for (size_t i = 0; i < self->count; i++) {
-        double step =
-            direction * pow((double)theta, -2.0 * (double)(pair + i) / (double)head_size);
+        double step = direction * pow((double)theta, -2.0 * (double)(pair + i) / (double)head_size);
         self->step_cosine[i] = cos(step);
         self->step_sine[i] = sin(step);
         self->cosine[i] = cos(step * (double)first);

@@ -1,5 +1,19 @@
 #include "trainer/cli/help.h"
 
+const char HELP_BENCH[] =
+    "use: dugnad bench --model MODEL [options]\n"
+    "\n"
+    "Trains a model with random parameters on random tokens, forward and backward without the\n"
+    "optimizer, and compares its speed with that of the best of its matrix products.\n"
+    "\n"
+    "  --model MODEL        gpt2-124m, llama-10m, or a folder with a config.json\n"
+    "  --batch B            sequences in a pass (default 4)\n"
+    "  --context T          tokens in a sequence (default 256)\n"
+    "  --threads N          default: as many as this machine offers\n"
+    "  --precision NAME     fp32, bf16, or auto (default): the faster one\n"
+    "  --recompute NAME     none (default), or blocks: less memory, about a fifth slower\n"
+    "  --json               print the result as JSON\n";
+
 const char HELP_DATA[] =
     "use: dugnad data build --out DIR [options] FILE...\n"
     "\n"

@@ -2,6 +2,7 @@
 #ifndef DUGNAD_TRAINER_CLI_HELP_H
 #define DUGNAD_TRAINER_CLI_HELP_H
 
+extern const char HELP_BENCH[];
 extern const char HELP_DATA[];
 extern const char HELP_EVAL[];
 extern const char HELP_ORACLE[];

@@ -1,5 +1,7 @@
 /* The `dugnad` tool: finds the command, runs it, and says in one sentence what went wrong. */
 #include "common/fault.h"
+#include "trainer/backend/blas_kernel.h"
+#include "trainer/cli/bench.h"
 #include "trainer/cli/data.h"
 #include "trainer/cli/eval.h"
 #include "trainer/cli/help.h"
@@ -26,6 +28,7 @@ static const struct command COMMANDS[] = {
     {"train", cli_train, "train a run on this machine, without network", HELP_TRAIN},
     {"eval", cli_eval, "the loss of a model on data", HELP_EVAL},
     {"sample", cli_sample, "continue a text with a model", HELP_SAMPLE},
+    {"bench", cli_bench, "how fast a model trains on this machine", HELP_BENCH},
     {"oracle", cli_oracle, "losses and gradients for other programs to check", HELP_ORACLE},
 };
 
@@ -94,6 +97,7 @@ static enum status run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    blas_kernel_choose(argv);
     enum status status = run(argc, argv);
     if (fflush(stdout) != 0 && status == STATUS_OK) {
         status = fault(STATUS_IO, "writing the output failed: %s", strerror(errno));

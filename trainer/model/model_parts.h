@@ -100,6 +100,9 @@ MUST_CHECK enum status workspace_new_cached(const struct model *model,
 uint64_t workspace_bytes_cached(const struct model *model, const struct workspace_plan *plan,
                                 size_t cached_rows);
 
+/* How many of the rows of a pass the head takes at a time. */
+size_t head_rows(const struct model_config *config, size_t rows);
+
 /* Sequences on their way through the model. gradient is NULL in a forward pass. */
 struct pass {
     const struct model *model;

@@ -73,12 +73,11 @@ static struct needs needs_of(const struct model *model, const struct workspace_p
     return needs;
 }
 
-static size_t head_rows_of(const struct needs *needs)
+size_t head_rows(const struct model_config *config, size_t rows)
 {
-    uint64_t rows = LOGITS_VALUES / needs->model->config.vocab_size;
-    rows = rows < HEAD_ROWS_MIN ? HEAD_ROWS_MIN : rows;
-    rows = needs->decoder ? 1 : rows;
-    return (size_t)(rows < needs->rows ? rows : needs->rows);
+    size_t wanted = LOGITS_VALUES / config->vocab_size;
+    wanted = wanted < HEAD_ROWS_MIN ? HEAD_ROWS_MIN : wanted;
+    return wanted < rows ? wanted : rows;
 }
 
 /* A q of its own is only for a pass: with_q false keeps the one that is there. */
@@ -171,7 +170,7 @@ static void lay_out(const struct needs *needs, struct arena *arena, struct works
         .kv_head_count = config->kv_head_count,
         .head_size = config->head_size};
     out->plan = needs->plan;
-    out->head_rows = head_rows_of(needs);
+    out->head_rows = needs->decoder ? 1 : head_rows(config, (size_t)needs->rows);
     take_residuals(needs, arena, out);
     take_layers(needs, arena, out);
     out->norm = take_cells(arena, needs->rows * needs->width);
