@@ -5,6 +5,7 @@
 #ifndef DUGNAD_COMMON_HALF_H
 #define DUGNAD_COMMON_HALF_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -30,11 +31,9 @@ static inline float half_from_bf16(uint16_t value)
 static inline uint16_t half_to_bf16(float value)
 {
     uint32_t bits = half_bits_of(value);
-    uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
-    uint32_t quiet = (bits >> 16) | 0x40U;
-    /* A mask: a choice would become a branch, which keeps longer loops from vectorising. */
-    uint32_t is_nan = 0U - (uint32_t)((bits & 0x7fffffffU) > 0x7f800000U);
-    return (uint16_t)((rounded & ~is_nan) | (quiet & is_nan));
+    uint32_t rounded = bits + 0x7fffU + ((bits >> 16) & 1U);
+    uint32_t quiet = bits | 0x400000U;
+    return (uint16_t)((isnan(value) ? quiet : rounded) >> 16);
 }
 
 /* Subnormal halves are exact float32 values, so a product with a power of two rebuilds them. */

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* sums 8, master 20, the publisher's least number of updates 4 * 4 and its snapshot 4, one upload 4
- */
-enum { BYTES_PER_VALUE = 52 };
+/* sums 8, the publisher's least number of updates 4 * 4 and its snapshot 4, one upload 4; the
+ * master's come on top */
+enum { BYTES_PER_VALUE = 32 };
 
 struct aggregate {
     const struct run_dir *run;
@@ -27,8 +27,11 @@ enum status aggregate_new(const struct run_dir *run, size_t thread_count, struct
 {
     *out = NULL;
     size_t value_count = layout_value_count(run->layout);
+    const struct run_config *config = &run->config;
     enum status status =
-        memory_check_fits("coordinating this run", (uint64_t)value_count * BYTES_PER_VALUE,
+        memory_check_fits("coordinating this run",
+                          (uint64_t)value_count * BYTES_PER_VALUE +
+                              master_bytes(run->layout, &config->model, config->optimizer.kind),
                           "choose a smaller model or a machine with more memory");
     if (status != STATUS_OK) {
         return status;
@@ -39,12 +42,12 @@ enum status aggregate_new(const struct run_dir *run, size_t thread_count, struct
     }
     self->run = run;
     self->value_count = value_count;
-    self->grid = exact_grid_for(run_config_step_tokens(&run->config));
+    self->grid = exact_grid_for(run_config_step_tokens(config));
     self->sums = calloc(value_count, sizeof *self->sums);
     status = self->sums != NULL ? STATUS_OK : fault(STATUS_NO_MEMORY, "no memory for the sums");
     if (status == STATUS_OK) {
-        status = master_new(run->layout, &run->config.adamw, &run->config.schedule,
-                            run->config.codec, &self->master);
+        status = master_new(run->layout, &config->model, &config->optimizer, &config->schedule,
+                            config->codec, &self->master);
     }
     if (status == STATUS_OK) {
         status = slices_new(thread_count, value_count, &self->slices);
@@ -138,6 +141,13 @@ static void mean_slice(void *context, size_t first, size_t count, size_t slice_i
     memset(self->sums + first, 0, count * sizeof *self->sums);
 }
 
+static void measure_slice(void *context, size_t first, size_t count, size_t slice_index)
+{
+    struct aggregate *self = context;
+    (void)slice_index;
+    master_measure(self->master, first, count);
+}
+
 struct update_job {
     struct aggregate *self;
     uint8_t *update;
@@ -158,6 +168,10 @@ enum status aggregate_commit(struct aggregate *self, uint8_t *update, struct agg
         schedule_learning_rate(&self->run->config.schedule, master_version(self->master));
     slices_run(self->slices, mean_slice, self);
     out->grad_l2 = master_prepare(self->master);
+    if (master_measures(self->master)) {
+        slices_run(self->slices, measure_slice, self);
+        master_settle(self->master);
+    }
     slices_run(self->slices, update_slice, &job);
     for (size_t i = 0; i < slices_count(self->slices); i++) {
         if (job.applied[i] != STATUS_OK) {

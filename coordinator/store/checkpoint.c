@@ -12,12 +12,52 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHECKPOINTS_MAX = 1 << 20, STATE_BYTES_MAX = 65536 };
+enum {
+    CHECKPOINTS_MAX = 1 << 20,
+    STATE_BYTES_MAX = 65536,
+    PART_NAME_MAX = 64,
+    PARTS_MAX = 2 + OPTIMIZER_STATES_MAX
+};
 
-/* The files whose hashes state.json holds, and where their values live. */
-static const char *const tensor_files[] = {"model.safetensors", "weights.safetensors",
-                                           "moment1.safetensors", "moment2.safetensors"};
-enum { TENSOR_FILE_COUNT = 4 };
+/* The only tensor of a file whose values are one for each block of parameters. */
+static const char blocks_name[] = "blocks";
+
+/* A file whose hash state.json holds, and where its values live. */
+struct part {
+    char name[PART_NAME_MAX];
+    float *values;
+    size_t count;
+    bool per_block; /* one vector, not the model's tensors */
+};
+
+struct parts {
+    struct part items[PARTS_MAX];
+    size_t count;
+};
+
+static void add_part(struct parts *self, const char *name, float *values, size_t count)
+{
+    struct part *part = &self->items[self->count++];
+    *part = (struct part){.values = values, .count = count};
+    (void)snprintf(part->name, sizeof part->name, "%s.safetensors", name);
+}
+
+/* The model comes first: hf_folder_write makes its file. */
+static struct parts parts_of(const struct run_dir *run, struct master *master)
+{
+    struct parts parts = {.count = 0};
+    size_t value_count = layout_value_count(run->layout);
+    add_part(&parts, "model", master_params(master), value_count);
+    add_part(&parts, "weights", master_weights(master), value_count);
+    for (size_t i = 0; i < optimizer_state_count(master_kind(master)); i++) {
+        const struct optimizer_state *facts = optimizer_state(master_kind(master), i);
+        size_t count = 0;
+        float *values = master_state(master, i, &count);
+        add_part(&parts, facts->name, values, count);
+        parts.items[parts.count - 1].per_block = facts->per_block;
+    }
+    return parts;
+}
 
 static enum status checkpoints_folder(const struct run_dir *run, char *out)
 {
@@ -47,23 +87,25 @@ static enum status hash_file(const char *folder, const char *name, struct digest
     return status;
 }
 
-static enum status write_state(const char *folder, const struct run_dir *run, struct master *master)
+static enum status write_state(const char *folder, const struct run_dir *run, struct master *master,
+                               const struct parts *parts)
 {
     char hex[DIGEST_HEX_BYTES];
     struct digest digest = params_digest(master_params(master), layout_value_count(run->layout));
     digest_to_hex(&digest, hex);
     json_t *files = json_object();
-    json_t *state = json_pack("{s:I,s:s,s:o}", "version", (json_int_t)master_version(master),
-                              "digest", hex, "blake2b", files);
+    json_t *state =
+        json_pack("{s:I,s:s,s:s,s:o}", "version", (json_int_t)master_version(master), "optimizer",
+                  optimizer_name(master_kind(master)), "digest", hex, "blake2b", files);
     char *text = NULL;
     char path[FILES_PATH_MAX];
     enum status status = files_join(folder, "state.json", path);
-    for (int i = 0; i < TENSOR_FILE_COUNT && status == STATUS_OK; i++) {
+    for (size_t i = 0; i < parts->count && status == STATUS_OK; i++) {
         struct digest hash;
-        status = hash_file(folder, tensor_files[i], &hash);
+        status = hash_file(folder, parts->items[i].name, &hash);
         if (status == STATUS_OK) {
             digest_to_hex(&hash, hex);
-            (void)json_object_set_new(files, tensor_files[i], json_string(hex));
+            (void)json_object_set_new(files, parts->items[i].name, json_string(hex));
         }
     }
     if (status == STATUS_OK) {
@@ -76,35 +118,41 @@ static enum status write_state(const char *folder, const struct run_dir *run, st
     return status;
 }
 
-static enum status write_tensors(const char *folder, const char *name, const struct layout *layout,
-                                 const float *values)
+static enum status write_part(const char *folder, const struct part *part,
+                              const struct layout *layout)
 {
     char path[FILES_PATH_MAX];
-    enum status status = files_join(folder, name, path);
-    return status == STATUS_OK ? hf_folder_write_tensors(path, layout, values) : status;
+    enum status status = files_join(folder, part->name, path);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (!part->per_block) {
+        return hf_folder_write_tensors(path, layout, part->values);
+    }
+    const struct safetensors_output vector = {.name = blocks_name,
+                                              .rank = 1,
+                                              .shape = {part->count},
+                                              .values = part->values,
+                                              .count = part->count};
+    return safetensors_write(path, &vector, 1);
 }
 
 static enum status write_folder(const char *folder, const struct run_dir *run,
                                 struct master *master)
 {
     struct tokenizer *tokenizer = NULL;
+    const struct parts parts = parts_of(run, master);
     /* The data folder holds the tokenizer that made the shards. */
-    enum status status = tokenizer_new(run->config.data_folder, &tokenizer);
+    enum status status = dataset_tokenizer_new(run->config.data_folder, &tokenizer);
     if (status == STATUS_OK) {
         status = hf_folder_write(folder, &run->config.model, run->layout, master_params(master),
                                  tokenizer);
     }
     tokenizer_free(tokenizer);
-    if (status == STATUS_OK) {
-        status = write_tensors(folder, tensor_files[1], run->layout, master_weights(master));
+    for (size_t i = 1; i < parts.count && status == STATUS_OK; i++) {
+        status = write_part(folder, &parts.items[i], run->layout);
     }
-    if (status == STATUS_OK) {
-        status = write_tensors(folder, tensor_files[2], run->layout, master_moment1(master));
-    }
-    if (status == STATUS_OK) {
-        status = write_tensors(folder, tensor_files[3], run->layout, master_moment2(master));
-    }
-    return status == STATUS_OK ? write_state(folder, run, master) : status;
+    return status == STATUS_OK ? write_state(folder, run, master, &parts) : status;
 }
 
 /* Versions of all checkpoint folders, ascending. */
@@ -233,32 +281,53 @@ enum status checkpoint_write(const struct run_dir *run, struct master *master, c
     return status == STATUS_OK ? remove_others(run, version) : status;
 }
 
-static enum status check_hashes(const char *folder, const json_t *state)
+static enum status check_hashes(const char *folder, const json_t *state, const struct parts *parts)
 {
     const json_t *files = json_object_get(state, "blake2b");
-    for (int i = 0; i < TENSOR_FILE_COUNT; i++) {
-        const char *hex = json_string_value(json_object_get(files, tensor_files[i]));
+    for (size_t i = 0; i < parts->count; i++) {
+        const char *name = parts->items[i].name;
+        const char *hex = json_string_value(json_object_get(files, name));
         struct digest expected;
         struct digest found;
         if (hex == NULL || digest_from_hex(hex, &expected) != STATUS_OK) {
-            return fault(STATUS_BAD_DATA, "%s/state.json has no hash of %s", folder,
-                         tensor_files[i]);
+            return fault(STATUS_BAD_DATA, "%s/state.json has no hash of %s", folder, name);
         }
-        enum status status = hash_file(folder, tensor_files[i], &found);
+        enum status status = hash_file(folder, name, &found);
         if (status != STATUS_OK) {
             return status;
         }
         if (!digest_equal(&expected, &found)) {
             return fault(STATUS_CORRUPT, "%s/%s is damaged: its hash is not that of state.json",
-                         folder, tensor_files[i]);
+                         folder, name);
         }
+    }
+    return STATUS_OK;
+}
+
+/* Checkpoints of before there was a choice do not name their optimizer. */
+static enum status check_optimizer(const char *folder, const json_t *state,
+                                   enum optimizer_kind kind)
+{
+    const json_t *held = json_object_get(state, "optimizer");
+    const char *name = held != NULL ? json_string_value(held) : optimizer_name(OPTIMIZER_ADAMW);
+    enum optimizer_kind found = OPTIMIZER_ADAMW;
+    if (name == NULL || optimizer_from_name(name, &found) != STATUS_OK) {
+        return fault(STATUS_BAD_DATA, "%s/state.json is damaged: it names no known optimizer",
+                     folder);
+    }
+    if (found != kind) {
+        return fault(STATUS_BAD_CONFIG,
+                     "%s holds the state of %s, but the run's optimizer.type is %s; set it back to "
+                     "%s, or make a new run",
+                     folder, optimizer_name(found), optimizer_name(kind), optimizer_name(found));
     }
     return STATUS_OK;
 }
 
 /* state.json has no hash of its own: its version must be the folder's, and its digest that of the
  * parameters when they are loaded. */
-static enum status read_state(const char *folder, uint64_t version, struct digest *out_digest)
+static enum status read_state(const char *folder, uint64_t version, enum optimizer_kind kind,
+                              const struct parts *parts, struct digest *out_digest)
 {
     char path[FILES_PATH_MAX];
     uint8_t *text = NULL;
@@ -279,28 +348,39 @@ static enum status read_state(const char *folder, uint64_t version, struct diges
         status = fault(STATUS_BAD_DATA, "%s is damaged: it is not the state of step %" PRIu64, path,
                        version);
     } else {
-        status = check_hashes(folder, state);
+        status = check_optimizer(folder, state, kind);
+    }
+    if (status == STATUS_OK) {
+        status = check_hashes(folder, state, parts);
     }
     json_decref(state);
     return status;
 }
 
-/* Reads one tensor file in layout names into a flat vector. */
-static enum status read_tensors(const char *folder, const char *name, const struct layout *layout,
-                                float *values)
+static enum status read_tensor(const struct safetensors *file, const char *path, const char *name,
+                               float *values, size_t count)
+{
+    const struct safetensors_entry *entry = safetensors_find(file, name);
+    return entry != NULL ? safetensors_read_f32(file, entry, values, count)
+                         : fault(STATUS_BAD_DATA, "%s lacks the tensor %s", path, name);
+}
+
+static enum status read_part(const char *folder, const struct part *part,
+                             const struct layout *layout)
 {
     char path[FILES_PATH_MAX];
     struct safetensors *file = NULL;
-    enum status status = files_join(folder, name, path);
+    enum status status = files_join(folder, part->name, path);
     if (status == STATUS_OK) {
         status = safetensors_open(path, &file);
     }
-    for (size_t i = 0; i < layout_tensor_count(layout) && status == STATUS_OK; i++) {
+    if (status == STATUS_OK && part->per_block) {
+        status = read_tensor(file, path, blocks_name, part->values, part->count);
+    }
+    size_t tensor_count = part->per_block ? 0 : layout_tensor_count(layout);
+    for (size_t i = 0; i < tensor_count && status == STATUS_OK; i++) {
         const struct tensor_spec *spec = layout_tensor(layout, i);
-        const struct safetensors_entry *entry = safetensors_find(file, spec->name);
-        status = entry != NULL
-                     ? safetensors_read_f32(file, entry, values + spec->offset, spec->count)
-                     : fault(STATUS_BAD_DATA, "%s lacks the tensor %s", path, spec->name);
+        status = read_tensor(file, path, spec->name, part->values + spec->offset, spec->count);
     }
     safetensors_close(file);
     return status;
@@ -310,11 +390,10 @@ static enum status load_folder(const char *folder, uint64_t version, const struc
                                struct master *master)
 {
     struct digest expected;
-    float *const targets[TENSOR_FILE_COUNT] = {master_params(master), master_weights(master),
-                                               master_moment1(master), master_moment2(master)};
-    enum status status = read_state(folder, version, &expected);
-    for (int i = 0; i < TENSOR_FILE_COUNT && status == STATUS_OK; i++) {
-        status = read_tensors(folder, tensor_files[i], run->layout, targets[i]);
+    const struct parts parts = parts_of(run, master);
+    enum status status = read_state(folder, version, master_kind(master), &parts, &expected);
+    for (size_t i = 0; i < parts.count && status == STATUS_OK; i++) {
+        status = read_part(folder, &parts.items[i], run->layout);
     }
     if (status != STATUS_OK) {
         return status;
@@ -337,8 +416,11 @@ enum status checkpoint_load(const struct run_dir *run, struct master *master,
     for (size_t i = versions.count; status == STATUS_OK && !loaded && i-- > 0;) {
         status = version_folder(run, versions.items[i], "", out_path);
         if (status == STATUS_OK) {
-            loaded = load_folder(out_path, versions.items[i], run, master) == STATUS_OK;
-            if (!loaded && on_fault != NULL) {
+            enum status found = load_folder(out_path, versions.items[i], run, master);
+            loaded = found == STATUS_OK;
+            if (found == STATUS_BAD_CONFIG) { /* an older one would be no better */
+                status = found;
+            } else if (!loaded && on_fault != NULL) {
                 on_fault(fault_text());
             }
         }

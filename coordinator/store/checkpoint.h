@@ -1,8 +1,9 @@
 /* checkpoint - the state after a committed step, as a Hugging Face folder plus optimizer state.
  *
  *   checkpoints/step-000100/   config.json, model.safetensors (P), tokenizer files,
- *                              weights.safetensors (float32 master copy), moment1.safetensors,
- *                              moment2.safetensors, state.json (version, digest of P, file hashes)
+ *                              weights.safetensors (float32 master copy), a file for each vector
+ *                              that the optimizer keeps (moment1.safetensors, ...), state.json
+ *                              (version, optimizer, digest of P, file hashes)
  *
  * A folder is written under a temporary name and renamed when all of it is on disk. */
 #ifndef DUGNAD_COORDINATOR_STORE_CHECKPOINT_H
@@ -20,7 +21,7 @@ MUST_CHECK enum status checkpoint_write(const struct run_dir *run, struct master
 
 /* Loads the newest checkpoint whose hashes are right into `master`; older ones are tried, each
  * fault told through `on_fault` (NULL is allowed). Errors: NO_INPUT (there is none that is
- * whole). `out_path` as above. */
+ * whole), BAD_CONFIG (the newest is of another optimizer). `out_path` as above. */
 MUST_CHECK enum status checkpoint_load(const struct run_dir *run, struct master *master,
                                        void (*on_fault)(const char *sentence), char *out_path);
 

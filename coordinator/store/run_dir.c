@@ -16,10 +16,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum {
-    RUN_FILE_BYTES_MAX = 1 << 20,
-    PREPARE_BYTES_PER_VALUE = 20 /* the master's */
-};
+enum { RUN_FILE_BYTES_MAX = 1 << 20 };
 
 /* The data must be there, whole, and fit the model. */
 static enum status check_data(const struct run_config *config)
@@ -47,7 +44,7 @@ static enum status check_data(const struct run_config *config)
 static enum status check_tokenizer(const struct run_config *config)
 {
     struct tokenizer *tokenizer = NULL;
-    enum status status = tokenizer_new(config->data_folder, &tokenizer);
+    enum status status = dataset_tokenizer_new(config->data_folder, &tokenizer);
     tokenizer_free(tokenizer);
     return status;
 }
@@ -70,7 +67,8 @@ static enum status write_first_checkpoint(const char *path, const struct run_con
         status = layout_new(&config->model, &run.layout);
     }
     if (status == STATUS_OK) {
-        status = master_new(run.layout, &config->adamw, &config->schedule, config->codec, &master);
+        status = master_new(run.layout, &config->model, &config->optimizer, &config->schedule,
+                            config->codec, &master);
     }
     if (status == STATUS_OK) {
         layout_init_params(run.layout, &config->model, config->seed, master_params(master));
@@ -120,7 +118,7 @@ static enum status check_memory(const struct run_config *config)
     enum status status = layout_new(&config->model, &layout);
     if (status == STATUS_OK) {
         status = memory_check_fits("preparing this run",
-                                   (uint64_t)layout_value_count(layout) * PREPARE_BYTES_PER_VALUE,
+                                   master_bytes(layout, &config->model, config->optimizer.kind),
                                    "choose a smaller model or a machine with more memory");
     }
     layout_free(layout);

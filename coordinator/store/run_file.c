@@ -69,6 +69,33 @@ static void print_quoted(FILE *out, const char *text)
     (void)fputs("\"\n", out);
 }
 
+static void print_settings(FILE *out, const struct optimizer_settings *settings)
+{
+    (void)fprintf(out, "  type: %s\n", optimizer_name(settings->kind));
+    (void)fprintf(out, "  weight_decay: %.17g\n  grad_clip: %.17g\n", settings->weight_decay,
+                  settings->grad_clip);
+    if (settings->kind == OPTIMIZER_SGD) {
+        (void)fprintf(out, "  momentum: %.17g\n  nesterov: %s\n", settings->momentum,
+                      settings->nesterov ? "true" : "false");
+    } else {
+        (void)fprintf(out, "  beta1: %.17g\n  beta2: %.17g\n  eps: %.17g\n", settings->beta1,
+                      settings->beta2, settings->eps);
+    }
+}
+
+static void print_schedule(FILE *out, const struct schedule *schedule)
+{
+    (void)fprintf(out, "  schedule: %s\n  learning_rate: %.17g\n  warmup_steps: %" PRIu64 "\n",
+                  schedule_name(schedule->kind), schedule->learning_rate, schedule->warmup_steps);
+    if (schedule->kind != SCHEDULE_CONSTANT) {
+        (void)fprintf(out, "  learning_rate_min: %.17g\n", schedule->learning_rate_min);
+    }
+    if (schedule->kind == SCHEDULE_WSD) {
+        (void)fprintf(out, "  decay_steps: %" PRIu64 "\n  decay: %s\n", schedule->decay_steps,
+                      schedule_decay_name(schedule->decay));
+    }
+}
+
 static void print_run(FILE *out, const struct run_config *config)
 {
     (void)fprintf(out, "name: %s\nseed: %" PRIu64 "\nmodel:\n  config: model.json\n", config->name,
@@ -82,14 +109,9 @@ static void print_run(FILE *out, const struct run_config *config)
                   config->max_staleness);
     (void)fprintf(out, "  checkpoint_every: %" PRIu64 "\n  checkpoints_kept: %" PRIu32 "\n",
                   config->checkpoint_every, config->checkpoints_kept);
-    (void)fprintf(out, "optimizer:\n  name: adamw\n  learning_rate: %.17g\n",
-                  config->schedule.learning_rate);
-    (void)fprintf(out, "  learning_rate_min: %.17g\n  warmup_steps: %" PRIu64 "\n",
-                  config->schedule.learning_rate_min, config->schedule.warmup_steps);
-    (void)fprintf(out, "  beta1: %.17g\n  beta2: %.17g\n  eps: %.17g\n", config->adamw.beta1,
-                  config->adamw.beta2, config->adamw.eps);
-    (void)fprintf(out, "  weight_decay: %.17g\n  grad_clip: %.17g\n", config->adamw.weight_decay,
-                  config->adamw.grad_clip);
+    (void)fputs("optimizer:\n", out);
+    print_settings(out, &config->optimizer);
+    print_schedule(out, &config->schedule);
 }
 
 enum status run_file_write(const char *folder, const struct run_config *config)

@@ -28,7 +28,10 @@ static const char help[] =
     "  --state DIR          where the identity is kept (~/.local/state/dugnad)\n"
     "  --name NAME          what others see in their logs (the host's name)\n"
     "  --wait SECONDS       give up when nobody answers for this long at the start; 0: never (60)\n"
-    "  --backend cpu|ref    arithmetic: OpenBLAS, or plain loops for comparison (cpu)\n"
+    "  --precision auto|fp32|bf16  what the machine computes in; auto measures (auto)\n"
+    "  --recompute none|blocks     blocks needs less memory and is about a fifth slower (none)\n"
+    "  --pin                keep each thread on one processor\n"
+    "  --backend cpu|bf16|ref      instead of --precision, to compare arithmetics\n"
     "  --log text|json      form of the log lines on stderr (text)\n";
 
 struct join_arguments {
@@ -90,6 +93,13 @@ static enum status take_option(struct join_arguments *out, int option, const cha
     case 'n':
         set_name(&out->daemon, value);
         return STATUS_OK;
+    case 'p':
+        return precision_find(value, &out->daemon.compute.precision);
+    case 'r':
+        return recompute_find(value, &out->daemon.compute.recompute);
+    case 'i':
+        out->daemon.compute.pinned = true;
+        return STATUS_OK;
     case 'b':
         return backend_find(value, &out->daemon.compute.backend);
     case 'o':
@@ -105,12 +115,19 @@ static enum status take_option(struct join_arguments *out, int option, const cha
 
 static enum status parse(int argc, char **argv, struct join_arguments *out)
 {
-    static const struct option options[] = {
-        {"threads", required_argument, NULL, 't'}, {"cpu-limit", required_argument, NULL, 'c'},
-        {"memory", required_argument, NULL, 'm'},  {"wait", required_argument, NULL, 'w'},
-        {"state", required_argument, NULL, 's'},   {"name", required_argument, NULL, 'n'},
-        {"backend", required_argument, NULL, 'b'}, {"log", required_argument, NULL, 'o'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"threads", required_argument, NULL, 't'},
+                                            {"cpu-limit", required_argument, NULL, 'c'},
+                                            {"precision", required_argument, NULL, 'p'},
+                                            {"recompute", required_argument, NULL, 'r'},
+                                            {"memory", required_argument, NULL, 'm'},
+                                            {"pin", no_argument, NULL, 'i'},
+                                            {"wait", required_argument, NULL, 'w'},
+                                            {"state", required_argument, NULL, 's'},
+                                            {"name", required_argument, NULL, 'n'},
+                                            {"backend", required_argument, NULL, 'b'},
+                                            {"log", required_argument, NULL, 'o'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     enum status status = STATUS_OK;
     for (int option; status == STATUS_OK && !out->helped &&
                      (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -156,9 +173,7 @@ static enum status read_link(const char *argument, struct join_link *out)
 enum status cmd_join(int argc, char **argv)
 {
     struct join_arguments arguments = {
-        .daemon = {.compute = {.backend = &backend_cpu,
-                               .thread_count = cores_usable(TEAM_THREADS_MAX),
-                               .cpu_percent = 100},
+        .daemon = {.compute = {.thread_count = cores_usable(TEAM_THREADS_MAX), .cpu_percent = 100},
                    .first_ms_max = 60000}};
     char host[WIRE_NAME_MAX] = "peer";
     (void)gethostname(host, sizeof host - 1);

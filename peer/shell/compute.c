@@ -3,8 +3,10 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/fault.h"
+#include "common/log.h"
 #include "common/memory.h"
 #include "peer/shell/offers.h"
+#include "trainer/backend/blas_kernel.h"
 #include "trainer/optimizer/master.h"
 
 #include <errno.h>
@@ -119,14 +121,16 @@ static enum status check_memory(const struct compute *self)
     uint64_t need = values * (2 * sizeof(float)) + (snapshot > encoded ? snapshot : encoded) +
                     weights_bytes(self->model) + team_bytes(self->model, &self->plan);
     uint64_t limit = self->settings.memory_bytes_max;
+    log_info("compute", "plan", "memory_mb=%llu sequences_per_pass=%zu",
+             (unsigned long long)need / 1000000, self->plan.workspace.sequence_count);
     if (limit > 0 && need > limit) {
         return fault(STATUS_NO_MEMORY,
                      "computing for this run needs %llu MiB of memory and --memory allows %llu; "
-                     "use fewer --threads, or allow more",
+                     "use fewer --threads, --recompute blocks, or allow more",
                      (unsigned long long)(need >> 20) + 1, (unsigned long long)(limit >> 20));
     }
     return memory_check_fits("computing for this run", need,
-                             "use fewer --threads, or another machine");
+                             "use fewer --threads, --recompute blocks, or another machine");
 }
 
 static enum status allocate(struct compute *self)
@@ -155,13 +159,32 @@ static enum status start_team(struct compute *self)
 
 static struct team_plan plan_of(const struct compute *self)
 {
-    size_t threads = self->settings.thread_count;
-    return (struct team_plan){.thread_count = threads,
-                              .workspace = {.context = self->context,
-                                            .sequence_count = workspace_sequences(
-                                                self->context, WORK_THREADS_MAX / threads),
-                                            .purpose = WORKSPACE_GRADIENT,
-                                            .recompute = self->settings.recompute}};
+    const struct compute_settings *settings = &self->settings;
+    struct workspace_plan workspace = {
+        .context = self->context,
+        .sequence_count =
+            workspace_sequences(self->context, WORK_THREADS_MAX / settings->thread_count),
+        .purpose = WORKSPACE_GRADIENT,
+        .recompute = settings->recompute};
+    return (struct team_plan){
+        .thread_count = settings->thread_count, .pinned = settings->pinned, .workspace = workspace};
+}
+
+static enum status choose_backend(struct compute *self, const struct model_config *config)
+{
+    struct precision_choice choice = {.reason = "asked for"};
+    if (self->settings.backend == NULL) {
+        enum status status = precision_choose(self->settings.precision, config, &choice);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        self->settings.backend = choice.backend;
+    }
+    log_info("compute", "backend",
+             "backend=%s reason=\"%s\" kernel=%s kernel_chosen_by=%s threads=%zu",
+             self->settings.backend->name, choice.reason, blas_kernel_name(),
+             blas_kernel_chosen_by(), self->settings.thread_count);
+    return STATUS_OK;
 }
 
 static enum status build(struct compute *self, const struct wire_welcome *welcome)
@@ -177,7 +200,10 @@ static enum status build(struct compute *self, const struct wire_welcome *welcom
         return fault(STATUS_OUT_OF_RANGE, "the coordinator describes a run that cannot be: its "
                                           "context or target batch is out of range");
     }
-    status = model_new(&config, self->settings.backend, &self->model);
+    status = choose_backend(self, &config);
+    if (status == STATUS_OK) {
+        status = model_new(&config, self->settings.backend, &self->model);
+    }
     if (status != STATUS_OK) {
         return status;
     }

@@ -8,13 +8,16 @@
 
 #include "peer/core/session.h"
 #include "proto/codec/exact_sum.h"
+#include "trainer/model/precision.h"
 #include "trainer/model/team.h"
 
 #include <pthread.h>
 
 struct compute_settings {
-    const struct backend *backend;
+    const struct backend *backend; /* NULL: by the precision, once the model is known */
+    enum precision precision;
     size_t thread_count;
+    bool pinned; /* as in team_plan */
     enum recompute recompute;
     unsigned cpu_percent;      /* 1..100: of each thread's time */
     uint64_t memory_bytes_max; /* the owner's limit; 0: what the machine has */

@@ -74,9 +74,8 @@ static void set_up(struct daemon *self)
         daemon_fail(self, status);
         return;
     }
-    log_info("peer", "joined", "run=%s parameters=%zu threads=%zu backend=%s", welcome->run_name,
-             compute_value_count(self->compute), self->options->compute.thread_count,
-             self->options->compute.backend->name);
+    log_info("peer", "joined", "run=%s parameters=%zu", welcome->run_name,
+             compute_value_count(self->compute));
 }
 
 /* Offers the accumulator's content with exactly the samples inside it. */

@@ -1,6 +1,7 @@
 /* dugnad-peer - lends this machine's compute to a run. */
 #include "common/fault.h"
 #include "peer/shell/cmd_join.h"
+#include "trainer/backend/blas_kernel.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -33,6 +34,7 @@ static enum status dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    blas_kernel_choose(argv);
     if (sodium_init() < 0) {
         return fault_report("dugnad-peer",
                             fault(STATUS_OS, "libsodium found no source of random numbers"));

@@ -77,8 +77,8 @@ static void mean(struct arrays *self)
 
 static void adamw(struct arrays *self)
 {
-    const struct adamw_settings settings = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8};
-    struct adamw_step step = adamw_prepare(&settings, 1e-3, 1, 1.0);
+    const struct optimizer_settings settings = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8};
+    struct optimizer_step step = optimizer_prepare(&settings, 1e-3, 1, 1.0);
     adamw_apply(&step, self->values, self->m, self->v, self->source, COUNT, 1);
 }
 

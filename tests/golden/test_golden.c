@@ -91,7 +91,20 @@ static float *read_values(const struct safetensors *file, const struct safetenso
     return values;
 }
 
-/* Every golden tensor is there, and within 1e-4 of relative L2. */
+/* Activations of 8 significant bits agree as a whole, not tensor by tensor. */
+struct bounds {
+    double loss, gradient, tensor, logits, step_loss, step_grad_l2;
+};
+
+static struct bounds bounds_of_backend(void)
+{
+    if (strcmp(backend_name, "bf16") == 0) {
+        return (struct bounds){3e-3, 3e-2, HUGE_VAL, 3e-2, 1e-2, 3e-2};
+    }
+    return (struct bounds){1e-5, 1e-4, 1e-4, 1e-5, 1e-4, 1e-3};
+}
+
+/* Every golden tensor is there, and near. */
 static void compare_gradients(const char *actual_path)
 {
     char path[FILES_PATH_MAX];
@@ -101,7 +114,9 @@ static void compare_gradients(const char *actual_path)
     CU_ASSERT_EQUAL_FATAL(safetensors_open(path, &golden), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(safetensors_open(actual_path, &actual), STATUS_OK);
     CU_ASSERT_EQUAL(safetensors_count(actual), safetensors_count(golden));
+    struct bounds bounds = bounds_of_backend();
     double worst = 0.0;
+    double squares[2] = {0.0, 0.0}; /* of all differences, of all golden values */
     for (size_t i = 0; i < safetensors_count(golden); i++) {
         const struct safetensors_entry *entry = safetensors_entry(golden, i);
         const struct safetensors_entry *ours = safetensors_find(actual, entry->name);
@@ -113,13 +128,17 @@ static void compare_gradients(const char *actual_path)
         float *values = read_values(actual, ours);
         double norm = 0.0;
         double error = distance(values, expected, entry->size_bytes / sizeof(float), &norm);
+        squares[0] += error * error;
+        squares[1] += norm * norm;
         error = norm > 1e-7 ? error / norm : error;
         worst = error > worst ? error : worst;
-        CU_ASSERT_TRUE(error < 1e-4);
+        CU_ASSERT_TRUE(error < bounds.tensor);
         free(expected);
         free(values);
     }
-    printf("\n    worst relative L2 of a tensor's gradient: %.2g ", worst);
+    double whole = sqrt(squares[0] / squares[1]);
+    CU_ASSERT_TRUE(whole < bounds.gradient);
+    printf("\n    relative L2 of the gradient: %.2g, of the worst tensor's: %.2g ", whole, worst);
     safetensors_close(actual);
     safetensors_close(golden);
 }
@@ -137,7 +156,7 @@ static void loss_and_gradients_equal_pytorch(void)
     double expected = json_number_value(json_object_get(golden, "loss_nats_per_token"));
     double error = relative(json_number_value(json_object_get(printed, "loss")), expected);
     printf("\n    relative error of the loss: %.2g ", error);
-    CU_ASSERT_TRUE(error < 1e-5);
+    CU_ASSERT_TRUE(error < bounds_of_backend().loss);
     json_decref(printed);
     json_decref(golden);
     compare_gradients(out);
@@ -166,9 +185,10 @@ static void training_steps_equal_pytorch(void)
     json_t *printed = run_oracle(9, argv);
     json_t *golden = load_json(path);
     compare_series(json_object_get(printed, "loss"), json_object_get(golden, "loss_nats_per_token"),
-                   1e-4);
+                   bounds_of_backend().step_loss);
     compare_series(json_object_get(printed, "grad_l2"),
-                   json_object_get(golden, "grad_l2_before_clip"), 1e-3);
+                   json_object_get(golden, "grad_l2_before_clip"),
+                   bounds_of_backend().step_grad_l2);
     json_decref(printed);
     json_decref(golden);
 }
@@ -243,7 +263,7 @@ static void logits_equal_pytorch(void)
         model_logits(loaded.model, loaded.workspace, loaded.weights, tokens, T, logits);
         double norm = 0.0;
         double error = distance(logits, expected + i * row_values, row_values, &norm);
-        CU_ASSERT_TRUE(error < 1e-5 * norm);
+        CU_ASSERT_TRUE(error < bounds_of_backend().logits * norm);
         if (i == 0) {
             printf("\n    relative L2 of the first row's logits: %.2g ", error / norm);
         }
@@ -306,6 +326,11 @@ int main(int argc, char **argv)
         printf("SKIP: there is no %s; set DUGNAD_ORACLES to the folder that holds it\n", folder);
         return EXIT_SKIP;
     }
+    const struct backend *backend = NULL;
+    if (backend_find(backend_name, &backend) != STATUS_OK) {
+        printf("SKIP: %s\n", fault_text());
+        return EXIT_SKIP;
+    }
     if (mkdtemp(scratch) == NULL) {
         perror(scratch);
         return 1;
@@ -316,7 +341,8 @@ int main(int argc, char **argv)
     if (golden_has("golden_train.json", "batches")) {
         tests[count++] = (struct suite_test)SUITE_TEST(training_steps_equal_pytorch);
     }
-    if (golden_has("golden.json", "greedy_ids_from_bos")) {
+    /* In bf16 the two likeliest tokens may change places. */
+    if (strcmp(backend_name, "bf16") != 0 && golden_has("golden.json", "greedy_ids_from_bos")) {
         tests[count++] = (struct suite_test)SUITE_TEST(greedy_continuation_equals_pytorch);
     }
     int failed = suite_run("golden", tests, count);

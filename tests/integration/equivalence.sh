@@ -19,7 +19,7 @@ wait_for_step run 18
 start_peer late
 wait "$coordinator" || fail "the coordinator ended with $?"
 
-"$bin/dugnad" train --config run.yaml --out solo > solo.log 2>&1
+"$bin/dugnad" train --config run.yaml --out solo --precision fp32 > solo.log 2>&1
 [ "$(wc -l < run/steps.jsonl)" = $steps ] || fail "the run has not $steps steps"
 [ "$(wc -l < solo/steps.jsonl)" = $steps ] || fail "the single machine has not $steps steps"
 worst=$(paste <(jq .loss run/steps.jsonl) <(jq .loss solo/steps.jsonl) |

@@ -77,7 +77,8 @@ start_coordinator() {
 start_peer() {
     local name=$1
     shift
-    "$bin/dugnad-peer" join "$link" --state "state-$name" --name "$name" --threads 1 "$@" \
+    "$bin/dugnad-peer" join "$link" --state "state-$name" --name "$name" --threads 1 \
+        --precision fp32 "$@" \
         2>> "peer-$name.log" &
     peer=$!
 }

@@ -4,7 +4,7 @@
 
 #include "coordinator/store/run_dir.h"
 #include "tests/unit/scratch.h"
-#include "trainer/data/data_build.h"
+#include "trainer/data/ingest/data_build.h"
 
 /* hidden_size 40 leaves padding behind each norm; 8 slices of MASTER_SLICE_ALIGN. */
 static const char RUN_YAML[] = "name: tiny\n"

@@ -44,9 +44,10 @@ static void compare_products(size_t m, size_t n, size_t k)
 
 static void cpu_matmul_equals_ref(void)
 {
-    static const size_t SIZES[][3] = {{1, 1, 1},   {3, 5, 7},   {1, 33, 20},   {1, 300, 517},
-                                      {2, 67, 33}, {5, 100, 9}, {8, 1, 1030},  {1, 1030, 1},
-                                      {31, 1, 65}, {64, 48, 1}, {67, 129, 43}, {1, 16, 16}};
+    static const size_t SIZES[][3] = {{1, 1, 1},    {3, 5, 7},    {1, 33, 20},   {1, 300, 517},
+                                      {2, 67, 33},  {5, 100, 9},  {8, 1, 1030},  {1, 1030, 1},
+                                      {31, 1, 65},  {64, 48, 1},  {67, 129, 43}, {1, 16, 16},
+                                      {7, 2500, 9}, {1, 9001, 5}, {3, 9, 70}};
     for (size_t i = 0; i < sizeof(SIZES) / sizeof(SIZES[0]); i++) {
         compare_products(SIZES[i][0], SIZES[i][1], SIZES[i][2]);
     }
@@ -327,15 +328,19 @@ static void cpu_cross_entropy_equals_ref(void)
         logits[3] = 80.0F; /* a row whose softmax is nearly one-hot */
         float *expected = take(count);
         float *actual = take_copy(logits, count);
-        double losses[3][ROWS];
+        float *apart = take(count);
+        double losses[4][ROWS];
         backend_ref.cross_entropy(losses[0], cells(expected), logits, IDS, ROWS, VOCABS[i]);
         backend_cpu.cross_entropy(losses[2], NULL, actual, IDS, ROWS, VOCABS[i]);
+        backend_cpu.cross_entropy(losses[3], cells(apart), actual, IDS, ROWS, VOCABS[i]);
         backend_cpu.cross_entropy(losses[1], cells(actual), actual, IDS, ROWS, VOCABS[i]);
         for (size_t t = 0; t < ROWS; t++) {
             CU_ASSERT_DOUBLE_EQUAL(losses[1][t], losses[0][t], 1e-6 * losses[0][t]);
             CU_ASSERT_EQUAL(losses[2][t], losses[1][t]);
+            CU_ASSERT_EQUAL(losses[3][t], losses[1][t]);
         }
         assert_near(actual, expected, count, 2e-6);
+        CU_ASSERT_EQUAL(memcmp(apart, actual, count * sizeof(*apart)), 0);
         release_all();
     }
 }

@@ -16,29 +16,57 @@ static void note_fault(const char *sentence)
 static struct master *new_master(const struct run_dir *run)
 {
     struct master *master = NULL;
-    CU_ASSERT_EQUAL_FATAL(master_new(run->layout, &run->config.adamw, &run->config.schedule,
-                                     run->config.codec, &master),
+    CU_ASSERT_EQUAL_FATAL(master_new(run->layout, &run->config.model, &run->config.optimizer,
+                                     &run->config.schedule, run->config.codec, &master),
                           STATUS_OK);
     return master;
 }
 
-/* A state that only exact copies give back, at `version`. */
-static void fill_master(const struct run_dir *run, struct master *master, uint64_t version)
+/* Values that only exact copies give back. */
+static void fill_values(float *values, size_t count, size_t salt)
 {
     static const float odd[] = {-0.0F, 0x1p-149F, -0x1.fffffep127F, 0x1p-126F};
-    float *const arrays[] = {master_params(master), master_weights(master), master_moment1(master),
-                             master_moment2(master)};
+    for (size_t k = 0; k < count; k++) {
+        values[k] = k < 4 ? odd[(k + salt) % 4] : 1.0F / (float)(k + salt);
+    }
+}
+
+/* Everything of a master at `version`; padding stays zero. */
+static void fill_master(const struct run_dir *run, struct master *master, uint64_t version)
+{
+    size_t salt = 1000 + (size_t)version * 7;
     for (size_t i = 0; i < layout_tensor_count(run->layout); i++) {
         const struct tensor_spec *spec = layout_tensor(run->layout, i);
-        for (size_t a = 0; a < 4; a++) {
-            for (size_t k = 0; k < spec->count; k++) {
-                arrays[a][spec->offset + k] =
-                    k < 4 ? odd[(k + a) % 4]
-                          : 1.0F / (float)(k + spec->offset + a * 1000 + version * 7);
-            }
+        fill_values(master_params(master) + spec->offset, spec->count, salt + spec->offset);
+        fill_values(master_weights(master) + spec->offset, spec->count, salt + spec->offset + 1);
+    }
+    for (size_t s = 0; s < optimizer_state_count(master_kind(master)); s++) {
+        size_t count = 0;
+        float *state = master_state(master, s, &count);
+        bool per_block = optimizer_state(master_kind(master), s)->per_block;
+        for (size_t i = 0; !per_block && i < layout_tensor_count(run->layout); i++) {
+            const struct tensor_spec *spec = layout_tensor(run->layout, i);
+            fill_values(state + spec->offset, spec->count, salt + spec->offset + s + 2);
+        }
+        if (per_block) {
+            fill_values(state, count, salt + s + 2);
         }
     }
     master_set_version(master, version);
+}
+
+static void assert_same_state(const struct run_dir *run, struct master *a, struct master *b)
+{
+    size_t size_bytes = layout_value_count(run->layout) * sizeof(float);
+    CU_ASSERT_EQUAL(master_version(a), master_version(b));
+    CU_ASSERT_EQUAL(memcmp(master_params(a), master_params(b), size_bytes), 0);
+    CU_ASSERT_EQUAL(memcmp(master_weights(a), master_weights(b), size_bytes), 0);
+    CU_ASSERT_EQUAL_FATAL(master_kind(a), master_kind(b));
+    for (size_t s = 0; s < optimizer_state_count(master_kind(a)); s++) {
+        size_t count = 0;
+        const float *expected = master_state(b, s, &count);
+        CU_ASSERT_EQUAL(memcmp(master_state(a, s, &count), expected, count * sizeof *expected), 0);
+    }
 }
 
 static void write_version(const struct run_dir *run, uint64_t version)
@@ -57,17 +85,12 @@ static void write_version(const struct run_dir *run, uint64_t version)
 static void assert_loads(const struct run_dir *run, uint64_t version)
 {
     char path[FILES_PATH_MAX];
-    size_t size_bytes = layout_value_count(run->layout) * sizeof(float);
     struct master *expected = new_master(run);
     struct master *loaded = new_master(run);
     fill_master(run, expected, version);
     told_count = 0;
     CU_ASSERT_EQUAL_FATAL(checkpoint_load(run, loaded, note_fault, path), STATUS_OK);
-    CU_ASSERT_EQUAL(master_version(loaded), version);
-    CU_ASSERT_EQUAL(memcmp(master_params(loaded), master_params(expected), size_bytes), 0);
-    CU_ASSERT_EQUAL(memcmp(master_weights(loaded), master_weights(expected), size_bytes), 0);
-    CU_ASSERT_EQUAL(memcmp(master_moment1(loaded), master_moment1(expected), size_bytes), 0);
-    CU_ASSERT_EQUAL(memcmp(master_moment2(loaded), master_moment2(expected), size_bytes), 0);
+    assert_same_state(run, loaded, expected);
     master_free(expected);
     master_free(loaded);
 }
@@ -134,6 +157,7 @@ static void damage_makes_the_older_one_load(void)
     assert_falls_back(&run, "moment2.safetensors", NULL, NULL);
     assert_falls_back(&run, "state.json", "{", "[");
     assert_falls_back(&run, "state.json", "\"version\": 2", "\"version\": 3");
+    assert_falls_back(&run, "state.json", "\"adamw\"", "\"adamz\"");
     assert_falls_back(&run, "state.json", "\"digest\": \"", "\"digest\": \"zz");
     assert_falls_back(&run, "state.json", "\"moment1.safe", "\"moment3.safe");
     assert_loads(&run, 2);
@@ -181,12 +205,127 @@ static void pruning_keeps_the_newest_and_the_first(void)
     run_fixture_close(&run);
 }
 
+static void open_with(struct run_dir *run, enum optimizer_kind kind)
+{
+    char to[64];
+    (void)snprintf(to, sizeof to, "optimizer: {type: %s, ", optimizer_name(kind));
+    run_fixture_open(run, "mx8", "optimizer: {", to);
+    CU_ASSERT_EQUAL(run->config.optimizer.kind, kind);
+}
+
+/* A step whose gradient follows from the version alone. */
+static void step(const struct run_dir *run, struct master *master)
+{
+    const uint64_t tokens = run_config_step_tokens(&run->config);
+    const struct exact_grid grid = exact_grid_for(tokens);
+    size_t count = layout_value_count(run->layout);
+    int64_t *sum = calloc(count, sizeof *sum);
+    uint8_t *update = malloc(codec_encoded_bytes(run->config.codec, count));
+    CU_ASSERT_FATAL(sum != NULL && update != NULL);
+    for (size_t i = 0; i < count; i++) {
+        int noise = (int)((i * 7919 + master_version(master) * 104729) % 1009) - 500;
+        sum[i] = (int64_t)noise * (int64_t)tokens * (INT64_C(1) << (grid.shift - 16));
+    }
+    master_take_mean(master, sum, &grid, tokens, 0, count);
+    (void)master_prepare(master);
+    master_measure(master, 0, count);
+    master_settle(master);
+    CU_ASSERT_EQUAL(master_apply(master, update, 0, count), STATUS_OK);
+    master_finish(master);
+    free(update);
+    free(sum);
+}
+
+static void steps_after_a_load_have_the_bits_of_a_run_that_never_stopped(void)
+{
+    for (int kind = 0; kind < OPTIMIZER_KIND_COUNT; kind++) {
+        struct run_dir run;
+        char path[FILES_PATH_MAX];
+        open_with(&run, (enum optimizer_kind)kind);
+        struct master *steady = new_master(&run);
+        struct master *resumed = new_master(&run);
+        CU_ASSERT_EQUAL_FATAL(checkpoint_load(&run, steady, NULL, path), STATUS_OK);
+        for (int i = 0; i < 3; i++) {
+            step(&run, steady);
+        }
+        CU_ASSERT_EQUAL_FATAL(checkpoint_write(&run, steady, path), STATUS_OK);
+        CU_ASSERT_EQUAL_FATAL(checkpoint_load(&run, resumed, NULL, path), STATUS_OK);
+        for (int i = 0; i < 4; i++) {
+            step(&run, steady);
+            step(&run, resumed);
+        }
+        assert_same_state(&run, resumed, steady);
+        CU_ASSERT_EQUAL(master_version(resumed), 7);
+        master_free(steady);
+        master_free(resumed);
+        run_fixture_close(&run);
+    }
+}
+
+static void checkpoint_of_every_optimizer_comes_back_bit_for_bit(void)
+{
+    for (int kind = 0; kind < OPTIMIZER_KIND_COUNT; kind++) {
+        struct run_dir run;
+        open_with(&run, (enum optimizer_kind)kind);
+        write_version(&run, 8);
+        assert_loads(&run, 8);
+        CU_ASSERT_EQUAL(told_count, 0);
+        run_fixture_close(&run);
+    }
+}
+
+static void checkpoint_of_another_optimizer_is_refused_with_both_names(void)
+{
+    struct run_dir run;
+    char path[FILES_PATH_MAX];
+    open_with(&run, OPTIMIZER_LAMB);
+    write_version(&run, 2);
+    run.config.optimizer = optimizer_defaults(OPTIMIZER_ADAMW); /* the same files, even */
+    struct master *master = new_master(&run);
+    told_count = 0;
+    CU_ASSERT_EQUAL(checkpoint_load(&run, master, note_fault, path), STATUS_BAD_CONFIG);
+    CU_ASSERT_EQUAL(told_count, 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "step-000002 holds the state of lamb"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "optimizer.type is adamw"));
+    master_free(master);
+    run_fixture_close(&run);
+}
+
+static void checkpoint_of_an_earlier_version_is_one_of_adamw(void)
+{
+    static const char name[] = "run/checkpoints/step-000002/state.json";
+    static const char line[] = "\"optimizer\": \"adamw\",";
+    struct run_dir run;
+    char path[FILES_PATH_MAX];
+    size_t size_bytes = 0;
+    run_fixture_open(&run, "mx8", NULL, NULL);
+    write_version(&run, 2);
+    uint8_t *text = scratch_read(name, &size_bytes);
+    char *place = strstr((char *)text, line);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(place);
+    memset(place, ' ', strlen(line));
+    scratch_write(name, text, size_bytes);
+    assert_loads(&run, 2);
+    CU_ASSERT_EQUAL(told_count, 0);
+    run.config.optimizer = optimizer_defaults(OPTIMIZER_SGD);
+    struct master *master = new_master(&run);
+    CU_ASSERT_EQUAL(checkpoint_load(&run, master, NULL, path), STATUS_BAD_CONFIG);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "the state of adamw"));
+    master_free(master);
+    free(text);
+    run_fixture_close(&run);
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
         SUITE_TEST(checkpoint_comes_back_bit_for_bit),
         SUITE_TEST(damage_makes_the_older_one_load),
         SUITE_TEST(pruning_keeps_the_newest_and_the_first),
+        SUITE_TEST(checkpoint_of_every_optimizer_comes_back_bit_for_bit),
+        SUITE_TEST(steps_after_a_load_have_the_bits_of_a_run_that_never_stopped),
+        SUITE_TEST(checkpoint_of_another_optimizer_is_refused_with_both_names),
+        SUITE_TEST(checkpoint_of_an_earlier_version_is_one_of_adamw),
     };
     return suite_run("checkpoint", tests, sizeof tests / sizeof tests[0]);
 }

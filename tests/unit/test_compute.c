@@ -30,7 +30,7 @@ static const struct model_config CONFIG = {.kind = MODEL_LLAMA,
                                            .bos_id = -1,
                                            .eos_id = -1};
 
-static const struct adamw_settings ADAMW = {
+static const struct optimizer_settings ADAMW = {
     .beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .weight_decay = 0.1, .grad_clip = 1.0};
 static const struct schedule SCHEDULE = {
     .learning_rate = 0.01, .learning_rate_min = 0.001, .warmup_steps = 1, .step_count = 9};
@@ -291,8 +291,8 @@ static void peer_follows_the_coordinators_digest(void)
         size_t value_count = layout_value_count(bench.layout);
         size_t size_bytes = compute_encoded_bytes(bench.compute);
         CU_ASSERT_EQUAL(size_bytes, codec_encoded_bytes(codecs[c], value_count));
-        CU_ASSERT_EQUAL_FATAL(master_new(bench.layout, &ADAMW, &SCHEDULE, codecs[c], &master),
-                              STATUS_OK);
+        CU_ASSERT_EQUAL_FATAL(
+            master_new(bench.layout, &CONFIG, &ADAMW, &SCHEDULE, codecs[c], &master), STATUS_OK);
         master_set_params(master, bench.params);
         struct digest mine = compute_load(bench.compute, (const uint8_t *)master_params(master));
         struct digest theirs = params_digest(master_params(master), value_count);

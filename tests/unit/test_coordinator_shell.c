@@ -175,6 +175,51 @@ static void any_cut_order_and_thread_count_gives_the_same_bits(void)
     }
 }
 
+/* The digest after one more step of `master`, made of contributions [first, end) uncut. */
+static struct digest step_uncut(const struct run_dir *run, struct master *master, uint64_t first,
+                                uint64_t end)
+{
+    size_t value_count = layout_value_count(run->layout);
+    struct exact_grid grid = exact_grid_for(run_config_step_tokens(&run->config));
+    uint8_t *data = encode_sum(run, first, end);
+    int64_t *sums = calloc(value_count, sizeof *sums);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(sums);
+    exact_sum_add(&grid, run->config.codec, data, value_count, sums);
+    master_take_mean(master, sums, &grid, CONTRIBUTION_TOKENS * (end - first), 0, value_count);
+    (void)master_prepare(master);
+    master_measure(master, 0, value_count);
+    master_settle(master);
+    CU_ASSERT_EQUAL(master_apply(master, data, 0, value_count), STATUS_OK);
+    master_finish(master);
+    free(sums);
+    free(data);
+    return params_digest(master_params(master), value_count);
+}
+
+static void commits_of_every_optimizer_are_those_of_an_uncut_master(void)
+{
+    for (int kind = 0; kind < OPTIMIZER_KIND_COUNT; kind++) {
+        struct run_dir run;
+        char type[64];
+        (void)snprintf(type, sizeof type, "optimizer: {type: %s, ",
+                       optimizer_name((enum optimizer_kind)kind));
+        run_fixture_open(&run, codecs[kind % 2], "optimizer: {", type);
+        struct aggregate *cut = new_aggregate(&run, 3);
+        struct aggregate *uncut = new_aggregate(&run, 1); /* for its master alone */
+        for (uint64_t step = 0; step < 3; step++) {
+            struct aggregate_result result;
+            add_range(cut, &run, 2 * step, 2 * step + 2);
+            free(commit(cut, &result));
+            struct digest expected =
+                step_uncut(&run, aggregate_master(uncut), 2 * step, 2 * step + 2);
+            CU_ASSERT_TRUE(digest_equal(&result.digest, &expected));
+        }
+        aggregate_free(cut);
+        aggregate_free(uncut);
+        run_fixture_close(&run);
+    }
+}
+
 static void peer_that_applies_updates_agrees_on_every_digest(void)
 {
     for (size_t c = 0; c < 2; c++) {
@@ -508,6 +553,7 @@ int main(void)
     static const struct suite_test tests[] = {
         SUITE_TEST(slices_cover_each_value_once),
         SUITE_TEST(any_cut_order_and_thread_count_gives_the_same_bits),
+        SUITE_TEST(commits_of_every_optimizer_are_those_of_an_uncut_master),
         SUITE_TEST(peer_that_applies_updates_agrees_on_every_digest),
         SUITE_TEST(refused_contribution_changes_nothing),
         SUITE_TEST(step_takes_its_batch_and_the_next_begins_at_zero),

@@ -2,8 +2,8 @@
 #include "common/random.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/suite.h"
-#include "trainer/data/data_build.h"
 #include "trainer/data/dataset.h"
+#include "trainer/data/ingest/data_build.h"
 #include "trainer/data/manifest.h"
 
 #include <unistd.h>

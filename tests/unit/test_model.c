@@ -256,6 +256,43 @@ static void cpu_gradient_equals_ref(void)
     }
 }
 
+/* Activations of 8 significant bits: the issue is whether the gradient as a whole survives. */
+static void bf16_gradient_is_near_ref(void)
+{
+    const char *reason = NULL;
+    const struct backend *bf16 = backend_bf16(&reason);
+    const struct model_config configs[] = {tiny_llama(true), tiny_gpt2(true), tiny_llama(false),
+                                           tiny_gpt2(false)};
+    if (bf16 == NULL) {
+        printf("\n    SKIP: %s ", reason);
+        return;
+    }
+    for (size_t i = 0; i < sizeof(configs) / sizeof(configs[0]); i++) {
+        struct bench bench[2];
+        double losses[2];
+        struct workspace_plan plan = {
+            .context = 70, .sequence_count = 2, .purpose = WORKSPACE_GRADIENT};
+        struct model_config config = configs[i];
+        config.width = config.kind == MODEL_LLAMA ? 48 : 96;
+        config.head_size = config.kind == MODEL_LLAMA ? 12 : 48;
+        config.ffn_width = 130;
+        config.init_std = 0.1F;
+        bench_init_plan(&bench[0], &config, &backend_ref, &plan);
+        bench_init_plan(&bench[1], &config, bf16, &plan);
+        for (size_t b = 0; b < 2; b++) {
+            losses[b] = bench_gradient(&bench[b]);
+        }
+        double error =
+            distance(gradient_values(bench[1].gradient), gradient_values(bench[0].gradient),
+                     layout_value_count(bench[0].layout));
+        printf("\n    relative L2 of the gradient in bf16: %.2g ", error);
+        CU_ASSERT_TRUE(error > 1e-5 && error < 3e-2);
+        CU_ASSERT_DOUBLE_EQUAL(losses[0], losses[1], 1e-2 * losses[0]);
+        bench_deinit(&bench[0]);
+        bench_deinit(&bench[1]);
+    }
+}
+
 static void gradients_accumulate(void)
 {
     const struct model_config configs[] = {tiny_llama(true), tiny_gpt2(true)};
@@ -513,6 +550,7 @@ int main(void)
         SUITE_TEST(gradient_agrees_with_finite_differences),
         SUITE_TEST(gradient_of_a_chunked_head_agrees_with_finite_differences),
         SUITE_TEST(cpu_gradient_equals_ref),
+        SUITE_TEST(bf16_gradient_is_near_ref),
         SUITE_TEST(gradients_accumulate),
         SUITE_TEST(padding_gets_no_gradient),
         SUITE_TEST(logits_give_the_loss),

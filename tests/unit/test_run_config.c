@@ -30,7 +30,7 @@ static const char FULL[] = "name: bible-1.0_x\n"
                            "  checkpoint_every: 7\n"
                            "  checkpoints_kept: 0\n"
                            "optimizer:\n"
-                           "  name: adamw\n"
+                           "  type: adamw\n"
                            "  learning_rate: 3.0e-3\n"
                            "  learning_rate_min: 2e-4\n"
                            "  warmup_steps: 21\n"
@@ -105,11 +105,11 @@ static void full_file_is_read(void)
     CU_ASSERT_EQUAL(run.schedule.learning_rate_min, 2e-4);
     CU_ASSERT_EQUAL(run.schedule.warmup_steps, 21);
     CU_ASSERT_EQUAL(run.schedule.step_count, 400);
-    CU_ASSERT_EQUAL(run.adamw.beta1, 0.8);
-    CU_ASSERT_EQUAL(run.adamw.beta2, 0.99);
-    CU_ASSERT_EQUAL(run.adamw.eps, 1e-7);
-    CU_ASSERT_EQUAL(run.adamw.weight_decay, 0.2);
-    CU_ASSERT_EQUAL(run.adamw.grad_clip, 0.5);
+    CU_ASSERT_EQUAL(run.optimizer.beta1, 0.8);
+    CU_ASSERT_EQUAL(run.optimizer.beta2, 0.99);
+    CU_ASSERT_EQUAL(run.optimizer.eps, 1e-7);
+    CU_ASSERT_EQUAL(run.optimizer.weight_decay, 0.2);
+    CU_ASSERT_EQUAL(run.optimizer.grad_clip, 0.5);
     scratch_end();
 }
 
@@ -137,7 +137,7 @@ static void missing_keys_get_defaults(void)
     CU_ASSERT_EQUAL(run.checkpoints_kept, 3);
     CU_ASSERT_EQUAL(run.schedule.learning_rate_min, run.schedule.learning_rate / 10);
     CU_ASSERT_EQUAL(run.schedule.warmup_steps, 8);
-    CU_ASSERT_EQUAL(run.adamw.beta2, 0.95);
+    CU_ASSERT_EQUAL(run.optimizer.beta2, 0.95);
     CU_ASSERT_EQUAL_FATAL(
         read_text("model: {type: gpt2, hidden_size: 96, layers: 1, heads: 3, context: 50}\n"
                   "data: {path: shards}\n"
@@ -147,6 +147,73 @@ static void missing_keys_get_defaults(void)
     CU_ASSERT_EQUAL(run.model.kind, MODEL_GPT2);
     CU_ASSERT_EQUAL(run.model.ffn_width, 384);
     CU_ASSERT_EQUAL(run.context, 50);
+    scratch_end();
+}
+
+/* A small run with this optimizer: section. */
+static enum status read_optimizer(const char *section, struct run_config *out)
+{
+    char text[1024];
+    (void)snprintf(text, sizeof text,
+                   "model: {type: gpt2, hidden_size: 8, layers: 1, heads: 1, vocab_size: 300}\n"
+                   "data: {path: shards, context: 8}\ntraining: {steps: 400}\noptimizer: {%s}\n",
+                   section);
+    return read_text(text, out);
+}
+
+static void every_optimizer_has_its_own_defaults(void)
+{
+    struct run_config run;
+    scratch_begin();
+    CU_ASSERT_EQUAL_FATAL(read_optimizer("name: adamw", &run), STATUS_OK); /* the old word */
+    CU_ASSERT_EQUAL(run.optimizer.kind, OPTIMIZER_ADAMW);
+    CU_ASSERT_EQUAL(run.optimizer.weight_decay, 0.1);
+    CU_ASSERT_EQUAL(run.schedule.kind, SCHEDULE_COSINE);
+    CU_ASSERT_EQUAL_FATAL(read_optimizer("type: lamb", &run), STATUS_OK);
+    CU_ASSERT_EQUAL(run.optimizer.kind, OPTIMIZER_LAMB);
+    CU_ASSERT_EQUAL(run.optimizer.beta2, 0.999);
+    CU_ASSERT_EQUAL(run.optimizer.eps, 1e-6);
+    CU_ASSERT_EQUAL(run.optimizer.weight_decay, 0.01);
+    CU_ASSERT_EQUAL(run.schedule.learning_rate, 1e-3);
+    CU_ASSERT_EQUAL_FATAL(read_optimizer("type: adam_mini, beta2: 0.9", &run), STATUS_OK);
+    CU_ASSERT_EQUAL(run.optimizer.kind, OPTIMIZER_ADAM_MINI);
+    CU_ASSERT_EQUAL(run.optimizer.beta2, 0.9);
+    CU_ASSERT_EQUAL(run.optimizer.beta1, 0.9);
+    CU_ASSERT_EQUAL_FATAL(read_optimizer("type: sgd", &run), STATUS_OK);
+    CU_ASSERT_EQUAL(run.optimizer.kind, OPTIMIZER_SGD);
+    CU_ASSERT_EQUAL(run.optimizer.momentum, 0.9);
+    CU_ASSERT_TRUE(run.optimizer.nesterov);
+    CU_ASSERT_EQUAL(run.optimizer.weight_decay, 0.0);
+    CU_ASSERT_EQUAL(run.schedule.learning_rate, 0.1);
+    CU_ASSERT_EQUAL_FATAL(read_optimizer("type: sgd, momentum: 0", &run), STATUS_OK);
+    CU_ASSERT_FALSE(run.optimizer.nesterov);
+    CU_ASSERT_EQUAL(read_optimizer("type: sgd, momentum: 0, nesterov: true", &run),
+                    STATUS_BAD_CONFIG);
+    expect_words("run.yaml:4: optimizer.nesterov", "momentum above 0");
+    scratch_end();
+}
+
+static void schedules_are_read_with_their_keys(void)
+{
+    struct run_config run;
+    scratch_begin();
+    CU_ASSERT_EQUAL_FATAL(read_optimizer("schedule: wsd", &run), STATUS_OK);
+    CU_ASSERT_EQUAL(run.schedule.kind, SCHEDULE_WSD);
+    CU_ASSERT_EQUAL(run.schedule.decay, SCHEDULE_DECAY_SQRT);
+    CU_ASSERT_EQUAL(run.schedule.decay_steps, 80);
+    CU_ASSERT_EQUAL_FATAL(read_optimizer("schedule: wsd, warmup_steps: 350", &run), STATUS_OK);
+    CU_ASSERT_EQUAL(run.schedule.decay_steps, 50); /* what is left */
+    CU_ASSERT_EQUAL_FATAL(
+        read_optimizer("schedule: wsd, decay_steps: 20, decay: linear, warmup_steps: 380", &run),
+        STATUS_OK);
+    CU_ASSERT_EQUAL(run.schedule.decay_steps, 20);
+    CU_ASSERT_EQUAL(run.schedule.decay, SCHEDULE_DECAY_LINEAR);
+    CU_ASSERT_EQUAL_FATAL(read_optimizer("schedule: linear, learning_rate_min: 0", &run),
+                          STATUS_OK);
+    CU_ASSERT_EQUAL(run.schedule.kind, SCHEDULE_LINEAR);
+    CU_ASSERT_EQUAL(run.schedule.learning_rate_min, 0.0);
+    CU_ASSERT_EQUAL_FATAL(read_optimizer("schedule: constant", &run), STATUS_OK);
+    CU_ASSERT_EQUAL(run.schedule.kind, SCHEDULE_CONSTANT);
     scratch_end();
 }
 
@@ -207,7 +274,22 @@ static void wrong_values_name_line_and_range(void)
         {"codec: fp32", "codec: fp16", "run.yaml:22: training.codec", "mx8 or fp32"},
         {"max_staleness: 0", "max_staleness: 1", "run.yaml:23: training.max_staleness",
          "must be 0"},
-        {"name: adamw", "name: sgd", "run.yaml:27: optimizer.name", "adamw"},
+        {"type: adamw", "type: adam", "run.yaml:27: optimizer.type", "lamb, sgd or adam_mini"},
+        {"type: adamw", "name: adam", "run.yaml:27: optimizer.name", "must be adamw"},
+        {"type: adamw", "type: sgd\n  name: sgd", "run.yaml:28: optimizer.name", "remove it"},
+        {"type: adamw", "type: sgd", "run.yaml:31: optimizer.beta1", "not used by sgd"},
+        {"grad_clip: 0.5", "momentum: 0.9", "run.yaml:35: optimizer.momentum", "not used by adamw"},
+        {"grad_clip: 0.5", "nesterov: true", "run.yaml:35: optimizer.nesterov", "by adamw"},
+        {"grad_clip: 0.5", "decay_steps: 5", "run.yaml:35: optimizer.decay_steps",
+         "not used by the schedule cosine"},
+        {"grad_clip: 0.5", "decay: linear", "run.yaml:35: optimizer.decay", "schedule cosine"},
+        {"grad_clip: 0.5", "decay: line", "run.yaml:35: optimizer.decay", "sqrt or linear"},
+        {"grad_clip: 0.5", "schedule: wds", "run.yaml:35: optimizer.schedule",
+         "cosine, linear, wsd or constant"},
+        {"grad_clip: 0.5", "schedule: constant", "run.yaml:29: optimizer.learning_rate_min",
+         "the schedule constant; remove it"},
+        {"grad_clip: 0.5", "schedule: wsd\n  decay_steps: 380",
+         "run.yaml:36:", "only 379 of training.steps are left"},
         {"learning_rate_min: 2e-4", "learning_rate_min: 2", "run.yaml:29:", "learning_rate"},
         {"warmup_steps: 21", "warmup_steps: 401", "run.yaml:30:", "training.steps (400)"},
         {"name: bible-1.0_x", "name: ../x", "run.yaml:1: name", "letters, digits"},
@@ -321,6 +403,8 @@ int main(void)
     static const struct suite_test TESTS[] = {
         SUITE_TEST(full_file_is_read),
         SUITE_TEST(missing_keys_get_defaults),
+        SUITE_TEST(every_optimizer_has_its_own_defaults),
+        SUITE_TEST(schedules_are_read_with_their_keys),
         SUITE_TEST(typing_errors_name_line_and_nearest_key),
         SUITE_TEST(wrong_values_name_line_and_range),
         SUITE_TEST(missing_required_keys_are_named),

@@ -34,11 +34,11 @@ static struct run_config odd_config(const char *data_folder)
                                 .codec = CODEC_FP32,
                                 .checkpoint_every = 12345,
                                 .checkpoints_kept = 0,
-                                .adamw = {.beta1 = 1.0 / 3.0,
-                                          .beta2 = 0.999999,
-                                          .eps = 1e-19 / 7.0,
-                                          .weight_decay = 1.0 / 7.0,
-                                          .grad_clip = 1.0 / 11.0},
+                                .optimizer = {.beta1 = 1.0 / 3.0,
+                                              .beta2 = 0.999999,
+                                              .eps = 1e-19 / 7.0,
+                                              .weight_decay = 1.0 / 7.0,
+                                              .grad_clip = 1.0 / 11.0},
                                 .schedule = {.learning_rate = 2.0 / 3.0,
                                              .learning_rate_min = 1e-13 / 3.0,
                                              .warmup_steps = 17,
@@ -78,13 +78,42 @@ static void assert_same_config(const struct run_config *a, const struct run_conf
     CU_ASSERT_EQUAL(a->max_staleness, b->max_staleness);
     CU_ASSERT_EQUAL(a->checkpoint_every, b->checkpoint_every);
     CU_ASSERT_EQUAL(a->checkpoints_kept, b->checkpoints_kept);
-    CU_ASSERT(a->adamw.beta1 == b->adamw.beta1 && a->adamw.beta2 == b->adamw.beta2);
-    CU_ASSERT(a->adamw.eps == b->adamw.eps && a->adamw.weight_decay == b->adamw.weight_decay);
-    CU_ASSERT(a->adamw.grad_clip == b->adamw.grad_clip);
+    CU_ASSERT_EQUAL(a->optimizer.kind, b->optimizer.kind);
+    CU_ASSERT(a->optimizer.beta1 == b->optimizer.beta1);
+    CU_ASSERT(a->optimizer.beta2 == b->optimizer.beta2);
+    CU_ASSERT(a->optimizer.eps == b->optimizer.eps);
+    CU_ASSERT(a->optimizer.weight_decay == b->optimizer.weight_decay);
+    CU_ASSERT(a->optimizer.grad_clip == b->optimizer.grad_clip);
+    CU_ASSERT(a->optimizer.momentum == b->optimizer.momentum);
+    CU_ASSERT_EQUAL(a->optimizer.nesterov, b->optimizer.nesterov);
+    CU_ASSERT_EQUAL(a->schedule.kind, b->schedule.kind);
+    CU_ASSERT_EQUAL(a->schedule.decay, b->schedule.decay);
+    CU_ASSERT_EQUAL(a->schedule.decay_steps, b->schedule.decay_steps);
     CU_ASSERT(a->schedule.learning_rate == b->schedule.learning_rate);
     CU_ASSERT(a->schedule.learning_rate_min == b->schedule.learning_rate_min);
     CU_ASSERT_EQUAL(a->schedule.warmup_steps, b->schedule.warmup_steps);
     CU_ASSERT_EQUAL(a->schedule.step_count, b->schedule.step_count);
+}
+
+/* Every optimizer and schedule comes along; only what its kind uses is written. */
+static void choose_optimizer(struct run_config *config, size_t i)
+{
+    struct optimizer_settings *settings = &config->optimizer;
+    settings->kind = (enum optimizer_kind)(i % OPTIMIZER_KIND_COUNT);
+    if (settings->kind == OPTIMIZER_SGD) {
+        settings->beta1 = settings->beta2 = settings->eps = 0;
+        settings->momentum = i < OPTIMIZER_KIND_COUNT ? 1.0 / 13.0 : 0;
+        settings->nesterov = i < OPTIMIZER_KIND_COUNT;
+    }
+    struct schedule *schedule = &config->schedule;
+    schedule->kind = (enum schedule_kind)(i % SCHEDULE_KIND_COUNT);
+    if (schedule->kind == SCHEDULE_WSD) {
+        schedule->decay_steps = 4321;
+        schedule->decay = i < SCHEDULE_KIND_COUNT ? SCHEDULE_DECAY_LINEAR : SCHEDULE_DECAY_SQRT;
+    }
+    if (schedule->kind == SCHEDULE_CONSTANT) { /* the default; nothing falls to it */
+        schedule->learning_rate_min = schedule->learning_rate / 10;
+    }
 }
 
 static void write_and_read_give_equal_values(void)
@@ -99,6 +128,7 @@ static void write_and_read_give_equal_values(void)
     for (size_t i = 0; i < sizeof data_folders / sizeof data_folders[0]; i++) {
         struct run_config config = odd_config(data_folders[i]);
         struct run_config read;
+        choose_optimizer(&config, i);
         if (i % 2 == 1) {
             config.model.kind = MODEL_GPT2;
             config.model.kv_head_count = config.model.head_count;

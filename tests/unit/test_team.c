@@ -166,9 +166,9 @@ static struct team_plan plan_of(size_t thread_count, size_t sequence_count)
     return plan;
 }
 
-static void run_team(size_t thread_count, size_t sequence_count)
+static void run_team_plan(struct team_plan plan)
 {
-    struct team_plan plan = plan_of(thread_count, sequence_count);
+    size_t thread_count = plan.thread_count;
     struct expected expected;
     struct fixture fixture;
     struct team *team = NULL;
@@ -190,6 +190,11 @@ static void run_team(size_t thread_count, size_t sequence_count)
     expected_deinit(&expected);
 }
 
+static void run_team(size_t thread_count, size_t sequence_count)
+{
+    run_team_plan(plan_of(thread_count, sequence_count));
+}
+
 static void one_thread_computes_every_item_once(void)
 {
     run_team(1, 1);
@@ -204,6 +209,13 @@ static void threads_compute_several_items_at_once(void)
 {
     run_team(1, 3);
     run_team(3, 5);
+}
+
+static void pinned_threads_compute_the_same(void)
+{
+    struct team_plan plan = plan_of(3, 2);
+    plan.pinned = true;
+    run_team_plan(plan);
 }
 
 static void without_a_gradient_only_losses_come(void)
@@ -248,6 +260,7 @@ int main(void)
         SUITE_TEST(one_thread_computes_every_item_once),
         SUITE_TEST(three_threads_compute_every_item_once),
         SUITE_TEST(threads_compute_several_items_at_once),
+        SUITE_TEST(pinned_threads_compute_the_same),
         SUITE_TEST(without_a_gradient_only_losses_come),
         SUITE_TEST(team_refuses_impossible_sizes),
     };

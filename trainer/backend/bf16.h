@@ -53,12 +53,13 @@ void bf16_multiply_row(struct bf16_out out, const struct bf16_row_product *produ
  * False, with *reason a phrase: this oneDNN has no bfloat16 product to offer here. */
 bool bf16_products_start(const char **reason);
 
-/* After bf16_products_start. Each thread keeps the CACHE_SLOTS products (bf16_matmul.c) that it
- * used last, until it ends. Where oneDNN has no memory for a new one, plain loops compute it. */
+/* After bf16_products_start. Each thread keeps the products that it used last (256 of them at
+ * most) until it ends. Where oneDNN has no memory for a new one, plain loops compute it. */
 void bf16_matmul(struct cells *out, const struct matmul *product);
 void bf16_matmul_float(float *out, const struct matmul *product, bool accumulate);
 
-/* The plain loops. */
+/* The two ways of a product. False, and nothing written: oneDNN has no memory for a new one. */
+MUST_CHECK bool bf16_multiply_compiled(struct bf16_out out, const struct matmul *product);
 void bf16_multiply_plain(struct bf16_out out, const struct matmul *product);
 
 void bf16_narrow(uint16_t *out, const float *x, size_t count);

@@ -5,6 +5,7 @@
  *
  * Heads are copied out of their strided rows first: oneDNN's fast kernels take matrices without
  * gaps, and a copy moves D values for every D times (number of rows) of the products. */
+#include "common/check.h"
 #include "common/half.h"
 #include "trainer/backend/bf16.h"
 #include "trainer/backend/lanes.h"
@@ -62,6 +63,7 @@ static size_t scratch_init(struct scratch *out, void *base, const struct attenti
     size_t block_cells = rows * shape->head_size * sizeof(uint16_t);
     size_t head_cells = keys * shape->head_size * sizeof(uint16_t);
     size_t used = 0;
+    *out = (struct scratch){0};
     out->k = carve(base, &used, head_cells);
     out->v = carve(base, &used, head_cells);
     out->q = carve(base, &used, block_cells);
@@ -144,6 +146,14 @@ static void add_to_keys(float *out, const uint16_t *weights, const uint16_t *x,
     bf16_matmul_float(out, &product, true);
 }
 
+/* Rows are worked on in whole vectors: up to `whole_row`, which lies behind the `seen` scores
+ * that count. What is between may be any number, and ends as zero. */
+LANES_INLINE size_t whole_row(size_t seen, size_t keys)
+{
+    size_t whole = (seen + LANES - 1) / LANES * LANES;
+    return whole < keys ? whole : keys;
+}
+
 /* p = the causal softmax of scale scores, which hold its numerators afterwards. log_sum(rows) may
  * be NULL. */
 VECTOR_CLONES static void softmax_block(uint16_t *restrict p, float *restrict scores,
@@ -154,16 +164,21 @@ VECTOR_CLONES static void softmax_block(uint16_t *restrict p, float *restrict sc
         float *restrict row = scores + i * block->keys;
         uint16_t *restrict p_row = p + i * block->keys;
         size_t seen = block->first + i + 1;
-        float max = lanes_max(row, seen);
-        for (size_t j = 0; j < seen; j++) {
+        size_t whole = whole_row(seen, block->keys);
+        for (size_t j = seen; j < whole; j++) {
+            row[j] = row[0];
+        }
+        float max = lanes_max(row, whole);
+        for (size_t j = 0; j < whole; j++) {
             row[j] = lanes_exp((row[j] - max) * scale);
         }
-        float sum = lanes_sum(row, seen);
+        memset(row + seen, 0, (whole - seen) * sizeof(*row));
+        float sum = lanes_sum(row, whole);
         float inverse = 1.0F / sum;
-        for (size_t j = 0; j < seen; j++) {
+        for (size_t j = 0; j < whole; j++) {
             p_row[j] = half_to_bf16(row[j] * inverse);
         }
-        memset(p_row + seen, 0, (block->keys - seen) * sizeof(*p_row));
+        memset(p_row + whole, 0, (block->keys - whole) * sizeof(*p_row));
         if (log_sum != NULL) {
             log_sum[i] = max * scale + logf(sum);
         }
@@ -263,7 +278,8 @@ VECTOR_CLONES static void softmax_backward_block(const struct scratch *scratch,
         float shift = log_sum[i];
         float total = dot_cells(scratch->d_out + i * block->head_size, out + i * out_stride,
                                 block->head_size);
-        for (size_t j = 0; j < seen; j++) {
+        size_t whole = whole_row(seen, block->keys);
+        for (size_t j = 0; j < whole; j++) {
             float p = lanes_exp(row[j] * scale - shift);
             p_row[j] = half_to_bf16(p);
             d_row[j] = half_to_bf16(p * (d_p[j] - total) * scale);
@@ -312,6 +328,7 @@ void bf16_attention_backward(struct cells *d_q, struct cells *d_k, struct cells 
     size_t stride = shape->kv_stride;
     size_t group = shape->head_count / shape->kv_head_count;
     struct scratch pieces;
+    CHECK(shape->first == 0);
     (void)scratch_init(&pieces, scratch, shape);
     for (size_t kv = 0; kv < shape->kv_head_count; kv++) {
         gather_keys(&pieces, halves_const(k) + kv * size, halves_const(v) + kv * size, shape);

@@ -162,7 +162,7 @@ static size_t set_of(const struct key *key)
 {
     uint64_t hash = key->m;
     hash = (hash ^ key->n << 20) * 0x9e3779b97f4a7c15U;
-    hash = (hash ^ hash >> 32 ^ key->k << 4 ^ key->kind) * 0x9e3779b97f4a7c15U;
+    hash = (hash ^ hash >> 32 ^ key->k) * 0x9e3779b97f4a7c15U;
     return (size_t)(hash >> 32) % CACHE_SETS;
 }
 
@@ -193,20 +193,26 @@ static struct compiled *find_or_compile(struct cache *cache, const struct matmul
     return oldest;
 }
 
+/* oneDNN only reads its sources, though what it takes is not const. */
+static bool point_at(dnnl_memory_t memory, const struct cells *cells)
+{
+    void *handle = NULL;
+    memcpy(&handle, &cells, sizeof(handle));
+    return dnnl_memory_set_data_handle(memory, handle) == dnnl_success;
+}
+
 static bool execute(struct cache *cache, struct compiled *compiled, void *out,
                     const struct matmul *p)
 {
-    /* oneDNN only reads its sources, though its handles are not const. */
     const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, compiled->a},
                                          {DNNL_ARG_WEIGHTS, compiled->b},
                                          {DNNL_ARG_DST, compiled->out}};
-    return dnnl_memory_set_data_handle(compiled->a, (void *)(uintptr_t)p->a) == dnnl_success &&
-           dnnl_memory_set_data_handle(compiled->b, (void *)(uintptr_t)p->b) == dnnl_success &&
+    return point_at(compiled->a, p->a) && point_at(compiled->b, p->b) &&
            dnnl_memory_set_data_handle(compiled->out, out) == dnnl_success &&
            dnnl_primitive_execute(compiled->primitive, cache->stream, 3, arguments) == dnnl_success;
 }
 
-static bool multiply_compiled(struct bf16_out out, const struct matmul *p)
+bool bf16_multiply_compiled(struct bf16_out out, const struct matmul *p)
 {
     struct cache *cache = cache_of_thread();
     struct compiled *compiled = cache != NULL ? find_or_compile(cache, p, out.form) : NULL;
@@ -242,7 +248,7 @@ static void multiply(struct bf16_out out, const struct matmul *p)
                                              .n = p->n,
                                              .k = p->k};
         bf16_multiply_row(out, &row);
-    } else if (p->m * p->n * p->k == 0 || !multiply_compiled(out, p)) {
+    } else if (p->m * p->n * p->k == 0 || !bf16_multiply_compiled(out, p)) {
         bf16_multiply_plain(out, p);
     }
 }
@@ -283,7 +289,7 @@ static bool multiplies(void)
     float out[SIZE * SIZE] = {0};
     const struct matmul p = {.a = as_cells(a), .b = as_cells(b), .m = SIZE, .n = SIZE, .k = 1};
     struct cache *cache = cache_of_thread();
-    return cache != NULL && multiply_compiled((struct bf16_out){out, BF16_FLOAT}, &p) &&
+    return cache != NULL && bf16_multiply_compiled((struct bf16_out){out, BF16_FLOAT}, &p) &&
            out[0] == 15.0F && out[1] == 0.0F && out[2] == 0.0F && out[3] == 0.0F;
 }
 
@@ -292,7 +298,9 @@ static const char *start_failure; /* NULL: products work */
 
 static void start(void)
 {
-    if (pthread_key_create(&cache_key, cache_free) != 0 ||
+    /* Its own cache, shared by all threads, would keep 1024 kernels of about 90 KiB. */
+    if (dnnl_set_primitive_cache_capacity(CACHE_SLOTS) != dnnl_success ||
+        pthread_key_create(&cache_key, cache_free) != 0 ||
         dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) {
         start_failure = "oneDNN did not start";
     } else if (((unsigned)dnnl_get_effective_cpu_isa() & (unsigned)dnnl_cpu_isa_avx512_core_bf16) !=

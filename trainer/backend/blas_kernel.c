@@ -3,9 +3,12 @@
 #include "trainer/backend/cpu_features.h"
 
 #include <cblas.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 /* What OpenBLAS reads, and the mark that the value there is ours. */
@@ -24,10 +27,18 @@ static const char *kernel_for(const struct cpu_features *features)
     return features->avx2 && features->fma ? "Haswell" : NULL;
 }
 
-static int is_set(const char *name)
+static bool is_set(const char *name)
 {
     const char *value = getenv(name);
     return value != NULL && value[0] != '\0';
+}
+
+/* The program's own file: through the link itself the process would be called "exe". */
+static bool find_self(char path[PATH_MAX])
+{
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    path[length > 0 ? length : 0] = '\0';
+    return length > 0;
 }
 
 void blas_kernel_choose(char **argv)
@@ -37,8 +48,9 @@ void blas_kernel_choose(char **argv)
     if (kernel == NULL || is_set(CORETYPE) || strcmp(blas_kernel_name(), kernel) == 0) {
         return;
     }
-    if (setenv(CORETYPE, kernel, 1) == 0 && setenv(CHOSEN, "1", 1) == 0) {
-        (void)execv("/proc/self/exe", argv);
+    char path[PATH_MAX];
+    if (setenv(CORETYPE, kernel, 1) == 0 && setenv(CHOSEN, "1", 1) == 0 && find_self(path)) {
+        (void)execv(path, argv);
     }
     (void)unsetenv(CORETYPE); /* still here: what is set must not claim to be in use */
     (void)unsetenv(CHOSEN);

@@ -10,7 +10,12 @@
 #include <cblas.h>
 #include <math.h>
 
-enum { QUERY_BLOCK = 32, KEY_BLOCK = 128, FEW_ROWS = 4 };
+enum {
+    QUERY_BLOCK = 32,
+    KEY_BLOCK = 128,
+    TILE_SCORES = QUERY_BLOCK * KEY_BLOCK,
+    FEW_ROWS = 4 /* up to here rows are made one by one */
+};
 
 /* One head, cut out of the operands; pointers as a pass needs them. */
 struct head {
@@ -21,8 +26,8 @@ struct head {
     const float *q;         /* row t at q + t * shape->q_stride */
     const float *k_plain;   /* (keys, D) */
     const float *v_plain;   /* (keys, D) */
-    const float *k_flipped; /* (D, keys) */
-    const float *v_flipped; /* (D, keys) */
+    const float *k_flipped; /* (D, stride_for(keys)) */
+    const float *v_flipped; /* (D, stride_for(keys)) */
 };
 
 /* `rows` query rows from row `at` on. */
@@ -31,12 +36,14 @@ struct block {
     size_t rows;
     size_t seen;   /* keys that the first row sees; each next row sees one more */
     size_t end;    /* keys that the last row sees */
-    size_t stride; /* of its scores: whole vectors, so that loops over a row need no remainder */
+    size_t stride; /* of its scores */
 };
 
-static size_t whole_vectors(size_t count)
+/* Floats from one row of `count` to the next: whole vectors, and an odd number of cache lines,
+ * since rows at a distance of a power of two would push each other out of the cache. */
+static size_t stride_for(size_t count)
 {
-    return (count + LANES - 1) / LANES * LANES;
+    return (count + LANES - 1) / LANES * LANES + LANES / 2;
 }
 
 static struct block block_at(const struct attention_shape *shape, size_t at)
@@ -45,7 +52,7 @@ static struct block block_at(const struct attention_shape *shape, size_t at)
     size_t seen = shape->first + at + 1;
     size_t end = seen + rows - 1;
     return (struct block){
-        .at = at, .rows = rows, .seen = seen, .end = end, .stride = whole_vectors(end)};
+        .at = at, .rows = rows, .seen = seen, .end = end, .stride = stride_for(end)};
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -57,8 +64,8 @@ size_t cpu_attention_scratch(const struct attention_shape *shape)
 {
     size_t keys = shape->first + shape->rows;
     size_t per_key = 5 * shape->head_size + QUERY_BLOCK;
-    size_t per_block = QUERY_BLOCK * (3 * shape->head_size + 2 * KEY_BLOCK);
-    return (keys * per_key + QUERY_BLOCK * LANES + per_block) * sizeof(float);
+    size_t per_block = QUERY_BLOCK * (3 * shape->head_size) + 2 * (size_t)TILE_SCORES;
+    return (stride_for(keys) * per_key + per_block) * sizeof(float);
 }
 
 /* out(m,n) = op(a) b (+ out), each with the distance between its stored rows. */
@@ -109,22 +116,24 @@ VECTOR_CLONES static void scatter_rows(float *restrict out, size_t stride, const
     }
 }
 
-/* out(size, rows) = x(rows, size) transposed, from rows that are `stride` apart. */
+/* out(size, rows) = x(rows, size) transposed, from rows that are `stride` apart to such at
+ * stride_for(rows). */
 VECTOR_CLONES static void flip_rows(float *restrict out, const float *restrict x, size_t rows,
                                     size_t stride, size_t size)
 {
     enum { GROUP = 16 };
+    size_t out_stride = stride_for(rows);
     size_t t = 0;
     for (; t + GROUP <= rows; t += GROUP) {
         for (size_t i = 0; i < size; i++) {
             for (size_t j = 0; j < GROUP; j++) {
-                out[i * rows + t + j] = x[(t + j) * stride + i];
+                out[i * out_stride + t + j] = x[(t + j) * stride + i];
             }
         }
     }
     for (; t < rows; t++) {
         for (size_t i = 0; i < size; i++) {
-            out[i * rows + t] = x[t * stride + i];
+            out[i * out_stride + t] = x[t * stride + i];
         }
     }
 }
@@ -171,8 +180,8 @@ static void attend_block(float *out, float *log_sum, const struct head *head, si
     for (size_t key = 0; key < block.end; key += KEY_BLOCK) {
         size_t count = smaller(KEY_BLOCK, block.end - key);
         multiply(scores + key, block.stride, plain(q, size),
-                 plain(head->k_flipped + key, head->keys), (size_t[]){block.rows, count, size},
-                 false);
+                 plain(head->k_flipped + key, stride_for(head->keys)),
+                 (size_t[]){block.rows, count, size}, false);
     }
     softmax_block(scores, inverse_sum, log_sum, &block);
     for (size_t key = 0; key < block.end; key += KEY_BLOCK) {
@@ -251,7 +260,7 @@ void cpu_attention(struct cells *out, float *log_sum, const struct cells *q, con
     size_t size = head.size;
     size_t group = shape->head_count / shape->kv_head_count;
     float *k_flipped = scratch;
-    float *v_plain = k_flipped + head.keys * size;
+    float *v_plain = k_flipped + stride_for(head.keys) * size;
     float *rest = v_plain + head.keys * size;
     head.k_flipped = k_flipped;
     head.v_plain = v_plain;
@@ -323,7 +332,7 @@ static void attend_block_backward(const struct head_gradient *gradient, const st
     float *d_q = q + QUERY_BLOCK * size;
     float *d_out = d_q + QUERY_BLOCK * size;
     float *p = d_out + QUERY_BLOCK * size;
-    float *d_p = p + QUERY_BLOCK * KEY_BLOCK;
+    float *d_p = p + TILE_SCORES;
     float total[QUERY_BLOCK];
     gather_rows(q, head->q + at * q_stride, block.rows, q_stride, size, head->scale);
     gather_rows(d_out, gradient->d_out + at * out_stride, block.rows, out_stride, size, 1.0F);
@@ -333,10 +342,10 @@ static void attend_block_backward(const struct head_gradient *gradient, const st
         const size_t across[] = {block.rows, count, size};
         const size_t to_rows[] = {block.rows, size, count};
         const size_t to_keys[] = {count, size, block.rows};
-        multiply(p, KEY_BLOCK, plain(q, size), plain(head->k_flipped + key, head->keys), across,
-                 false);
-        multiply(d_p, KEY_BLOCK, plain(d_out, size), plain(head->v_flipped + key, head->keys),
+        multiply(p, KEY_BLOCK, plain(q, size), plain(head->k_flipped + key, stride_for(head->keys)),
                  across, false);
+        multiply(d_p, KEY_BLOCK, plain(d_out, size),
+                 plain(head->v_flipped + key, stride_for(head->keys)), across, false);
         softmax_backward_tile(p, d_p, gradient->log_sum + at, total, block.rows, count,
                               block.seen > key ? block.seen - key : 0);
         multiply(gradient->d_v + key * size, size, flipped(p, KEY_BLOCK), plain(d_out, size),
@@ -360,8 +369,8 @@ void cpu_attention_backward(struct cells *d_q, struct cells *d_k, struct cells *
     size_t group = shape->head_count / shape->kv_head_count;
     size_t count = head.keys * size;
     float *k_flipped = scratch;
-    float *v_flipped = k_flipped + count;
-    float *k_plain = v_flipped + count;
+    float *v_flipped = k_flipped + stride_for(head.keys) * size;
+    float *k_plain = v_flipped + stride_for(head.keys) * size;
     float *d_k_sum = k_plain + count;
     float *d_v_sum = d_k_sum + count;
     float *rest = d_v_sum + count;

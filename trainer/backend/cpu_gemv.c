@@ -5,29 +5,51 @@
 #include "trainer/backend/ref.h"
 
 enum {
-    COLUMN_BLOCK = 2048
-}; /* of b's rows and out's, so that they stay in the cache for each row */
+    COLUMN_BLOCK = 8192, /* of all rows of out together: they stay in the cache */
+    TILE = 4             /* sums that are made together */
+};
 
-/* out[r * out_stride] += a_r . b for `rows` rows a_r, `count` apart; a compile-time `rows` keeps
- * the lanes in registers. */
-LANES_INLINE void dot_with_rows(float *out, size_t out_stride, const float *restrict a,
-                                const float *restrict b, size_t count, size_t rows)
+/* out[r * out_stride + c] += a_r . b_c for rows a_r and b_c that are `count` apart, few enough for
+ * their lanes to stay in registers; `a_rows` and `b_rows` are known when compiling. */
+LANES_INLINE void dot_tile(float *out, size_t out_stride, const float *restrict a, size_t a_rows,
+                           const float *restrict b, size_t b_rows, size_t count)
 {
-    float lane[4][LANES] = {{0}};
+    float lane[TILE][LANES];
     size_t whole = count / LANES * LANES;
-    for (size_t i = 0; i < whole; i += LANES) {
-        for (size_t r = 0; r < rows; r++) {
+    for (size_t t = 0; t < a_rows * b_rows; t++) { /* no zeroes, which would be a slow memset */
+        for (size_t j = 0; j < LANES; j++) {
+            lane[t][j] = whole > 0 ? a[t / b_rows * count + j] * b[t % b_rows * count + j] : 0.0F;
+        }
+    }
+    for (size_t i = LANES; i < whole; i += LANES) {
+        for (size_t t = 0; t < a_rows * b_rows; t++) {
             for (size_t j = 0; j < LANES; j++) {
-                lane[r][j] += a[r * count + i + j] * b[i + j];
+                lane[t][j] += a[t / b_rows * count + i + j] * b[t % b_rows * count + i + j];
             }
         }
     }
-    for (size_t r = 0; r < rows; r++) {
-        float sum = lanes_total(lane[r]);
+    for (size_t t = 0; t < a_rows * b_rows; t++) {
+        float sum = lanes_total(lane[t]);
         for (size_t i = whole; i < count; i++) {
-            sum += a[r * count + i] * b[i];
+            sum += a[t / b_rows * count + i] * b[t % b_rows * count + i];
         }
-        out[r * out_stride] += sum;
+        out[t / b_rows * out_stride + t % b_rows] += sum;
+    }
+}
+
+/* All of a with `b_rows` rows of b. */
+LANES_INLINE void dot_with_rows(float *out, size_t n, const float *a, size_t m, const float *b,
+                                size_t b_rows, size_t k)
+{
+    size_t i = 0;
+    for (; b_rows == 1 && i + 4 <= m; i += 4) {
+        dot_tile(out + i * n, n, a + i * k, 4, b, 1, k);
+    }
+    for (; b_rows <= 2 && i + 2 <= m; i += 2) {
+        dot_tile(out + i * n, n, a + i * k, 2, b, b_rows, k);
+    }
+    for (; i < m; i++) {
+        dot_tile(out + i * n, n, a + i * k, 1, b, b_rows, k);
     }
 }
 
@@ -35,19 +57,15 @@ LANES_INLINE void dot_with_rows(float *out, size_t out_stride, const float *rest
 VECTOR_CLONES static void multiply_transposed(float *out, const float *a, const float *b, size_t m,
                                               size_t n, size_t k)
 {
-    for (size_t j = 0; j < n; j++) {
-        const float *row = b + j * k;
-        size_t i = 0;
-        for (; i + 4 <= m; i += 4) {
-            dot_with_rows(out + i * n + j, n, a + i * k, row, k, 4);
-        }
-        if (i + 2 <= m) {
-            dot_with_rows(out + i * n + j, n, a + i * k, row, k, 2);
-            i += 2;
-        }
-        if (i < m) {
-            dot_with_rows(out + i * n + j, n, a + i * k, row, k, 1);
-        }
+    size_t j = 0;
+    for (; m == 1 && j + 4 <= n; j += 4) {
+        dot_with_rows(out + j, n, a, 1, b + j * k, 4, k);
+    }
+    for (; m <= 3 && j + 2 <= n; j += 2) {
+        dot_with_rows(out + j, n, a, m, b + j * k, 2, k);
+    }
+    for (; j < n; j++) {
+        dot_with_rows(out + j, n, a, m, b + j * k, 1, k);
     }
 }
 
@@ -72,8 +90,9 @@ LANES_INLINE void add_row(float *restrict out, float a, const float *restrict b,
 VECTOR_CLONES static void multiply_plain(float *out, const float *a, const float *b, size_t m,
                                          size_t n, size_t k)
 {
-    for (size_t first = 0; first < n; first += COLUMN_BLOCK) {
-        size_t count = n - first < COLUMN_BLOCK ? n - first : COLUMN_BLOCK;
+    size_t block = COLUMN_BLOCK / m;
+    for (size_t first = 0; first < n; first += block) {
+        size_t count = n - first < block ? n - first : block;
         size_t l = 0;
         for (; l + 4 <= k; l += 4) {
             for (size_t i = 0; i < m; i++) {
@@ -90,8 +109,8 @@ VECTOR_CLONES static void multiply_plain(float *out, const float *a, const float
 
 bool cpu_is_few_rows(const struct matmul *product)
 {
-    enum { ROWS_MAX = 8 }; /* from here on BLAS is as fast */
-    return product->m == 1 || (product->m <= ROWS_MAX && !product->a_transposed);
+    enum { ROWS_MAX = 8 }; /* with more, BLAS is as fast */
+    return product->m == 1 || (product->m > 0 && product->m <= ROWS_MAX && !product->a_transposed);
 }
 
 void cpu_multiply_few_rows(float *out, const struct matmul *p, bool accumulate)

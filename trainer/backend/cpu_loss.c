@@ -19,21 +19,29 @@ static size_t part_count(size_t first, size_t count)
     return count - first < PART ? count - first : PART;
 }
 
+/* x becomes exp(x - its maximum). */
+LANES_INLINE struct part exp_part(float *restrict x, size_t count)
+{
+    float max = lanes_max(x, count);
+    for (size_t i = 0; i < count; i++) {
+        x[i] = lanes_exp(x[i] - max);
+    }
+    return (struct part){max, lanes_sum(x, count)};
+}
+
 /* Sums up each part and, when `out` is not NULL, keeps exp(x - max of the part) there; `out` may be
  * `row`. */
 VECTOR_CLONES static void sum_parts(struct part *parts, float *out, const float *row, size_t count)
 {
-    float values[PART];
+    float buffer[PART];
     for (size_t first = 0; first < count; first += PART) {
         size_t length = part_count(first, count);
-        float max = lanes_max(row + first, length);
-        for (size_t i = 0; i < length; i++) {
-            values[i] = lanes_exp(row[first + i] - max);
+        float *x = out != NULL ? out + first : buffer;
+        if (x != row + first) {
+            memcpy(x, row + first, length * sizeof(*x));
         }
-        parts[first / PART] = (struct part){max, lanes_sum(values, length)};
-        if (out != NULL) {
-            memcpy(out + first, values, length * sizeof(*values));
-        }
+        /* The constant spares whole parts the loops' remainders. */
+        parts[first / PART] = length == PART ? exp_part(x, PART) : exp_part(x, length);
     }
 }
 
@@ -52,21 +60,21 @@ VECTOR_CLONES static void scale_parts(float *out, const struct part *parts, floa
 /* log(sum(exp(x))) over all parts. */
 static double log_sum_of(const struct part *parts, size_t count)
 {
-    double max = (double)parts[0].max;
+    float max = parts[0].max;
     for (size_t i = 1; i < count; i++) {
-        max = fmax(max, (double)parts[i].max);
+        max = parts[i].max > max ? parts[i].max : max;
     }
     double sum = 0.0;
     for (size_t i = 0; i < count; i++) {
-        sum += (double)parts[i].sum * exp((double)parts[i].max - max);
+        sum += (double)parts[i].sum * exp((double)parts[i].max - (double)max);
     }
-    return max + log(sum);
+    return (double)max + log(sum);
 }
 
 void cpu_cross_entropy(double *losses, struct cells *d_logits, const float *logits,
                        const uint16_t *targets, size_t rows, size_t vocab)
 {
-    CHECK(vocab <= VOCAB_MAX);
+    CHECK(vocab > 0 && vocab <= VOCAB_MAX);
     struct part parts[PARTS_MAX];
     for (size_t t = 0; t < rows; t++) {
         const float *row = logits + t * vocab;

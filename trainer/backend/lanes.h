@@ -8,6 +8,7 @@
 #ifndef DUGNAD_TRAINER_BACKEND_LANES_H
 #define DUGNAD_TRAINER_BACKEND_LANES_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -24,17 +25,24 @@
 
 #define LANES_INLINE static inline __attribute__((always_inline))
 
-enum { LANES = 32 };
+enum { LANES = 32 }; /* lanes_total and lanes_max count on it */
 
-/* Adds up in halves, which is also the shortest chain; `lane` is used up. */
+LANES_INLINE void lanes_fold(float *lane, size_t half)
+{
+    for (size_t i = 0; i < half; i++) {
+        lane[i] += lane[i + half];
+    }
+}
+
+/* Adds up in halves, the shortest chain; `lane` is used up. Five calls, because compilers unroll no
+ * loop whose counter is halved. */
 LANES_INLINE float lanes_total(float *lane)
 {
-    for (size_t width = LANES / 2; width > 0; width /= 2) {
-        for (size_t i = 0; i < width; i++) {
-            lane[i] += lane[i + width];
-        }
-    }
-    return lane[0];
+    lanes_fold(lane, 16);
+    lanes_fold(lane, 8);
+    lanes_fold(lane, 4);
+    lanes_fold(lane, 2);
+    return lane[0] + lane[1];
 }
 
 LANES_INLINE float lanes_sum(const float *x, size_t count)
@@ -83,6 +91,13 @@ LANES_INLINE float lanes_variance(const float *x, float center, size_t count)
     return lanes_total(lane) / (float)count;
 }
 
+LANES_INLINE void lanes_fold_max(float *lane, size_t half)
+{
+    for (size_t i = 0; i < half; i++) {
+        lane[i] = lane[i + half] > lane[i] ? lane[i + half] : lane[i];
+    }
+}
+
 /* count > 0. */
 LANES_INLINE float lanes_max(const float *x, size_t count)
 {
@@ -99,11 +114,11 @@ LANES_INLINE float lanes_max(const float *x, size_t count)
     for (size_t j = 0; i < count; i++, j++) {
         lane[j] = x[i] > lane[j] ? x[i] : lane[j];
     }
-    for (size_t width = LANES / 2; width > 0; width /= 2) {
-        for (size_t j = 0; j < width; j++) {
-            lane[j] = lane[j + width] > lane[j] ? lane[j + width] : lane[j];
-        }
-    }
+    lanes_fold_max(lane, 16);
+    lanes_fold_max(lane, 8);
+    lanes_fold_max(lane, 4);
+    lanes_fold_max(lane, 2);
+    lanes_fold_max(lane, 1);
     return lane[0];
 }
 
@@ -114,8 +129,9 @@ LANES_INLINE float lanes_max(const float *x, size_t count)
 LANES_INLINE float lanes_exp(float x)
 {
     const float round_magic = 12582912.0F; /* 1.5 * 2^23: adding it rounds to an integer */
-    x = x < -87.3F ? -87.3F : x;
-    x = x > 87.3F ? 87.3F : x;
+    /* One choice: of two, GCC would make branches, each with a copy of what follows. */
+    float bound = copysignf(87.3F, x);
+    x = fabsf(x) > 87.3F ? bound : x;
     float shifted = x * 1.44269504F + round_magic;
     float n = shifted - round_magic;
     /* ln 2 in two parts (Cody and Waite): n times the first is exact. */

@@ -37,6 +37,7 @@ struct bench_options {
     uint64_t batch;
     uint64_t context;
     uint64_t threads;
+    bool pin;
     bool json;
 };
 
@@ -98,6 +99,7 @@ static enum status plan_bench(struct bench *self, const struct bench_options *op
     self->batch = (size_t)options->batch;
     self->plan = (struct team_plan){
         .thread_count = (size_t)options->threads,
+        .pinned = options->pin,
         .workspace = {.context = (size_t)options->context,
                       .sequence_count = workspace_sequences((size_t)options->context, share),
                       .purpose = WORKSPACE_GRADIENT}};
@@ -300,6 +302,7 @@ static enum status parse(int argc, char **argv, struct bench_options *out)
          .target = &out->threads,
          .count_min = 1,
          .count_max = TEAM_THREADS_MAX},
+        {.name = "pin", .kind = CLI_FLAG, .target = &out->pin},
         {.name = "json", .kind = CLI_FLAG, .target = &out->json},
     };
     int rest = 0;

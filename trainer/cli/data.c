@@ -2,26 +2,67 @@
 
 #include "common/fault.h"
 #include "trainer/cli/options.h"
-#include "trainer/data/data_build.h"
+#include "trainer/cli/progress.h"
+#include "trainer/data/ingest/data_build.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 static void print_result(const struct data_build_options *options,
                          const struct data_build_result *result, bool json)
 {
+    double bytes_per_s = (double)result->text_bytes / fmax(result->seconds, 1e-9);
     if (json) {
         (void)printf("{\"train_tokens\":%" PRIu64 ",\"validation_tokens\":%" PRIu64
-                     ",\"text_bytes\":%" PRIu64 ",\"shards\":%zu}\n",
+                     ",\"text_bytes\":%" PRIu64 ",\"shards\":%zu,\"seconds\":%.3f"
+                     ",\"bytes_per_second\":%.0f}\n",
                      result->train_tokens, result->validation_tokens, result->text_bytes,
-                     result->shard_count);
+                     result->shard_count, result->seconds, bytes_per_s);
         return;
     }
     (void)printf("%s: %" PRIu64 " training and %" PRIu64 " validation tokens from %" PRIu64
-                 " bytes of text, in %zu shards\n",
+                 " bytes of text, in %zu shards (%.1f s, %.1f MB/s)\n",
                  options->out_folder, result->train_tokens, result->validation_tokens,
-                 result->text_bytes, result->shard_count);
+                 result->text_bytes, result->shard_count, result->seconds, bytes_per_s * 1e-6);
+}
+
+static void show_progress(void *context, const struct data_build_progress *now)
+{
+    progress_show(context, now->input_bytes, now->input_total, now->token_count);
+}
+
+static enum status parse_format(const char *name, enum text_format *out)
+{
+    static const struct {
+        const char *name;
+        enum text_format format;
+    } FORMATS[] = {{"auto", TEXT_FORMAT_BY_NAME},
+                   {"text", TEXT_FORMAT_PLAIN},
+                   {"jsonl", TEXT_FORMAT_JSON_LINES}};
+    for (size_t i = 0; i < sizeof(FORMATS) / sizeof(FORMATS[0]); i++) {
+        if (strcmp(name, FORMATS[i].name) == 0) {
+            *out = FORMATS[i].format;
+            return STATUS_OK;
+        }
+    }
+    return fault(STATUS_USAGE, "--input-format must be auto, text or jsonl, not '%.100s'", name);
+}
+
+static enum status build_and_print(struct data_build_options *options, bool quiet, bool json)
+{
+    struct data_build_result result;
+    struct progress progress;
+    progress_init(&progress, quiet);
+    options->on_progress = show_progress;
+    options->progress_context = &progress;
+    enum status status = data_build(options, &result);
+    progress_erase(&progress);
+    if (status == STATUS_OK) {
+        print_result(options, &result, json);
+    }
+    return status;
 }
 
 static enum status build(int argc, char **argv)
@@ -30,9 +71,13 @@ static enum status build(int argc, char **argv)
         .tokenizer_spec = "bytes",
         .validation_fraction = 0.05,
         .shard_tokens_max = 1 << 26,
+        .field = "text",
         .seed = 1,
     };
+    const char *format = "auto";
+    uint64_t threads = 0;
     bool json = false;
+    bool quiet = false;
     const struct cli_option table[] = {
         {.name = "tokenizer", .kind = CLI_TEXT, .target = &options.tokenizer_spec},
         {.name = "out", .kind = CLI_TEXT, .target = &options.out_folder, .required = true},
@@ -47,22 +92,30 @@ static enum status build(int argc, char **argv)
          .count_min = 1,
          .count_max = (uint64_t)1 << 40},
         {.name = "seed", .kind = CLI_COUNT, .target = &options.seed, .count_max = UINT64_MAX},
+        {.name = "input-format", .kind = CLI_TEXT, .target = &format},
+        {.name = "field", .kind = CLI_TEXT, .target = &options.field},
+        {.name = "no-separator", .kind = CLI_FLAG, .target = &options.no_separator},
+        {.name = "threads",
+         .kind = CLI_COUNT,
+         .target = &threads,
+         .count_min = 1,
+         .count_max = PIPELINE_THREADS_MAX},
         {.name = "json", .kind = CLI_FLAG, .target = &json},
+        {.name = "quiet", .kind = CLI_FLAG, .target = &quiet},
     };
     int rest = 0;
     enum status status =
         cli_options_parse("data", table, sizeof(table) / sizeof(table[0]), argc, argv, &rest);
+    if (status == STATUS_OK) {
+        status = parse_format(format, &options.format);
+    }
     if (status != STATUS_OK) {
         return status;
     }
     options.files = (const char *const *)(argv + rest);
     options.file_count = (size_t)(argc - rest);
-    struct data_build_result result;
-    status = data_build(&options, &result);
-    if (status == STATUS_OK) {
-        print_result(&options, &result, json);
-    }
-    return status;
+    options.threads = (size_t)threads;
+    return build_and_print(&options, quiet, json);
 }
 
 enum status cli_data(int argc, char **argv)

@@ -16,19 +16,19 @@ struct eval_tokens {
     struct tokenizer *tokenizer; /* NULL: not known */
 };
 
-/* The first tokenizer that made the data, or none. */
+/* The tokenizer that made the data, from its folder or the model's; NULL: in neither. */
 static struct tokenizer *find_tokenizer(const char *name, const char *folder,
                                         const char *model_folder)
 {
-    const char *const specs[] = {strcmp(name, "bytes") == 0 ? name : folder, model_folder};
-    for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
-        struct tokenizer *found = NULL;
-        if (tokenizer_new(specs[i], &found) == STATUS_OK &&
-            strcmp(tokenizer_name(found), name) == 0) {
-            return found;
-        }
-        tokenizer_free(found);
+    struct tokenizer *found = NULL;
+    if (dataset_tokenizer_new(folder, &found) == STATUS_OK) {
+        return found;
     }
+    if (tokenizer_new(model_folder, &found) == STATUS_OK &&
+        strcmp(tokenizer_name(found), name) == 0) {
+        return found;
+    }
+    tokenizer_free(found);
     return NULL;
 }
 

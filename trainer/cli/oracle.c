@@ -4,6 +4,7 @@
 #include "trainer/cli/oracle_input.h"
 #include "trainer/formats/hf_folder.h"
 #include "trainer/model/model.h"
+#include "trainer/optimizer/adamw.h"
 
 #include <getopt.h>
 #include <math.h>
@@ -159,7 +160,7 @@ struct moments {
     float *v;
 };
 
-static void update_params(struct bench *bench, const struct adamw_step *step,
+static void update_params(struct bench *bench, const struct optimizer_step *step,
                           const struct moments *moments)
 {
     const struct layout *layout = model_layout(bench->model);
@@ -184,8 +185,8 @@ static enum status train(struct bench *bench, const struct oracle_training *trai
         status = bench_step(bench, &training->batches[i], &losses[i]);
         if (status == STATUS_OK) {
             norms[i] = l2_norm(bench->mean, bench->value_count);
-            struct adamw_step step =
-                adamw_prepare(&training->adamw, training->learning_rates[i], i + 1, norms[i]);
+            struct optimizer_step step =
+                optimizer_prepare(&training->adamw, training->learning_rates[i], i + 1, norms[i]);
             update_params(bench, &step, &moments);
         }
     }

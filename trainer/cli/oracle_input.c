@@ -132,7 +132,7 @@ static enum status read_setting(const char *path, const json_t *object, const ch
 }
 
 static enum status read_optimizer(const char *path, const json_t *object,
-                                  struct adamw_settings *out)
+                                  struct optimizer_settings *out)
 {
     const struct {
         const char *key;

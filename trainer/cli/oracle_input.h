@@ -5,7 +5,7 @@
 #define DUGNAD_TRAINER_CLI_ORACLE_INPUT_H
 
 #include "trainer/layout/model_config.h"
-#include "trainer/optimizer/adamw.h"
+#include "trainer/optimizer/optimizer.h"
 
 enum { ORACLE_FILE_MAX = 256 << 20, ORACLE_STEPS_MAX = 100000 };
 
@@ -28,7 +28,7 @@ MUST_CHECK enum status oracle_read_ids(const char *path, const struct model_conf
 
 /* What a golden training run prescribes. */
 struct oracle_training {
-    struct adamw_settings adamw;
+    struct optimizer_settings adamw;
     size_t step_count;
     double *learning_rates;       /* (step_count) */
     struct oracle_batch *batches; /* (step_count) */

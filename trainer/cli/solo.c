@@ -106,9 +106,10 @@ static enum status feed_init(struct feed *self, const struct run_config *config,
 
 uint64_t solo_bytes(const struct solo *self)
 {
-    const uint64_t master_bytes = 20;
     const uint64_t gradient_bytes = 4;
-    uint64_t bytes = self->value_count * (master_bytes + gradient_bytes);
+    uint64_t bytes = self->value_count * gradient_bytes;
+    bytes +=
+        master_bytes(model_layout(self->model), &self->config->model, self->config->optimizer.kind);
     bytes += codec_encoded_bytes(self->config->codec, self->value_count);
     bytes += self->config->codec == CODEC_FP32 ? 0 : self->value_count * sizeof(float);
     bytes += self->config->target_batch * sizeof(double);
@@ -122,8 +123,8 @@ static enum status allocate(struct solo *self)
         "this training", solo_bytes(self),
         "use fewer --threads, --recompute blocks, a shorter context or a smaller model");
     if (status == STATUS_OK) {
-        status = master_new(model_layout(self->model), &config->adamw, &config->schedule,
-                            config->codec, &self->master);
+        status = master_new(model_layout(self->model), &config->model, &config->optimizer,
+                            &config->schedule, config->codec, &self->master);
     }
     if (status == STATUS_OK) {
         status = gradient_new(self->model, &self->gradient);
@@ -152,6 +153,7 @@ static struct team_plan plan_of(const struct run_config *config, const struct so
     size_t share = (config->target_batch + compute->thread_count - 1) / compute->thread_count;
     return (struct team_plan){
         .thread_count = compute->thread_count,
+        .pinned = compute->pinned,
         .workspace = {.context = config->context,
                       .sequence_count = workspace_sequences(config->context, share),
                       .purpose = WORKSPACE_GRADIENT,
@@ -286,6 +288,12 @@ static enum status apply_slice(struct solo *self, size_t first, size_t count)
     return master_apply(self->master, self->update, first, count);
 }
 
+static enum status measure_slice(struct solo *self, size_t first, size_t count)
+{
+    master_measure(self->master, first, count);
+    return STATUS_OK;
+}
+
 /* One phase over all slices, shared by the threads. */
 struct phase {
     struct solo *solo;
@@ -341,6 +349,10 @@ enum status solo_step(struct solo *self, struct solo_step_result *out)
     }
     out->grad_l2 = master_prepare(self->master);
     out->learning_rate = schedule_learning_rate(&self->config->schedule, out->step);
+    if (master_measures(self->master)) {
+        (void)run_phase(self, measure_slice); /* cannot fail */
+        master_settle(self->master);
+    }
     if (run_phase(self, apply_slice) != STATUS_OK) {
         return fault(STATUS_OUT_OF_RANGE, "a parameter is no longer a finite number; lower the "
                                           "learning rate");

@@ -27,6 +27,7 @@ struct solo_step_result {
 struct solo_compute {
     const struct backend *backend;
     size_t thread_count;
+    bool pinned; /* as in team_plan */
     enum recompute recompute;
 };
 

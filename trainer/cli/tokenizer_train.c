@@ -3,7 +3,7 @@
 #include "common/files.h"
 #include "trainer/cli/options.h"
 #include "trainer/cli/tokenizer.h"
-#include "trainer/data/text_source.h"
+#include "trainer/data/ingest/piece_documents.h"
 #include "trainer/tokenizer/bpe_trainer.h"
 
 #include <inttypes.h>
@@ -12,22 +12,22 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Text is counted in parts of about READ_BYTES. Where TEXT_BYTES_MAX have no place to cut them,
- * they are counted as if they ended there: a few words in so many do not matter. */
-enum { READ_BYTES = 4 << 20, TEXT_BYTES_MAX = 64 << 20, BAR_CELLS = 30 };
+enum { PIECE_BYTES = 4 << 20, BAR_CELLS = 30 };
 
 struct options {
     uint64_t vocab;
     const char *out;
     const char *pattern;
+    const char *field;
     struct cli_texts specials;
     bool json;
 };
 
 struct training {
     struct bpe_trainer *trainer;
-    struct text_source source;
-    uint8_t *text; /* (TEXT_BYTES_MAX) */
+    struct text_source *source;
+    const char *field; /* of JSON lines */
+    uint64_t text_bytes;
     bool terminal;
 };
 
@@ -41,6 +41,7 @@ static enum status parse(int argc, char **argv, struct options *out, int *out_re
          .count_max = TOKENIZER_VOCAB_MAX},
         {.name = "out", .kind = CLI_TEXT, .target = &out->out, .required = true},
         {.name = "pattern", .kind = CLI_TEXT, .target = &out->pattern},
+        {.name = "field", .kind = CLI_TEXT, .target = &out->field},
         {.name = "special", .kind = CLI_TEXTS, .target = &out->specials},
         {.name = "json", .kind = CLI_FLAG, .target = &out->json},
     };
@@ -80,8 +81,7 @@ static bool is_file_name(const char *path)
 static void show_counting(const struct training *self)
 {
     if (self->terminal) {
-        (void)fprintf(stderr, "\rcounting words: %.1f MB\x1b[K",
-                      (double)self->source.bytes_read * 1e-6);
+        (void)fprintf(stderr, "\rcounting words: %.1f MB\x1b[K", (double)self->text_bytes * 1e-6);
     }
 }
 
@@ -98,30 +98,59 @@ static void show_merging(void *context, uint32_t tokens, uint32_t target)
     }
 }
 
+static size_t safe_length(const void *trainer, const uint8_t *text, size_t length)
+{
+    return bpe_trainer_safe_length(trainer, text, length);
+}
+
+static enum status count_piece(struct training *self, struct text_piece *piece)
+{
+    struct piece_documents documents;
+    bool found = true;
+    piece_documents_init(&documents, piece, self->field);
+    while (found) {
+        const uint8_t *text = NULL;
+        size_t length = 0;
+        enum status status = piece_documents_next(&documents, &text, &length, &found);
+        if (status == STATUS_OK && found) {
+            self->text_bytes += length;
+            status = bpe_trainer_count(self->trainer, text, length);
+        }
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
 static enum status count_text(struct training *self)
 {
-    size_t used = 0;
-    bool ended = false;
+    struct text_piece piece = {0};
+    bool found = true;
     enum status status = STATUS_OK;
-    while (status == STATUS_OK && !ended) {
-        size_t wanted = TEXT_BYTES_MAX - used < READ_BYTES ? TEXT_BYTES_MAX - used : READ_BYTES;
-        size_t got = 0;
-        status = text_source_read(&self->source, self->text + used, wanted, &got);
-        if (status != STATUS_OK) {
-            break;
+    while (status == STATUS_OK && found) {
+        status = text_source_next(self->source, &piece, &found);
+        if (status == STATUS_OK && found) {
+            status = count_piece(self, &piece);
+            show_counting(self);
         }
-        used += got;
-        ended = got < wanted;
-        size_t length = ended ? used : bpe_trainer_safe_length(self->trainer, self->text, used);
-        if (length == 0 && used == TEXT_BYTES_MAX) {
-            length = used;
-        }
-        status = bpe_trainer_count(self->trainer, self->text, length);
-        used -= length;
-        memmove(self->text, self->text + length, used);
-        show_counting(self);
     }
+    text_piece_deinit(&piece);
     return status;
+}
+
+static enum status open_text(struct training *self, const char *const *files, size_t count)
+{
+    static const atomic_bool never;
+    uint64_t total_bytes = 0;
+    const struct text_source_options options = {.files = files,
+                                                .file_count = count,
+                                                .piece_bytes = PIECE_BYTES,
+                                                .safe_length = safe_length,
+                                                .safe_context = self->trainer,
+                                                .stop = &never};
+    enum status status = text_source_check(files, count, &total_bytes);
+    return status == STATUS_OK ? text_source_new(&options, &self->source) : status;
 }
 
 static enum status save(const struct tokenizer *tokenizer, const char *out)
@@ -169,7 +198,7 @@ static enum status train(struct training *self, const struct options *options)
         status = save(tokenizer, options->out);
     }
     if (status == STATUS_OK) {
-        print_result(options, tokenizer, self->source.bytes_read,
+        print_result(options, tokenizer, self->text_bytes,
                      (double)(clock_now_ns() - start_ns) * 1e-9);
     }
     tokenizer_free(tokenizer);
@@ -178,7 +207,7 @@ static enum status train(struct training *self, const struct options *options)
 
 enum status cli_tokenizer_train(int argc, char **argv)
 {
-    struct options options = {.pattern = "gpt2"};
+    struct options options = {.pattern = "gpt2", .field = "text"};
     struct training training = {.terminal = isatty(STDERR_FILENO) == 1};
     struct bpe_trainer_options how = {.progress = show_merging, .context = &training};
     int rest = 0;
@@ -189,23 +218,18 @@ enum status cli_tokenizer_train(int argc, char **argv)
     if (status != STATUS_OK) {
         return status;
     }
+    training.field = options.field;
     how.vocab_size = (uint32_t)options.vocab;
     how.specials = options.specials.items;
     how.special_count = options.specials.count;
-    status = text_source_init(&training.source, (const char *const *)(argv + rest),
-                              (size_t)(argc - rest));
+    status = bpe_trainer_new(&how, &training.trainer);
     if (status == STATUS_OK) {
-        status = bpe_trainer_new(&how, &training.trainer);
-    }
-    training.text = malloc(TEXT_BYTES_MAX);
-    if (status == STATUS_OK && training.text == NULL) {
-        status = fault(STATUS_NO_MEMORY, "no memory to read text");
+        status = open_text(&training, (const char *const *)(argv + rest), (size_t)(argc - rest));
     }
     if (status == STATUS_OK) {
         status = train(&training, &options);
     }
-    free(training.text);
+    text_source_free(training.source);
     bpe_trainer_free(training.trainer);
-    text_source_deinit(&training.source);
     return status;
 }

@@ -5,12 +5,14 @@
 #include "common/fault.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "trainer/backend/blas_kernel.h"
 #include "trainer/cli/checkpoint_folder.h"
+#include "trainer/cli/options.h"
 #include "trainer/cli/solo.h"
+#include "trainer/model/precision.h"
 #include "trainer/model/team.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
@@ -20,19 +22,18 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] =
-    "use: dugnad train --config RUN.yaml --out DIR [--threads N] [--backend ref|cpu] [--steps N] "
-    "[--init DIR] [--json]";
-
 enum { LOG_EVERY_MS = 5000 };
 
 struct options {
     const char *config;
     const char *out;
-    const char *backend;
     const char *init;
-    uint64_t threads; /* 0: as many as the machine offers */
-    uint64_t steps;   /* 0: as in the configuration */
+    const char *precision;
+    const char *recompute;
+    const char *backend; /* NULL: by the precision */
+    uint64_t threads;
+    uint64_t steps; /* 0: as in the configuration */
+    bool pin;
     bool json;
 };
 
@@ -41,6 +42,8 @@ struct training {
     struct run_config config;
     struct dataset *data;
     struct tokenizer *tokenizer;
+    struct solo_compute compute;
+    struct precision_choice precision;
     struct solo *solo;
     FILE *steps;
     char checkpoints[FILES_PATH_MAX];
@@ -70,71 +73,34 @@ static void catch_signals(void)
     (void)sigaction(SIGTERM, &action, NULL);
 }
 
-static enum status read_count(const char *name, const char *text, uint64_t max, uint64_t *out)
-{
-    char *end = NULL;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < 1 || value > max) {
-        return fault(STATUS_USAGE, "train: --%s takes a number from 1 to %" PRIu64 ", not '%s'",
-                     name, max, text);
-    }
-    *out = value;
-    return STATUS_OK;
-}
-
-static enum status take_option(int letter, const char *value, struct options *out)
-{
-    switch (letter) {
-    case 'c':
-        out->config = value;
-        return STATUS_OK;
-    case 'o':
-        out->out = value;
-        return STATUS_OK;
-    case 'b':
-        out->backend = value;
-        return STATUS_OK;
-    case 'i':
-        out->init = value;
-        return STATUS_OK;
-    case 't':
-        return read_count("threads", value, TEAM_THREADS_MAX, &out->threads);
-    case 's':
-        return read_count("steps", value, RUN_STEPS_MAX, &out->steps);
-    case 'j':
-        out->json = true;
-        return STATUS_OK;
-    default:
-        return fault(STATUS_USAGE, "%s", usage);
-    }
-}
-
 static enum status read_options(int argc, char **argv, struct options *out)
 {
-    static const struct option table[] = {
-        {"config", required_argument, NULL, 'c'},  {"out", required_argument, NULL, 'o'},
-        {"threads", required_argument, NULL, 't'}, {"backend", required_argument, NULL, 'b'},
-        {"steps", required_argument, NULL, 's'},   {"init", required_argument, NULL, 'i'},
-        {"json", no_argument, NULL, 'j'},          {NULL, 0, NULL, 0}};
-    *out = (struct options){.backend = "cpu"};
-    optind = 0; /* glibc: start anew, this argv was not seen before */
-    opterr = 0;
-    int letter;
-    while ((letter = getopt_long(argc, argv, "", table, NULL)) != -1) {
-        if (letter == '?') {
-            return fault(STATUS_USAGE, "train: '%s' is unknown or lacks its value; %s",
-                         argv[optind - 1], usage);
-        }
-        enum status status = take_option(letter, optarg, out);
-        if (status != STATUS_OK) {
-            return status;
-        }
-    }
-    if (optind != argc) {
-        return fault(STATUS_USAGE, "train: '%s' is one word too many; %s", argv[optind], usage);
-    }
-    return out->config != NULL && out->out != NULL ? STATUS_OK : fault(STATUS_USAGE, "%s", usage);
+    *out = (struct options){
+        .precision = "auto", .recompute = "none", .threads = cores_usable(TEAM_THREADS_MAX)};
+    const struct cli_option table[] = {
+        {.name = "config", .kind = CLI_TEXT, .target = &out->config, .required = true},
+        {.name = "out", .kind = CLI_TEXT, .target = &out->out, .required = true},
+        {.name = "init", .kind = CLI_TEXT, .target = &out->init},
+        {.name = "precision", .kind = CLI_TEXT, .target = &out->precision},
+        {.name = "recompute", .kind = CLI_TEXT, .target = &out->recompute},
+        {.name = "backend", .kind = CLI_TEXT, .target = &out->backend},
+        {.name = "threads",
+         .kind = CLI_COUNT,
+         .target = &out->threads,
+         .count_min = 1,
+         .count_max = TEAM_THREADS_MAX},
+        {.name = "steps",
+         .kind = CLI_COUNT,
+         .target = &out->steps,
+         .count_min = 1,
+         .count_max = RUN_STEPS_MAX},
+        {.name = "pin", .kind = CLI_FLAG, .target = &out->pin},
+        {.name = "json", .kind = CLI_FLAG, .target = &out->json},
+    };
+    int rest = 0;
+    enum status status =
+        cli_options_parse("train", table, sizeof(table) / sizeof(table[0]), argc, argv, &rest);
+    return status == STATUS_OK ? cli_options_expect_end("train", rest, argc, argv) : status;
 }
 
 /* A folder's sizes must be the run's, or its tensors would mean something else. */
@@ -195,12 +161,31 @@ static enum status open_steps(struct training *self, const char *folder)
                : fault(STATUS_CANNOT_CREATE, "cannot create %s: %s", path, strerror(errno));
 }
 
+/* A backend by its name is for tests that compare backends. */
+static enum status choose_compute(struct training *self, const struct options *options)
+{
+    enum precision precision = PRECISION_AUTO;
+    self->compute.thread_count = (size_t)options->threads;
+    self->compute.pinned = options->pin;
+    enum status status = recompute_find(options->recompute, &self->compute.recompute);
+    if (status == STATUS_OK) {
+        status = precision_find(options->precision, &precision);
+    }
+    if (status == STATUS_OK && options->backend != NULL) {
+        return backend_find(options->backend, &self->compute.backend);
+    }
+    if (status == STATUS_OK) {
+        status = precision_choose(precision, &self->config.model, &self->precision);
+        self->compute.backend = self->precision.backend;
+    }
+    return status;
+}
+
 static enum status training_init(struct training *self, const struct options *options)
 {
-    const struct backend *backend = NULL;
-    enum status status = backend_find(options->backend, &backend);
+    enum status status = run_config_read(options->config, &self->config);
     if (status == STATUS_OK) {
-        status = run_config_read(options->config, &self->config);
+        status = choose_compute(self, options);
     }
     if (status == STATUS_OK) {
         status = files_join(options->out, "checkpoints", self->checkpoints);
@@ -209,12 +194,10 @@ static enum status training_init(struct training *self, const struct options *op
         status = dataset_open(self->config.data_folder, DATASET_TRAIN, &self->data);
     }
     if (status == STATUS_OK) {
-        status = tokenizer_new(dataset_tokenizer_name(self->data), &self->tokenizer);
+        status = dataset_tokenizer_new(self->config.data_folder, &self->tokenizer);
     }
     if (status == STATUS_OK) {
-        uint64_t threads = options->threads > 0 ? options->threads : cores_usable(TEAM_THREADS_MAX);
-        struct solo_compute compute = {.backend = backend, .thread_count = (size_t)threads};
-        status = solo_new(&self->config, &compute, self->data, &self->solo);
+        status = solo_new(&self->config, &self->compute, self->data, &self->solo);
     }
     if (status == STATUS_OK) {
         status = init_params(self, options->init);
@@ -338,6 +321,19 @@ static enum status run_steps(struct training *self, uint64_t step_count)
     return status;
 }
 
+static void log_start(const struct training *self, uint64_t step_count)
+{
+    log_info("train", "start",
+             "run=%s parameters=%zu steps=%" PRIu64 " tokens_per_step=%" PRIu64
+             " memory_mb=%" PRIu64,
+             self->config.name, layout_parameter_count(solo_layout(self->solo)), step_count,
+             run_config_step_tokens(&self->config), solo_bytes(self->solo) / 1000000);
+    log_info("train", "compute",
+             "backend=%s reason=\"%s\" kernel=%s kernel_chosen_by=%s threads=%zu",
+             self->compute.backend->name, self->precision.reason, blas_kernel_name(),
+             blas_kernel_chosen_by(), self->compute.thread_count);
+}
+
 enum status cli_train(int argc, char **argv)
 {
     struct options options;
@@ -350,10 +346,7 @@ enum status cli_train(int argc, char **argv)
         uint64_t step_count = options.steps > 0 ? options.steps : training.config.step_count;
         catch_signals();
         solo_start(training.solo);
-        log_info("train", "start",
-                 "run=%s parameters=%zu steps=%" PRIu64 " tokens_per_step=%" PRIu64,
-                 training.config.name, layout_parameter_count(solo_layout(training.solo)),
-                 step_count, run_config_step_tokens(&training.config));
+        log_start(&training, step_count);
         status = run_steps(&training, step_count);
     }
     if (status == STATUS_OK) {

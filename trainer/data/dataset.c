@@ -175,3 +175,25 @@ void dataset_read(const struct dataset *self, uint64_t first, size_t count, uint
         count -= taken;
     }
 }
+
+enum status dataset_tokenizer_new(const char *folder, struct tokenizer **out)
+{
+    struct manifest manifest;
+    *out = NULL;
+    enum status status = manifest_read(folder, &manifest);
+    if (status == STATUS_OK) {
+        status = tokenizer_new(folder, out);
+    }
+    if (status == STATUS_OK && (strcmp(tokenizer_name(*out), manifest.tokenizer) != 0 ||
+                                tokenizer_vocab_size(*out) != manifest.vocab_size)) {
+        status = fault(STATUS_CORRUPT,
+                       "the tokenizer in %s is %s with %u tokens, but the data was made with %s "
+                       "of %u tokens; build the data again",
+                       folder, tokenizer_name(*out), tokenizer_vocab_size(*out), manifest.tokenizer,
+                       manifest.vocab_size);
+        tokenizer_free(*out);
+        *out = NULL;
+    }
+    manifest_deinit(&manifest);
+    return status;
+}

@@ -10,6 +10,7 @@
 
 #include "common/digest.h"
 #include "common/status.h"
+#include "trainer/tokenizer/tokenizer.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -34,5 +35,10 @@ struct digest dataset_manifest_digest(const struct dataset *self);
 
 /* Copies tokens [first, first + count) to out; the range lies inside the split (CHECKed). */
 void dataset_read(const struct dataset *self, uint64_t first, size_t count, uint16_t *out);
+
+/* Loads the tokenizer that lies in a data folder and checks that it is the one the manifest
+ * names. The caller owns *out. Errors: those of tokenizer_new and of reading the manifest; CORRUPT
+ * when it is another tokenizer. */
+MUST_CHECK enum status dataset_tokenizer_new(const char *folder, struct tokenizer **out);
 
 #endif

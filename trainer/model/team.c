@@ -4,11 +4,13 @@
 #include "common/fault.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct member {
     struct team *team;
+    size_t index;
     struct workspace *workspace;
     pthread_t thread;
 };
@@ -18,6 +20,7 @@ struct team {
     struct member *members;
     size_t thread_count;
     size_t sequence_count; /* that a thread takes at most */
+    bool pinned;
     size_t running_count;
     pthread_mutex_t gate; /* held until all threads are there */
     bool cancelled;       /* one could not be started: the others end before they take anything */
@@ -51,9 +54,11 @@ enum status team_new(const struct model *model, const struct team_plan *plan, st
     self->members = members;
     self->thread_count = thread_count;
     self->sequence_count = plan->workspace.sequence_count;
+    self->pinned = plan->pinned;
     (void)pthread_mutex_init(&self->gate, NULL);
     for (size_t i = 0; i < thread_count; i++) {
         members[i].team = self;
+        members[i].index = i;
         enum status status = workspace_new(model, &plan->workspace, &members[i].workspace);
         if (status != STATUS_OK) {
             team_free(self);
@@ -108,6 +113,26 @@ static void compute(const struct member *member, const struct team_item *items, 
     }
 }
 
+/* To the processor number `index` of those that the process may use, round and round. A system
+ * that refuses leaves the thread where it likes: it computes the same. */
+static void pin(size_t index)
+{
+    cpu_set_t usable;
+    if (sched_getaffinity(0, sizeof(usable), &usable) != 0) {
+        return;
+    }
+    size_t wanted = index % (size_t)CPU_COUNT(&usable);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &usable) && wanted-- == 0) {
+            cpu_set_t one;
+            CPU_ZERO(&one);
+            CPU_SET(cpu, &one);
+            (void)pthread_setaffinity_np(pthread_self(), sizeof(one), &one);
+            return;
+        }
+    }
+}
+
 static void *member_run(void *argument)
 {
     const struct member *member = argument;
@@ -116,6 +141,9 @@ static void *member_run(void *argument)
     struct team_item items[SEQUENCES_MAX];
     if (!pass_gate(team)) {
         return NULL;
+    }
+    if (team->pinned) {
+        pin(member->index);
     }
     for (;;) {
         size_t count = source->take(source->context, items, team->sequence_count);

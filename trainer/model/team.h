@@ -25,6 +25,7 @@ struct team_source {
 
 struct team_plan {
     size_t thread_count; /* 1 to TEAM_THREADS_MAX */
+    bool pinned;         /* each thread stays on one processor; otherwise the system places them */
     struct workspace_plan workspace;
 };
 

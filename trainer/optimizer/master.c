@@ -2,6 +2,7 @@
 
 #include "common/check.h"
 #include "common/fault.h"
+#include "trainer/optimizer/rules.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,61 +12,100 @@ _Static_assert(MASTER_SLICE_ALIGN % CODEC_BLOCK_VALUES == 0, "slices hold whole 
 _Static_assert(LAYOUT_ALIGN % CODEC_BLOCK_VALUES == 0, "a layout holds whole codec blocks");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "digests are of little-endian bytes");
 
-enum { NORM_LANES = 8, VALUE_BYTES_ALIGN = 64 };
+enum { ARRAY_ALIGN_BYTES = 64 };
 
 struct master {
-    const struct layout *layout;
-    struct adamw_settings adamw;
+    const struct optimizer_rules *rules;
+    struct optimizer_settings settings;
     struct schedule schedule;
     enum codec codec;
-    size_t value_count;
     uint64_t version;
-    float *weights; /* all five: (value_count) */
-    float *m;
-    float *v;
-    float *params;
-    float *mean;
-    double *block_squares; /* sum of mean^2 per MASTER_SLICE_ALIGN values */
-    size_t block_count;
-    struct adamw_step step; /* of the step in progress, set by master_prepare */
+    struct blocks *blocks; /* NULL unless a state is per block */
+    float *params;         /* (value_count) */
+    float *mean;           /* (value_count) */
+    double *slice_squares; /* sum of mean^2 per MASTER_SLICE_ALIGN values */
+    size_t slice_count;
+    struct optimizer_work work; /* its step is that in progress, set by master_prepare */
 };
 
 static float *new_values(size_t count)
 {
-    size_t size_bytes = (count * sizeof(float) + VALUE_BYTES_ALIGN - 1) & ~(size_t)63;
-    float *values = aligned_alloc(VALUE_BYTES_ALIGN, size_bytes);
+    const size_t align = ARRAY_ALIGN_BYTES;
+    size_t size_bytes = (count * sizeof(float) + align - 1) / align * align;
+    float *values = aligned_alloc(align, size_bytes);
     if (values != NULL) {
         memset(values, 0, size_bytes);
     }
     return values;
 }
 
-enum status master_new(const struct layout *layout, const struct adamw_settings *adamw,
-                       const struct schedule *schedule, enum codec codec, struct master **out)
+static bool needs_blocks(const struct optimizer_rules *rules)
+{
+    bool needed = false;
+    for (size_t i = 0; i < rules->state_count; i++) {
+        needed = needed || rules->states[i].per_block;
+    }
+    return needed;
+}
+
+static size_t state_values(const struct master *self, size_t index)
+{
+    return self->rules->states[index].per_block ? blocks_count(self->blocks)
+                                                : self->work.value_count;
+}
+
+static bool allocate_arrays(struct master *self)
+{
+    struct optimizer_work *work = &self->work;
+    bool complete = true;
+    work->weights = new_values(work->value_count);
+    self->params = new_values(work->value_count);
+    self->mean = new_values(work->value_count);
+    work->mean = self->mean;
+    for (size_t i = 0; i < self->rules->state_count; i++) {
+        work->states[i] = new_values(state_values(self, i));
+        complete = complete && work->states[i] != NULL;
+    }
+    if (self->rules->scratch_count != NULL) {
+        size_t count = self->rules->scratch_count(work->layout, work->blocks);
+        work->scratch = calloc(count, sizeof *work->scratch);
+        complete = complete && work->scratch != NULL;
+    }
+    self->slice_squares = calloc(self->slice_count, sizeof *self->slice_squares);
+    return complete && work->weights != NULL && self->params != NULL && self->mean != NULL &&
+           self->slice_squares != NULL;
+}
+
+enum status master_new(const struct layout *layout, const struct model_config *model,
+                       const struct optimizer_settings *settings, const struct schedule *schedule,
+                       enum codec codec, struct master **out)
 {
     *out = NULL;
     struct master *self = calloc(1, sizeof *self);
     if (self == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory for the optimizer");
     }
-    self->layout = layout;
-    self->adamw = *adamw;
+    size_t value_count = layout_value_count(layout);
+    self->rules = optimizer_rules(settings->kind);
+    self->settings = *settings;
     self->schedule = *schedule;
     self->codec = codec;
-    self->value_count = layout_value_count(layout);
-    self->block_count = (self->value_count + MASTER_SLICE_ALIGN - 1) / MASTER_SLICE_ALIGN;
-    self->weights = new_values(self->value_count);
-    self->m = new_values(self->value_count);
-    self->v = new_values(self->value_count);
-    self->params = new_values(self->value_count);
-    self->mean = new_values(self->value_count);
-    self->block_squares = calloc(self->block_count, sizeof *self->block_squares);
-    if (self->weights == NULL || self->m == NULL || self->v == NULL || self->params == NULL ||
-        self->mean == NULL || self->block_squares == NULL) {
+    self->slice_count = (value_count + MASTER_SLICE_ALIGN - 1) / MASTER_SLICE_ALIGN;
+    enum status status = STATUS_OK;
+    if (needs_blocks(self->rules)) {
+        status = blocks_new(layout, model, &self->blocks);
+    }
+    self->work.layout = layout;
+    self->work.blocks = self->blocks;
+    self->work.value_count = value_count;
+    if (status == STATUS_OK && !allocate_arrays(self)) {
+        status =
+            fault(STATUS_NO_MEMORY,
+                  "no memory for an optimizer of %zu values; choose a smaller model", value_count);
+    }
+    if (status != STATUS_OK) {
         master_free(self);
-        return fault(STATUS_NO_MEMORY,
-                     "no memory for an optimizer of %zu values; choose a smaller model",
-                     layout_value_count(layout));
+        return status;
     }
     *out = self;
     return STATUS_OK;
@@ -76,24 +116,40 @@ void master_free(struct master *self)
     if (self == NULL) {
         return;
     }
-    free(self->weights);
-    free(self->m);
-    free(self->v);
+    for (size_t i = 0; i < OPTIMIZER_STATES_MAX; i++) {
+        free(self->work.states[i]);
+    }
+    free(self->work.weights);
+    free(self->work.scratch);
     free(self->params);
     free(self->mean);
-    free(self->block_squares);
+    free(self->slice_squares);
+    blocks_free(self->blocks);
     free(self);
+}
+
+uint64_t master_bytes(const struct layout *layout, const struct model_config *model,
+                      enum optimizer_kind kind)
+{
+    uint64_t bytes = (uint64_t)layout_value_count(layout) * 3 * sizeof(float);
+    for (size_t i = 0; i < optimizer_state_count(kind); i++) {
+        bytes += optimizer_state(kind, i)->per_block
+                     ? (uint64_t)blocks_count_in(layout, model) * (sizeof(float) + sizeof(double))
+                     : (uint64_t)layout_value_count(layout) * sizeof(float);
+    }
+    return bytes;
 }
 
 void master_set_params(struct master *self, const float *params)
 {
-    size_t size_bytes = self->value_count * sizeof *params;
+    size_t size_bytes = self->work.value_count * sizeof *params;
     if (params != self->params) {
         memcpy(self->params, params, size_bytes);
     }
-    memcpy(self->weights, self->params, size_bytes);
-    memset(self->m, 0, size_bytes);
-    memset(self->v, 0, size_bytes);
+    memcpy(self->work.weights, self->params, size_bytes);
+    for (size_t i = 0; i < self->rules->state_count; i++) {
+        memset(self->work.states[i], 0, state_values(self, i) * sizeof(float));
+    }
     self->version = 0;
 }
 
@@ -104,17 +160,19 @@ float *master_params(struct master *self)
 
 float *master_weights(struct master *self)
 {
-    return self->weights;
+    return self->work.weights;
 }
 
-float *master_moment1(struct master *self)
+enum optimizer_kind master_kind(const struct master *self)
 {
-    return self->m;
+    return self->settings.kind;
 }
 
-float *master_moment2(struct master *self)
+float *master_state(struct master *self, size_t index, size_t *out_count)
 {
-    return self->v;
+    CHECK(index < self->rules->state_count);
+    *out_count = state_values(self, index);
+    return self->work.states[index];
 }
 
 uint64_t master_version(const struct master *self)
@@ -134,57 +192,10 @@ const float *master_mean_gradient(const struct master *self)
 
 static void check_slice(const struct master *self, size_t first, size_t count)
 {
-    CHECK(first % MASTER_SLICE_ALIGN == 0 && first <= self->value_count);
-    CHECK(count <= self->value_count - first);
-    CHECK(count % MASTER_SLICE_ALIGN == 0 || first + count == self->value_count);
-}
-
-/* A run of values of a slice that belong to one tensor, or to the padding between two. */
-struct segment {
-    size_t first;
-    size_t end;
-    bool padding;
-    bool decayed;
-};
-
-/* The segment of [position, end) that begins at `position`. *tensor is where the search starts and
- * is moved along; begin with 0. */
-static struct segment next_segment(const struct layout *layout, size_t *tensor, size_t position,
-                                   size_t end)
-{
-    struct segment segment = {.first = position, .end = end, .padding = true};
-    for (; *tensor < layout_tensor_count(layout); (*tensor)++) {
-        const struct tensor_spec *spec = layout_tensor(layout, *tensor);
-        if (position < spec->offset) { /* in front of this tensor */
-            segment.end = spec->offset < end ? spec->offset : end;
-            break;
-        }
-        size_t tensor_end = spec->offset + spec->count;
-        if (position < tensor_end) {
-            segment.end = tensor_end < end ? tensor_end : end;
-            segment.padding = false;
-            segment.decayed = spec->decayed;
-            break;
-        }
-    }
-    return segment;
-}
-
-/* In lanes, so that it vectorises; the order of additions does not depend on the machine. */
-static double sum_of_squares(const float *values, size_t count)
-{
-    double lanes[NORM_LANES] = {0};
-    for (size_t i = 0; i < count; i += NORM_LANES) {
-        for (size_t lane = 0; lane < NORM_LANES; lane++) {
-            double value = (double)values[i + lane];
-            lanes[lane] += value * value;
-        }
-    }
-    double sum = 0;
-    for (size_t lane = 0; lane < NORM_LANES; lane++) {
-        sum += lanes[lane];
-    }
-    return sum;
+    size_t value_count = self->work.value_count;
+    CHECK(first % MASTER_SLICE_ALIGN == 0 && first <= value_count);
+    CHECK(count <= value_count - first);
+    CHECK(count % MASTER_SLICE_ALIGN == 0 || first + count == value_count);
 }
 
 void master_take_mean(struct master *self, const int64_t *sum, const struct exact_grid *grid,
@@ -194,7 +205,7 @@ void master_take_mean(struct master *self, const int64_t *sum, const struct exac
     size_t end = first + count;
     size_t tensor = 0;
     for (size_t position = first; position < end;) {
-        struct segment segment = next_segment(self->layout, &tensor, position, end);
+        struct segment segment = segment_next(self->work.layout, &tensor, position, end);
         size_t length = segment.end - position;
         if (segment.padding) { /* what a peer put there is not a gradient */
             memset(self->mean + position, 0, length * sizeof *self->mean);
@@ -205,32 +216,50 @@ void master_take_mean(struct master *self, const int64_t *sum, const struct exac
     }
     for (size_t block = first; block < end; block += MASTER_SLICE_ALIGN) {
         size_t length = end - block < MASTER_SLICE_ALIGN ? end - block : MASTER_SLICE_ALIGN;
-        self->block_squares[block / MASTER_SLICE_ALIGN] =
-            sum_of_squares(self->mean + block, length);
+        self->slice_squares[block / MASTER_SLICE_ALIGN] =
+            segment_squares(self->mean + block, length);
     }
 }
 
 double master_prepare(struct master *self)
 {
     double squares = 0;
-    for (size_t block = 0; block < self->block_count; block++) {
-        squares += self->block_squares[block];
+    for (size_t i = 0; i < self->slice_count; i++) {
+        squares += self->slice_squares[i];
     }
     double norm = sqrt(squares);
     double learning_rate = schedule_learning_rate(&self->schedule, self->version);
-    self->step = adamw_prepare(&self->adamw, learning_rate, self->version + 1, norm);
+    self->work.step = optimizer_prepare(&self->settings, learning_rate, self->version + 1, norm);
     return norm;
+}
+
+bool master_measures(const struct master *self)
+{
+    return self->rules->measure != NULL;
+}
+
+void master_measure(struct master *self, size_t first, size_t count)
+{
+    check_slice(self, first, count);
+    if (self->rules->measure != NULL) {
+        self->rules->measure(&self->work, first, first + count);
+    }
+}
+
+void master_settle(struct master *self)
+{
+    if (self->rules->settle != NULL) {
+        self->rules->settle(&self->work);
+    }
 }
 
 static void update_weights(struct master *self, size_t first, size_t end)
 {
     size_t tensor = 0;
     for (size_t position = first; position < end;) {
-        struct segment segment = next_segment(self->layout, &tensor, position, end);
+        struct segment segment = segment_next(self->work.layout, &tensor, position, end);
         if (!segment.padding) {
-            adamw_apply(&self->step, self->weights + position, self->m + position,
-                        self->v + position, self->mean + position, segment.end - position,
-                        segment.decayed);
+            self->rules->apply(&self->work, &segment);
         }
         position = segment.end;
     }
@@ -245,7 +274,7 @@ enum status master_apply(struct master *self, uint8_t *update, size_t first, siz
         float difference[MASTER_SLICE_ALIGN];
         size_t length = end - block < MASTER_SLICE_ALIGN ? end - block : MASTER_SLICE_ALIGN;
         for (size_t i = 0; i < length; i++) {
-            difference[i] = self->weights[block + i] - self->params[block + i];
+            difference[i] = self->work.weights[block + i] - self->params[block + i];
         }
         uint8_t *encoded = update + codec_encoded_bytes(self->codec, block);
         /* The residual is not kept: it is still in weights - params. */

@@ -1,5 +1,5 @@
-/* master - the owner's side of the parameters: float32 master copy, Adam moments, and the public
- * parameters P that every peer holds.
+/* master - the owner's side of the parameters: float32 master copy, the optimizer's state, and
+ * the public parameters P that every peer holds.
  *
  * A step turns exact sums into an update U = Q(master - P) and P += U: what Q loses is still in
  * master - P and goes into the next update (error feedback by construction). A step is done in
@@ -15,28 +15,36 @@
 #include "proto/codec/codec.h"
 #include "proto/codec/exact_sum.h"
 #include "trainer/layout/layout.h"
-#include "trainer/optimizer/adamw.h"
+#include "trainer/optimizer/optimizer.h"
 #include "trainer/optimizer/schedule.h"
 
 enum { MASTER_SLICE_ALIGN = 4096 };
 
 struct master;
 
-/* All zero. `layout` is borrowed until master_free. 20 bytes a value (master, m, v, P, mean
- * gradient). Errors: NO_MEMORY. */
-MUST_CHECK enum status master_new(const struct layout *layout, const struct adamw_settings *adamw,
+/* All zero. `layout`, that of `model`, is borrowed until master_free. Errors: NO_MEMORY. */
+MUST_CHECK enum status master_new(const struct layout *layout, const struct model_config *model,
+                                  const struct optimizer_settings *settings,
                                   const struct schedule *schedule, enum codec codec,
                                   struct master **out);
 void master_free(struct master *self); /* NULL is allowed. */
 
-/* Start: master = P = params (which may be master_params()), moments zero, version 0. */
+/* About what master_new allocates: for each value 12 bytes (master copy, P, mean gradient) and 4
+ * for each full state vector. */
+uint64_t master_bytes(const struct layout *layout, const struct model_config *model,
+                      enum optimizer_kind kind);
+
+/* Start: master = P = params (which may be master_params()), state zero, version 0. */
 void master_set_params(struct master *self, const float *params);
 
-/* State for checkpoints, shape (layout_value_count) each; writable for loading. */
+/* What checkpoints hold, shape (layout_value_count); writable for loading. */
 float *master_params(struct master *self);  /* P, public */
 float *master_weights(struct master *self); /* float32 master copy */
-float *master_moment1(struct master *self);
-float *master_moment2(struct master *self);
+
+/* State vector `index` of optimizer_state_count(master_kind); *out_count is its length:
+ * layout_value_count, or the number of blocks for one that is per block. Writable for loading. */
+float *master_state(struct master *self, size_t index, size_t *out_count);
+enum optimizer_kind master_kind(const struct master *self);
 uint64_t master_version(const struct master *self); /* steps applied */
 void master_set_version(struct master *self, uint64_t version);
 
@@ -46,18 +54,25 @@ void master_set_version(struct master *self, uint64_t version);
 void master_take_mean(struct master *self, const int64_t *sum, const struct exact_grid *grid,
                       uint64_t tokens, size_t first, size_t count);
 
-/* Between the phases, on one thread: global norm in a fixed order, clipping, learning rate.
+/* After phase 1, on one thread: global norm in a fixed order, clipping, learning rate.
  * Returns the L2 norm of the mean gradient before clipping. */
 double master_prepare(struct master *self);
 
-/* Phase 2, per slice: optimizer, encode the slice's part of the update into `update` (the whole
+/* Phase 2, per slice, and then master_settle on one thread: what the optimizer needs to know of
+ * more than one element (norms of tensors, means over blocks). Needed only when master_measures;
+ * a slice may read the mean gradient of others. */
+bool master_measures(const struct master *self);
+void master_measure(struct master *self, size_t first, size_t count);
+void master_settle(struct master *self);
+
+/* Phase 3, per slice: optimizer, encode the slice's part of the update into `update` (the whole
  * update's buffer, codec_encoded_bytes(layout_value_count)), P += U.
  * Errors: OUT_OF_RANGE with a sentence when a parameter is no longer finite (a learning rate far
  * too high, or such a checkpoint); the state is then half stepped and must be loaded again. */
 MUST_CHECK enum status master_apply(struct master *self, uint8_t *update, size_t first,
                                     size_t count);
 
-/* After phase 2 of all slices: version + 1. */
+/* After phase 3 of all slices: version + 1. */
 void master_finish(struct master *self);
 
 /* The mean gradient of the step in progress, shape (layout_value_count). */

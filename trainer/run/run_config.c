@@ -1,13 +1,12 @@
 #include "trainer/run/run_config.h"
 
 #include "trainer/run/run_model.h"
+#include "trainer/run/run_optimizer.h"
 #include "trainer/run/run_yaml.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
-
-static const uint64_t WARMUP_SHARE = 50; /* of the steps, when warmup_steps is not given */
 
 static enum status read_name(const struct run_yaml *yaml, struct run_config *out)
 {
@@ -70,37 +69,6 @@ static enum status read_training(const struct run_yaml *yaml, struct run_config 
     return STATUS_OK;
 }
 
-static enum status read_optimizer(const struct run_yaml *yaml, struct run_config *out)
-{
-    const char *name = run_yaml_text(yaml, RUN_KEY_OPTIMIZER, "adamw");
-    if (strcmp(name, "adamw") != 0) {
-        return run_yaml_fault(yaml, RUN_KEY_OPTIMIZER, "must be adamw, not '%.100s'", name);
-    }
-    struct schedule *schedule = &out->schedule;
-    schedule->step_count = out->step_count;
-    schedule->learning_rate = run_yaml_real(yaml, RUN_KEY_LEARNING_RATE, 1e-3);
-    schedule->learning_rate_min =
-        run_yaml_real(yaml, RUN_KEY_LEARNING_RATE_MIN, schedule->learning_rate / 10);
-    schedule->warmup_steps =
-        run_yaml_count(yaml, RUN_KEY_WARMUP_STEPS, out->step_count / WARMUP_SHARE);
-    out->adamw.beta1 = run_yaml_real(yaml, RUN_KEY_BETA1, 0.9);
-    out->adamw.beta2 = run_yaml_real(yaml, RUN_KEY_BETA2, 0.95);
-    out->adamw.eps = run_yaml_real(yaml, RUN_KEY_EPS, 1e-8);
-    out->adamw.weight_decay = run_yaml_real(yaml, RUN_KEY_WEIGHT_DECAY, 0.1);
-    out->adamw.grad_clip = run_yaml_real(yaml, RUN_KEY_GRAD_CLIP, 1.0);
-    if (schedule->learning_rate_min > schedule->learning_rate) {
-        return run_yaml_fault(yaml, RUN_KEY_LEARNING_RATE_MIN,
-                              "is %g, more than learning_rate (%g)", schedule->learning_rate_min,
-                              schedule->learning_rate);
-    }
-    if (schedule->warmup_steps > out->step_count) {
-        return run_yaml_fault(
-            yaml, RUN_KEY_WARMUP_STEPS, "is %llu, more than training.steps (%llu)",
-            (unsigned long long)schedule->warmup_steps, (unsigned long long)out->step_count);
-    }
-    return STATUS_OK;
-}
-
 static enum status fill(const struct run_yaml *yaml, struct run_config *out)
 {
     enum status status = read_name(yaml, out);
@@ -117,7 +85,9 @@ static enum status fill(const struct run_yaml *yaml, struct run_config *out)
     if (status == STATUS_OK) {
         status = read_training(yaml, out);
     }
-    return status == STATUS_OK ? read_optimizer(yaml, out) : status;
+    return status == STATUS_OK
+               ? run_optimizer_read(yaml, out->step_count, &out->optimizer, &out->schedule)
+               : status;
 }
 
 enum status run_config_read(const char *path, struct run_config *out)

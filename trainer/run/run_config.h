@@ -8,7 +8,7 @@
 #include "common/files.h"
 #include "proto/codec/codec.h"
 #include "trainer/layout/model_config.h"
-#include "trainer/optimizer/adamw.h"
+#include "trainer/optimizer/optimizer.h"
 #include "trainer/optimizer/schedule.h"
 
 enum {
@@ -30,7 +30,7 @@ struct run_config {
     uint32_t max_staleness; /* 0 */
     uint64_t checkpoint_every;
     uint32_t checkpoints_kept; /* 0: all */
-    struct adamw_settings adamw;
+    struct optimizer_settings optimizer;
     struct schedule schedule;
 };
 

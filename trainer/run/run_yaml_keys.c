@@ -50,15 +50,21 @@ const struct run_key_facts RUN_KEYS[RUN_KEY_COUNT] = {
     [RUN_KEY_MAX_STALENESS] = COUNT("training", "max_staleness", 0, 1),
     [RUN_KEY_CHECKPOINT_EVERY] = COUNT("training", "checkpoint_every", 1, RUN_STEPS_MAX),
     [RUN_KEY_CHECKPOINTS_KEPT] = COUNT("training", "checkpoints_kept", 0, 1000000),
-    [RUN_KEY_OPTIMIZER] = TEXT("optimizer", "name"),
+    [RUN_KEY_OPTIMIZER_TYPE] = TEXT("optimizer", "type"),
+    [RUN_KEY_OPTIMIZER_NAME] = TEXT("optimizer", "name"),
+    [RUN_KEY_SCHEDULE] = TEXT("optimizer", "schedule"),
     [RUN_KEY_LEARNING_RATE] = REAL("optimizer", "learning_rate", 1e-12, 10),
     [RUN_KEY_LEARNING_RATE_MIN] = REAL("optimizer", "learning_rate_min", 0, 10),
     [RUN_KEY_WARMUP_STEPS] = COUNT("optimizer", "warmup_steps", 0, RUN_STEPS_MAX),
+    [RUN_KEY_DECAY_STEPS] = COUNT("optimizer", "decay_steps", 0, RUN_STEPS_MAX),
+    [RUN_KEY_DECAY] = TEXT("optimizer", "decay"),
     [RUN_KEY_BETA1] = REAL("optimizer", "beta1", 0, 0.999999),
     [RUN_KEY_BETA2] = REAL("optimizer", "beta2", 0, 0.999999),
     [RUN_KEY_EPS] = REAL("optimizer", "eps", 1e-20, 1),
     [RUN_KEY_WEIGHT_DECAY] = REAL("optimizer", "weight_decay", 0, 10),
     [RUN_KEY_GRAD_CLIP] = REAL("optimizer", "grad_clip", 0, 1e9),
+    [RUN_KEY_MOMENTUM] = REAL("optimizer", "momentum", 0, 0.999999),
+    [RUN_KEY_NESTEROV] = FLAG("optimizer", "nesterov"),
 };
 
 bool run_yaml_is_section(const char *name)

@@ -1,4 +1,4 @@
-#include "trainer/data/shard_writer.h"
+#include "trainer/data/ingest/shard_writer.h"
 
 #include <stdio.h>
 

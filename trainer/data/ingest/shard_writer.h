@@ -1,8 +1,8 @@
 /* shard_writer - the tokens of one split into shard files, listed in a manifest.
  *
  * Every error leaves a sentence. One owner; not thread-safe. */
-#ifndef DUGNAD_TRAINER_DATA_SHARD_WRITER_H
-#define DUGNAD_TRAINER_DATA_SHARD_WRITER_H
+#ifndef DUGNAD_TRAINER_DATA_INGEST_SHARD_WRITER_H
+#define DUGNAD_TRAINER_DATA_INGEST_SHARD_WRITER_H
 
 #include "trainer/data/manifest.h"
 #include "trainer/formats/output_file.h"

@@ -1,20 +1,21 @@
-#include "trainer/data/data_build.h"
+#include "trainer/data/ingest/data_build.h"
 
+#include "common/clock.h"
+#include "common/cores.h"
 #include "common/fault.h"
 #include "common/random.h"
-#include "trainer/data/shard_writer.h"
-#include "trainer/data/text_source.h"
-#include "trainer/tokenizer/tokenizer.h"
+#include "trainer/data/ingest/shard_writer.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-/* A text that fits one read is small: its blocks shrink so that both splits get several. */
+/* The tokens of a small text are held until all are known: its blocks shrink so that both splits
+ * get several. */
 enum {
-    READ_BYTES = 4 << 20,
+    SMALL_TEXT_BYTES = 4 << 20,
     BLOCK_TOKENS = 2048,
     BLOCK_TOKENS_MIN = 64,
     VALIDATION_BLOCKS_WANTED = 4
@@ -26,10 +27,13 @@ struct builder {
     struct shard_writer writers[MANIFEST_SPLIT_COUNT];
     const struct data_build_options *options;
     struct tokenizer *tokenizer;
-    struct text_source source;
     struct manifest manifest;
-    uint64_t block_tokens;
-    uint64_t token_count; /* placed so far */
+    struct data_build_progress progress;
+    uint64_t block_tokens; /* 0: not chosen yet */
+    uint64_t token_count;  /* placed so far */
+    uint16_t *held;        /* (held_count), the tokens until then */
+    size_t held_count;
+    size_t held_room;
 };
 
 /* Validation block number j lies at a seeded place of [j, j + 1) / fraction: as random as single
@@ -58,6 +62,10 @@ static enum status check_options(const struct data_build_options *options)
     }
     if (options->shard_tokens_max == 0) {
         return fault(STATUS_USAGE, "a shard must hold at least one token");
+    }
+    if (options->threads > PIPELINE_THREADS_MAX || options->piece_bytes > TEXT_SOURCE_PIECE_MAX) {
+        return fault(STATUS_USAGE, "at most %d threads can encode pieces of at most %d bytes",
+                     PIPELINE_THREADS_MAX, TEXT_SOURCE_PIECE_MAX);
     }
     if (options->file_count == 0) {
         return fault(STATUS_USAGE, "name at least one text file");
@@ -116,30 +124,73 @@ static enum status place_tokens(struct builder *self, const uint16_t *tokens, si
     return STATUS_OK;
 }
 
-static enum status place_text(struct builder *self, uint8_t *buffer)
+static enum status hold_tokens(struct builder *self, const uint16_t *tokens, size_t count)
 {
-    bool first = true;
-    size_t got = READ_BYTES;
-    while (got == READ_BYTES) {
-        uint16_t *tokens = NULL;
-        size_t count = 0;
-        enum status status = text_source_read(&self->source, buffer, READ_BYTES, &got);
+    if (count > self->held_room - self->held_count) {
+        size_t room = 2 * (self->held_count + count);
+        uint16_t *grown = realloc(self->held, room * sizeof(*grown));
+        if (grown == NULL) {
+            return fault(STATUS_NO_MEMORY, "no memory for %zu tokens", room);
+        }
+        self->held = grown;
+        self->held_room = room;
+    }
+    for (size_t i = 0; i < count; i++) {
+        self->held[self->held_count + i] = tokens[i];
+    }
+    self->held_count += count;
+    return STATUS_OK;
+}
+
+/* Ends the holding: the text has `text_tokens` tokens, or UINT64_MAX when it is not small. */
+static enum status place_held(struct builder *self, uint64_t text_tokens)
+{
+    uint16_t *held = self->held;
+    self->held = NULL;
+    enum status status = choose_block(self, text_tokens);
+    if (status == STATUS_OK) {
+        status = place_tokens(self, held, self->held_count);
+    }
+    free(held);
+    return status;
+}
+
+static enum status place_piece(struct builder *self, const struct pipeline_piece *piece)
+{
+    enum status status = STATUS_OK;
+    self->progress.text_bytes += piece->text_bytes;
+    self->progress.token_count += piece->count;
+    self->progress.input_bytes = piece->input_bytes;
+    if (self->block_tokens == 0 && self->progress.text_bytes < SMALL_TEXT_BYTES) {
+        return hold_tokens(self, piece->ids, piece->count);
+    }
+    if (self->block_tokens == 0) {
+        status = place_held(self, UINT64_MAX);
+    }
+    return status == STATUS_OK ? place_tokens(self, piece->ids, piece->count) : status;
+}
+
+static enum status place_text(struct builder *self, struct pipeline *pipeline)
+{
+    const struct data_build_options *options = self->options;
+    for (;;) {
+        struct pipeline_piece piece;
+        bool found = false;
+        enum status status = pipeline_next(pipeline, &piece, &found);
+        if (status == STATUS_OK && !found) {
+            break;
+        }
         if (status == STATUS_OK) {
-            status = tokenizer_encode(self->tokenizer, buffer, got, &tokens, &count);
+            status = place_piece(self, &piece);
         }
-        if (status == STATUS_OK && first) {
-            status = choose_block(self, got < READ_BYTES ? count : UINT64_MAX);
-        }
-        if (status == STATUS_OK) {
-            status = place_tokens(self, tokens, count);
-        }
-        free(tokens);
         if (status != STATUS_OK) {
             return status;
         }
-        first = false;
+        if (options->on_progress != NULL) {
+            options->on_progress(options->progress_context, &self->progress);
+        }
     }
-    return STATUS_OK;
+    return self->block_tokens == 0 ? place_held(self, self->held_count) : STATUS_OK;
 }
 
 static enum status finish(struct builder *self)
@@ -183,27 +234,50 @@ static void remove_shards(const struct builder *self)
 
 static enum status build(struct builder *self)
 {
-    uint8_t *buffer = malloc(READ_BYTES);
-    if (buffer == NULL) {
-        return fault(STATUS_NO_MEMORY, "no memory to read text");
-    }
-    enum status status = files_make_folder(self->options->out_folder);
+    const struct data_build_options *options = self->options;
+    const struct pipeline_options plan = {
+        .files = options->files,
+        .file_count = options->file_count,
+        .format = options->format,
+        .piece_bytes = options->piece_bytes > 0 ? options->piece_bytes : PIPELINE_PIECE_BYTES,
+        .encoder = {.tokenizer = self->tokenizer,
+                    .field = options->field,
+                    .separate = !options->no_separator},
+        .threads = options->threads > 0 ? options->threads : cores_usable(PIPELINE_THREADS_MAX),
+    };
+    struct pipeline *pipeline = NULL;
+    enum status status = files_make_folder(options->out_folder);
     if (status == STATUS_OK) {
-        status = place_text(self, buffer);
+        status = pipeline_new(&plan, &pipeline);
     }
+    if (status == STATUS_OK) {
+        status = place_text(self, pipeline);
+    }
+    pipeline_free(pipeline);
     if (status == STATUS_OK) {
         status = finish(self);
     }
-    free(buffer);
     if (status != STATUS_OK) {
         remove_shards(self);
     }
     return status;
 }
 
+static void report(const struct builder *self, uint64_t begin_ns, struct data_build_result *out)
+{
+    const struct manifest_split *splits = self->manifest.splits;
+    out->train_tokens = splits[DATASET_TRAIN].token_count;
+    out->validation_tokens = splits[DATASET_VALIDATION].token_count;
+    out->text_bytes = self->progress.text_bytes;
+    out->input_bytes = self->progress.input_bytes;
+    out->shard_count = splits[DATASET_TRAIN].shard_count + splits[DATASET_VALIDATION].shard_count;
+    out->seconds = (double)(clock_now_ns() - begin_ns) * 1e-9;
+}
+
 enum status data_build(const struct data_build_options *options, struct data_build_result *out)
 {
     struct builder self = {.options = options};
+    uint64_t begin_ns = clock_now_ns();
     for (size_t i = 0; i < MANIFEST_SPLIT_COUNT; i++) {
         shard_writer_init(&self.writers[i], options->out_folder, (enum dataset_split)i,
                           options->shard_tokens_max, &self.manifest);
@@ -213,23 +287,18 @@ enum status data_build(const struct data_build_options *options, struct data_bui
         status = tokenizer_new(options->tokenizer_spec, &self.tokenizer);
     }
     if (status == STATUS_OK) {
-        status = text_source_init(&self.source, options->files, options->file_count);
+        status = text_source_check(options->files, options->file_count, &self.progress.input_total);
     }
     if (status == STATUS_OK) {
         status = build(&self);
     }
     if (status == STATUS_OK) {
-        const struct manifest_split *splits = self.manifest.splits;
-        out->train_tokens = splits[DATASET_TRAIN].token_count;
-        out->validation_tokens = splits[DATASET_VALIDATION].token_count;
-        out->text_bytes = self.source.bytes_read;
-        out->shard_count =
-            splits[DATASET_TRAIN].shard_count + splits[DATASET_VALIDATION].shard_count;
+        report(&self, begin_ns, out);
     }
     for (size_t i = 0; i < MANIFEST_SPLIT_COUNT; i++) {
         shard_writer_abandon(&self.writers[i]);
     }
-    text_source_deinit(&self.source);
+    free(self.held);
     tokenizer_free(self.tokenizer);
     manifest_deinit(&self.manifest);
     return status;
