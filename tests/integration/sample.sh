@@ -112,6 +112,35 @@ jq -e --slurpfile data data.json --slurpfile pipe pipe.json \
     '.loss == $data[0].loss and .tokens == $data[0].tokens and .loss == $pipe[0].loss' \
     text.json > /dev/null || fail "a text and the same data differ"
 
+echo "a byte-level BPE"
+"$bin/dugnad" tokenizer train --vocab 600 --out bpe text.txt > bpe.log
+"$bin/dugnad" data build --tokenizer bpe --out bpe-shards text.txt > bpe-data.log
+write_run bpe.yaml 5 fp32
+sed -i 's/path: shards/path: bpe-shards/' bpe.yaml
+"$bin/dugnad" train --config bpe.yaml --out bpe-out --threads 2 > bpe-train.log 2>&1
+bytes_model=$model
+model=$(echo bpe-out/checkpoints/*5)
+printf 'static size_t count(const char *text)\n{\n' > short.txt # one window
+first=$("$bin/dugnad" tokenizer encode --tokenizer bpe --json < short.txt | jq 'flatten[0]')
+first_bytes=$(echo "$first" | "$bin/dugnad" tokenizer decode --tokenizer bpe | wc -c)
+"$bin/dugnad" eval --model "$model" --text short.txt --json > short.json
+jq -e --argjson bytes "$(($(wc -c < short.txt) - first_bytes))" '.bytes == $bytes
+       and .tokens > 5 and .tokens < .bytes
+       and (.bits_per_byte * .bytes * (2 | log) / .tokens / .loss - 1 | fabs) < 1e-6' short.json \
+    > /dev/null || fail "bits per byte of a BPE model"
+"$bin/dugnad" eval --model "$model" --data bpe-shards --json |
+    jq -e '(.bits_per_byte * .bytes * (2 | log) / .tokens / .loss - 1 | fabs) < 1e-6' \
+        > /dev/null || fail "bits per byte of BPE data"
+sample --prompt 'static ' --tokens 60 --seed 2 --top-k 20 > bpe.json
+jq -r '.tokens[]' bpe.json | "$bin/dugnad" tokenizer decode --tokenizer bpe > decoded.txt
+jq -j .text bpe.json | cmp - decoded.txt || fail "text and tokens of a BPE sample differ"
+# After five steps all tokens are about equally likely, the one for the end of a text too.
+"$bin/dugnad" sample --model "$model" --temperature 1.5 --tokens 600 --count 20 --seed 1 --json |
+    jq -s -e 'map(select(.stop_reason == "end_of_text")) | length > 0
+        and all(.[]; (.tokens | length) < 600 and (.text | contains("<|endoftext|>") | not))' \
+        > /dev/null || fail "no text ended by itself"
+model=$bytes_model
+
 echo "refusals"
 refuses 64 "$bin/dugnad" sample --model "$model" --prompt a --prompt-file b
 refuses 64 "$bin/dugnad" sample --model "$model" --stop ''
