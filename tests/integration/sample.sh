@@ -128,6 +128,11 @@ jq -e --argjson bytes "$(($(wc -c < short.txt) - first_bytes))" '.bytes == $byte
        and .tokens > 5 and .tokens < .bytes
        and (.bits_per_byte * .bytes * (2 | log) / .tokens / .loss - 1 | fabs) < 1e-6' short.json \
     > /dev/null || fail "bits per byte of a BPE model"
+# A special token is predicted, and is no text.
+printf 'static size_t<|endoftext|> count(const char *text)\n{\n' > short.txt
+"$bin/dugnad" eval --model "$model" --text short.txt --json |
+    jq -e --slurpfile plain short.json '.bytes == $plain[0].bytes
+        and .tokens == $plain[0].tokens + 1' > /dev/null || fail "bytes of a special token"
 "$bin/dugnad" eval --model "$model" --data bpe-shards --json |
     jq -e '(.bits_per_byte * .bytes * (2 | log) / .tokens / .loss - 1 | fabs) < 1e-6' \
         > /dev/null || fail "bits per byte of BPE data"
