@@ -6,6 +6,7 @@
 #include "coordinator/store/run_file.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/sampler.h"
+#include "trainer/run/run_start.h"
 #include "trainer/tokenizer/tokenizer.h"
 
 #include <errno.h>
@@ -71,7 +72,9 @@ static enum status write_first_checkpoint(const char *path, const struct run_con
                             config->codec, &master);
     }
     if (status == STATUS_OK) {
-        layout_init_params(run.layout, &config->model, config->seed, master_params(master));
+        status = run_start_params(config, run.layout, master_params(master));
+    }
+    if (status == STATUS_OK) {
         master_set_params(master, master_params(master));
         status = checkpoint_write(&run, master, folder);
     }
@@ -132,6 +135,9 @@ enum status run_dir_create(const char *config_path, const char *path)
     enum status status = run_config_read(config_path, &config);
     if (status == STATUS_OK) {
         status = refuse_existing(path);
+    }
+    if (status == STATUS_OK) {
+        status = run_start_check(&config);
     }
     if (status == STATUS_OK) {
         status = check_data(&config);

@@ -4,6 +4,9 @@
 #include "trainer/formats/hf_folder.h"
 #include "trainer/formats/safetensors.h"
 
+#include <math.h>
+#include <unistd.h>
+
 enum { EDITED_MAX = 64 };
 
 static const struct model_config LLAMA = {.kind = MODEL_LLAMA,
@@ -196,9 +199,14 @@ static void missing_files_are_named(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "config.json"));
     CU_ASSERT_EQUAL(hf_folder_read_params(scratch_folder, self.layout, self.back), STATUS_NO_INPUT);
     CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "model.safetensors"));
-    scratch_write_text("model.safetensors.index.json", "{}");
+    struct tokenizer *tokenizer = NULL;
+    CU_ASSERT_EQUAL(hf_folder_read_tokenizer(scratch_folder, &tokenizer), STATUS_NO_INPUT);
+    scratch_write_text("tokenizer.model", "");
+    CU_ASSERT_EQUAL(hf_folder_read_tokenizer(scratch_folder, &tokenizer), STATUS_BAD_DATA);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "SentencePiece"));
+    scratch_write_text("pytorch_model.bin", "");
     CU_ASSERT_EQUAL(hf_folder_read_params(scratch_folder, self.layout, self.back), STATUS_NO_INPUT);
-    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "several files"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "save_pretrained"));
     scratch_write_text("config.json", "{\"model_type\":\"llama\"}");
     CU_ASSERT_EQUAL(hf_folder_read_config(scratch_folder, &config), STATUS_BAD_DATA);
     CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), scratch_folder));
@@ -218,6 +226,75 @@ static void write_tensors_uses_layout_names(void)
     end(&self);
 }
 
+static void value_that_is_not_finite_is_named(void)
+{
+    struct fixture self = begin(LLAMA);
+    CU_ASSERT_EQUAL(hf_folder_check_finite("the-folder", self.layout, self.params), STATUS_OK);
+    const struct tensor_spec *last =
+        layout_tensor(self.layout, layout_tensor_count(self.layout) - 1);
+    self.params[last->offset + last->count - 1] = INFINITY;
+    CU_ASSERT_EQUAL(hf_folder_check_finite("the-folder", self.layout, self.params),
+                    STATUS_BAD_DATA);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), last->name));
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "the-folder"));
+    end(&self);
+}
+
+static bool config_has(const char *folder, const char *text)
+{
+    char path[FILES_PATH_MAX];
+    uint8_t *config = NULL;
+    size_t length = 0;
+    CU_ASSERT_EQUAL_FATAL(files_join(folder, "config.json", path), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(files_read(path, MODEL_CONFIG_JSON_MAX, &config, &length), STATUS_OK);
+    bool found = strstr((const char *)config, text) != NULL;
+    free(config);
+    return found;
+}
+
+static void created_folder_holds_the_type_it_says(void)
+{
+    struct fixture self = begin(gpt2());
+    struct hf_content content = {
+        .config = &self.config, .layout = self.layout, .params = self.params};
+    static const struct {
+        const char *name;
+        enum tensor_dtype dtype;
+        const char *key;
+        float error_max; /* relative, or a subnormal half */
+    } CASES[] = {{"new/f32", DTYPE_F32, "\"torch_dtype\": \"float32\"", 0},
+                 {"new/f16", DTYPE_F16, "\"dtype\": \"float16\"", 0x1p-11F},
+                 {"new/bf16", DTYPE_BF16, "\"torch_dtype\": \"bfloat16\"", 0x1p-8F}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        const char *folder = scratch_path(CASES[i].name);
+        content.dtype = CASES[i].dtype;
+        CU_ASSERT_EQUAL(hf_folder_create(folder, &content), STATUS_OK);
+        CU_ASSERT_TRUE(config_has(folder, CASES[i].key));
+        struct model_config config;
+        CU_ASSERT_EQUAL(hf_folder_read_config(folder, &config), STATUS_OK);
+        CU_ASSERT_EQUAL(hf_folder_read_params(folder, self.layout, self.back), STATUS_OK);
+        for (size_t j = 0; j < layout_value_count(self.layout); j++) {
+            CU_ASSERT_TRUE(fabsf(self.back[j] - self.params[j]) <=
+                           CASES[i].error_max * (fabsf(self.params[j]) + 0x1p-14F));
+        }
+        CU_ASSERT_EQUAL(hf_folder_create(folder, &content), STATUS_CANNOT_CREATE);
+        CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "already"));
+    }
+    end(&self);
+}
+
+static void failed_creation_leaves_nothing(void)
+{
+    struct fixture self = begin(LLAMA);
+    self.params[0] = 1e6F;
+    const struct hf_content content = {
+        .config = &self.config, .layout = self.layout, .params = self.params, .dtype = DTYPE_F16};
+    CU_ASSERT_EQUAL(hf_folder_create(scratch_path("new/model/"), &content), STATUS_OUT_OF_RANGE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "embed_tokens"));
+    CU_ASSERT_EQUAL(rmdir(scratch_path("new")), 0); /* it is empty */
+    end(&self);
+}
+
 int main(void)
 {
     static const struct suite_test TESTS[] = {
@@ -228,6 +305,9 @@ int main(void)
         SUITE_TEST(gpt2_prefix_head_and_masks_may_differ),
         SUITE_TEST(missing_files_are_named),
         SUITE_TEST(write_tensors_uses_layout_names),
+        SUITE_TEST(value_that_is_not_finite_is_named),
+        SUITE_TEST(created_folder_holds_the_type_it_says),
+        SUITE_TEST(failed_creation_leaves_nothing),
     };
     return suite_run("hf_folder", TESTS, sizeof TESTS / sizeof TESTS[0]);
 }

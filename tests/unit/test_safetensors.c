@@ -140,7 +140,7 @@ static void open_long_name_refuses(void)
 static void every_cut_file_is_refused(void)
 {
     const float values[6] = {1, 2, 3, 4, 5, 6};
-    const struct safetensors_output tensors[] = {{"m", 2, {2, 3}, values, 6}};
+    const struct safetensors_output tensors[] = {{"m", 2, DTYPE_F32, {2, 3}, values, 6}};
     struct safetensors *file = NULL;
     scratch_begin();
     CU_ASSERT_EQUAL_FATAL(safetensors_write(scratch_path("whole"), tensors, 1), STATUS_OK);
@@ -162,9 +162,9 @@ static void write_then_read_gives_the_same_values(void)
     const float matrix[6] = {1, -2, 3.5F, 0, 1e-45F, 3e38F};
     const float scalar = -0.0F;
     const struct safetensors_output tensors[] = {
-        {"z.weight", 2, {3, 2}, matrix, 6},
-        {"a \"quoted\" name", 0, {0}, &scalar, 1},
-        {"empty", 1, {0}, NULL, 0},
+        {"z.weight", 2, DTYPE_F32, {3, 2}, matrix, 6},
+        {"a \"quoted\" name", 0, DTYPE_F32, {0}, &scalar, 1},
+        {"empty", 1, DTYPE_F32, {0}, NULL, 0},
     };
     scratch_begin();
     CU_ASSERT_EQUAL_FATAL(safetensors_write(scratch_path("f"), tensors, 3), STATUS_OK);
@@ -196,7 +196,7 @@ static void write_then_read_gives_the_same_values(void)
 static void write_makes_exactly_this_file(void)
 {
     const float values[2] = {1.0F, 2.0F};
-    const struct safetensors_output tensors[] = {{"w", 1, {2}, values, 2}};
+    const struct safetensors_output tensors[] = {{"w", 1, DTYPE_F32, {2}, values, 2}};
     static const char header[] = "{\"__metadata__\":{\"format\":\"pt\"},"
                                  "\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}";
     scratch_begin();
@@ -264,6 +264,45 @@ static void half_and_bfloat_widen_exactly(void)
     scratch_end();
 }
 
+/* What is written in 16 bits is the nearest value of the type; what does not fit is refused. */
+static void write_halves_rounds_to_nearest(void)
+{
+    enum { COUNT = 10000 }; /* more than are converted at a time */
+    static float values[COUNT];
+    static float back[COUNT];
+    for (size_t i = 0; i < COUNT; i++) {
+        values[i] = ldexpf((float)i - 4321.5F, (int)(i % 13) - 11) / 3;
+    }
+    scratch_begin();
+    for (int dtype = DTYPE_F16; dtype <= DTYPE_BF16; dtype++) {
+        const struct safetensors_output tensors[] = {
+            {"x", 1, (enum tensor_dtype)dtype, {COUNT}, values, COUNT},
+            {"y", 1, DTYPE_F32, {1}, values, 1}};
+        struct safetensors *file = NULL;
+        CU_ASSERT_EQUAL_FATAL(safetensors_write(scratch_path("h"), tensors, 2), STATUS_OK);
+        CU_ASSERT_EQUAL_FATAL(safetensors_open(scratch_path("h"), &file), STATUS_OK);
+        const struct safetensors_entry *entry = safetensors_find(file, "x");
+        CU_ASSERT_EQUAL(entry->dtype, dtype);
+        CU_ASSERT_EQUAL(entry->size_bytes, 2 * COUNT);
+        CU_ASSERT_EQUAL(safetensors_read_f32(file, entry, back, COUNT), STATUS_OK);
+        float half_ulp = dtype == DTYPE_F16 ? 0x1p-11F : 0x1p-8F;
+        size_t changed = 0;
+        for (size_t i = 0; i < COUNT; i++) {
+            CU_ASSERT_TRUE(fabsf(back[i] - values[i]) <= half_ulp * fabsf(values[i]));
+            changed += back[i] != values[i];
+        }
+        CU_ASSERT_TRUE(changed > COUNT / 2);
+        safetensors_close(file);
+    }
+    values[COUNT - 1] = 70000.0F;
+    const struct safetensors_output large[] = {{"x", 1, DTYPE_F16, {COUNT}, values, COUNT}};
+    CU_ASSERT_EQUAL(safetensors_write(scratch_path("large"), large, 1), STATUS_OUT_OF_RANGE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "float16"));
+    CU_ASSERT_FALSE(files_exists(scratch_path("large")));
+    CU_ASSERT_FALSE(files_exists(scratch_path("large.tmp")));
+    scratch_end();
+}
+
 int main(void)
 {
     static const struct suite_test TESTS[] = {
@@ -275,6 +314,7 @@ int main(void)
         SUITE_TEST(write_then_read_gives_the_same_values),
         SUITE_TEST(write_makes_exactly_this_file),
         SUITE_TEST(half_and_bfloat_widen_exactly),
+        SUITE_TEST(write_halves_rounds_to_nearest),
     };
     return suite_run("safetensors", TESTS, sizeof TESTS / sizeof TESTS[0]);
 }

@@ -246,7 +246,8 @@ static void team_refuses_impossible_sizes(void)
     plan.thread_count = TEAM_THREADS_MAX + 1;
     CU_ASSERT_EQUAL(team_new(model, &plan, &team), STATUS_OUT_OF_RANGE);
     plan.thread_count = 2;
-    CU_ASSERT_EQUAL(team_bytes(model, &plan), 2 * workspace_bytes(model, &plan.workspace));
+    CU_ASSERT_EQUAL(team_bytes(model, &plan),
+                    2 * (workspace_bytes(model, &plan.workspace) + backend_cpu.thread_bytes));
     plan.workspace.context = CONTEXT + 1;
     CU_ASSERT_EQUAL(team_new(model, &plan, &team), STATUS_OUT_OF_RANGE);
     CU_ASSERT_PTR_NULL(team);

@@ -25,6 +25,7 @@
 struct backend {
     const char *name;
     size_t cell_bytes;
+    size_t thread_bytes; /* about what the library below takes for each thread that computes */
 
     /* Zeroed memory, aligned to 64 bytes; NULL when there is none; end it with `release`. */
     void *(*allocate)(size_t size_bytes);

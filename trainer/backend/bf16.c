@@ -7,6 +7,7 @@
 static const struct backend BACKEND_BF16 = {
     .name = "bf16",
     .cell_bytes = sizeof(uint16_t),
+    .thread_bytes = 8 << 20, /* seen: oneDNN's kernels and scratch */
     .allocate = host_allocate,
     .release = host_release,
     .download = host_copy,

@@ -52,16 +52,41 @@ const char HELP_EVAL[] =
     "  --backend NAME       cpu (default), bf16 or ref\n"
     "  --json               print the result as JSON\n";
 
+const char HELP_EXPORT[] =
+    "use: dugnad export FOLDER --format hf|gguf --out PATH [options]\n"
+    "\n"
+    "Writes a model (a Hugging Face folder, such as a checkpoint) for other programs.\n"
+    "\n"
+    "  --format NAME        hf: a folder for transformers; gguf: a file for llama.cpp\n"
+    "  --dtype NAME         f32 (default), f16, bf16, and for gguf q8_0\n"
+    "  --out PATH           folder or file to make; must not be there yet\n"
+    "  --no-tokenizer       leave the tokenizer out\n"
+    "  --json               print the result as JSON\n";
+
+const char HELP_IMPORT[] =
+    "use: dugnad import FOLDER --out DIR [options]\n"
+    "\n"
+    "Checks a llama or gpt2 model (a Hugging Face folder) and writes it as a folder with float32\n"
+    "weights in one file. A run begins with it by model.init_from (docs/run-config.md).\n"
+    "\n"
+    "  --out DIR            folder to make; must not be there yet\n"
+    "  --no-tokenizer       leave the tokenizer out\n"
+    "  --json               print the result as JSON\n";
+
 const char HELP_ORACLE[] =
     "use: dugnad oracle grad --model DIR --ids FILE.json --out FILE.safetensors [options]\n"
     "     dugnad oracle train --model DIR --golden FILE.json [options]\n"
+    "     dugnad oracle logprobs --model DIR --ids FILE.json|--text TEXT [options]\n"
     "\n"
-    "Computes losses and gradients, or training steps, to compare with another program's.\n"
+    "Computes losses and gradients, training steps, or for each position of a text what the model\n"
+    "predicts and how it goes on greedily, to compare with another program's.\n"
     "\n"
     "  --model DIR          folder with config.json and model.safetensors\n"
     "  --ids FILE           {\"input_ids\": [[...], ...]}\n"
     "  --out FILE           gets the gradient of the mean loss\n"
     "  --golden FILE        optimizer, learning rates and batches to train with\n"
+    "  --text TEXT          encoded by the model's tokenizer\n"
+    "  --tokens N           tokens to add greedily (default 0)\n"
     "  --backend NAME       cpu (default) or ref\n"
     "  --json               print the result as JSON\n";
 

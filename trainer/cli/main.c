@@ -4,7 +4,9 @@
 #include "trainer/cli/bench.h"
 #include "trainer/cli/data.h"
 #include "trainer/cli/eval.h"
+#include "trainer/cli/export.h"
 #include "trainer/cli/help.h"
+#include "trainer/cli/import.h"
 #include "trainer/cli/oracle.h"
 #include "trainer/cli/sample.h"
 #include "trainer/cli/tokenizer.h"
@@ -29,6 +31,8 @@ static const struct command COMMANDS[] = {
     {"eval", cli_eval, "the loss of a model on data", HELP_EVAL},
     {"sample", cli_sample, "continue a text with a model", HELP_SAMPLE},
     {"bench", cli_bench, "how fast a model trains on this machine", HELP_BENCH},
+    {"import", cli_import, "take over a model from elsewhere", HELP_IMPORT},
+    {"export", cli_export, "write a model for transformers or llama.cpp", HELP_EXPORT},
     {"oracle", cli_oracle, "losses and gradients for other programs to check", HELP_ORACLE},
 };
 

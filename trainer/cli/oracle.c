@@ -2,6 +2,7 @@
 
 #include "common/fault.h"
 #include "trainer/cli/oracle_input.h"
+#include "trainer/cli/oracle_logprobs.h"
 #include "trainer/formats/hf_folder.h"
 #include "trainer/model/model.h"
 #include "trainer/optimizer/adamw.h"
@@ -300,6 +301,9 @@ enum status cli_oracle(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
     struct options options = {0};
+    if (strcmp(verb, "logprobs") == 0) {
+        return oracle_logprobs(argc - 1, argv + 1);
+    }
     enum status status = argc > 1 ? read_options(argc - 1, argv + 1, &options) : STATUS_OK;
     if (status != STATUS_OK) {
         return status;
@@ -314,5 +318,6 @@ enum status cli_oracle(int argc, char **argv)
     return fault(STATUS_USAGE,
                  "use: dugnad oracle grad --model DIR --ids FILE.json --out FILE.safetensors "
                  "[--json] [--backend ref|cpu], or: dugnad oracle train --model DIR --golden "
-                 "FILE.json [--json] [--backend ref|cpu]");
+                 "FILE.json [--json] [--backend ref|cpu], or: dugnad oracle logprobs --model DIR "
+                 "--ids FILE.json|--text TEXT [--tokens N] [--backend ref|cpu]");
 }

@@ -1,5 +1,5 @@
-/* oracle - `dugnad oracle grad|train`: our losses, gradients and training steps in a form that
- * can be compared with another program's numbers.
+/* oracle - `dugnad oracle grad|train|logprobs`: our losses, gradients, training steps and
+ * predictions in a form that can be compared with another program's numbers.
  *
  * Prints to stdout. One thread, so that two runs give the same bits. */
 #ifndef DUGNAD_TRAINER_CLI_ORACLE_H

@@ -36,7 +36,7 @@ static enum status parse(const char *verb, int argc, char **argv, struct options
     return status == STATUS_OK ? cli_options_expect_end(verb, rest, argc, argv) : status;
 }
 
-/* Reads more of stdin behind what is there. */
+/* Reads more of stdin behind what is there: the more, the longer it could not be cut. */
 static enum status read_more(struct reader *self)
 {
     if (self->capacity - self->used < READ_BYTES) {
@@ -49,9 +49,10 @@ static enum status read_more(struct reader *self)
         self->text = larger;
         self->capacity = wanted;
     }
-    size_t got = fread(self->text + self->used, 1, READ_BYTES, stdin);
+    size_t wanted = self->capacity - self->used;
+    size_t got = fread(self->text + self->used, 1, wanted, stdin);
     self->used += got;
-    self->ended = got < READ_BYTES;
+    self->ended = got < wanted;
     if (ferror(stdin)) {
         return fault(STATUS_IO, "reading standard input failed: %s", strerror(errno));
     }
@@ -86,7 +87,9 @@ static enum status encode_stream(const struct tokenizer *tokenizer, struct reade
         if (status == STATUS_OK) {
             print_ids(ids, count, json, &first);
             reader->used -= length;
-            memmove(reader->text, reader->text + length, reader->used);
+            if (reader->text != NULL) {
+                memmove(reader->text, reader->text + length, reader->used);
+            }
         }
         free(ids);
     }

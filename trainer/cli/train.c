@@ -11,10 +11,10 @@
 #include "trainer/cli/solo.h"
 #include "trainer/model/precision.h"
 #include "trainer/model/team.h"
+#include "trainer/run/run_start.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -113,32 +113,21 @@ static bool same_model(const struct model_config *a, const struct model_config *
            a->norm_eps == b->norm_eps && (a->kind != MODEL_LLAMA || a->rope_theta == b->rope_theta);
 }
 
-static enum status init_params(struct training *self, const char *folder)
+/* --init stands for model.init_from in a run whose sizes are given. */
+static enum status take_init(const char *folder, struct run_config *config)
 {
-    float *params = solo_params(self->solo);
-    const struct layout *layout = solo_layout(self->solo);
-    if (folder == NULL) {
-        layout_init_params(layout, &self->config.model, self->config.seed, params);
-        return STATUS_OK;
+    struct model_config found;
+    enum status status = hf_folder_read_config(folder, &found);
+    if (status == STATUS_OK && !same_model(&found, &config->model)) {
+        return fault(STATUS_BAD_CONFIG,
+                     "the model in %s is not the one of the run's configuration; make their sizes "
+                     "agree",
+                     folder);
     }
-    struct model_config config;
-    enum status status = hf_folder_read_config(folder, &config);
-    if (status == STATUS_OK && !same_model(&config, &self->config.model)) {
-        status = fault(STATUS_BAD_CONFIG,
-                       "the model in %s is not the one of the run's configuration; make their "
-                       "sizes agree",
-                       folder);
-    }
-    if (status == STATUS_OK) {
-        status = hf_folder_read_params(folder, layout, params);
-    }
-    for (size_t i = 0; status == STATUS_OK && i < layout_value_count(layout); i++) {
-        if (!isfinite(params[i])) {
-            status =
-                fault(STATUS_BAD_DATA, "%s holds parameters that are not finite numbers", folder);
-        }
-    }
-    return status;
+    int length = snprintf(config->init_from, sizeof(config->init_from), "%s", folder);
+    return status == STATUS_OK && (length < 0 || (size_t)length >= sizeof(config->init_from))
+               ? fault(STATUS_USAGE, "the path %.200s is too long; use a shorter one", folder)
+               : status;
 }
 
 static enum status open_steps(struct training *self, const char *folder)
@@ -187,6 +176,12 @@ static enum status training_init(struct training *self, const struct options *op
     if (status == STATUS_OK) {
         status = choose_compute(self, options);
     }
+    if (status == STATUS_OK && options->init != NULL) {
+        status = take_init(options->init, &self->config);
+    }
+    if (status == STATUS_OK) {
+        status = run_start_check(&self->config);
+    }
     if (status == STATUS_OK) {
         status = files_join(options->out, "checkpoints", self->checkpoints);
     }
@@ -200,7 +195,7 @@ static enum status training_init(struct training *self, const struct options *op
         status = solo_new(&self->config, &self->compute, self->data, &self->solo);
     }
     if (status == STATUS_OK) {
-        status = init_params(self, options->init);
+        status = run_start_params(&self->config, solo_layout(self->solo), solo_params(self->solo));
     }
     if (status == STATUS_OK) {
         status = open_steps(self, options->out); /* last: nothing is written before all is well */

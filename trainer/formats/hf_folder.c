@@ -2,16 +2,17 @@
 
 #include "common/fault.h"
 #include "common/files.h"
-#include "trainer/formats/safetensors.h"
+#include "trainer/formats/hf_weights.h"
 
+#include <errno.h>
 #include <jansson.h>
+#include <libgen.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { SHAPE_TEXT_MAX = 256 };
-
-static const char GPT2_PREFIX[] = "transformer.";
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum status hf_folder_read_config(const char *folder, struct model_config *out)
 {
@@ -35,153 +36,51 @@ enum status hf_folder_read_config(const char *folder, struct model_config *out)
     return STATUS_OK;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text);
-    size_t end_length = strlen(end);
-    return length >= end_length && strcmp(text + length - end_length, end) == 0;
-}
-
-/* Buffers that checkpoints carry and that hold nothing learned, and a tied head's copy. */
-static bool is_ignored(const struct layout *layout, const char *name)
-{
-    if (strcmp(name, "lm_head.weight") == 0) {
-        return layout_find(layout, name) == layout_tensor_count(layout);
-    }
-    return ends_with(name, ".rotary_emb.inv_freq") || ends_with(name, ".attn.bias") ||
-           ends_with(name, ".attn.masked_bias");
-}
-
-/* The tensor of this name, with or without gpt2's prefix; the count when there is none. */
-static size_t find_tensor(const struct layout *layout, const char *name)
-{
-    size_t none = layout_tensor_count(layout);
-    size_t index = layout_find(layout, name);
-    if (index == none && strncmp(name, GPT2_PREFIX, sizeof(GPT2_PREFIX) - 1) == 0) {
-        index = layout_find(layout, name + sizeof(GPT2_PREFIX) - 1);
-    }
-    if (index == none) {
-        char prefixed[sizeof(GPT2_PREFIX) + SAFETENSORS_NAME_MAX];
-        (void)snprintf(prefixed, sizeof(prefixed), "%s%s", GPT2_PREFIX, name);
-        index = layout_find(layout, prefixed);
-    }
-    return index;
-}
-
-static void shape_to_text(const uint64_t *shape, uint32_t rank, char out[SHAPE_TEXT_MAX])
-{
-    size_t used = (size_t)snprintf(out, SHAPE_TEXT_MAX, "[");
-    for (uint32_t i = 0; i < rank; i++) {
-        used += (size_t)snprintf(out + used, SHAPE_TEXT_MAX - used, "%s%llu", i == 0 ? "" : ", ",
-                                 (unsigned long long)shape[i]);
-    }
-    (void)snprintf(out + used, SHAPE_TEXT_MAX - used, "]");
-}
-
-static enum status check_shape(const char *path, const struct tensor_spec *spec,
-                               const struct safetensors_entry *entry)
-{
-    if (spec->rank == entry->rank &&
-        memcmp(spec->shape, entry->shape, spec->rank * sizeof(spec->shape[0])) == 0) {
-        return STATUS_OK;
-    }
-    char found[SHAPE_TEXT_MAX];
-    char expected[SHAPE_TEXT_MAX];
-    shape_to_text(entry->shape, entry->rank, found);
-    shape_to_text(spec->shape, spec->rank, expected);
-    return fault(STATUS_BAD_SHAPE,
-                 "%s: tensor %s has the shape %s, but config.json says %s; the two files do not "
-                 "belong together",
-                 path, entry->name, found, expected);
-}
-
-/* Copies every entry to its place; seen(tensor count) marks the tensors that were there. */
-static enum status copy_entries(const char *path, const struct safetensors *file,
-                                const struct layout *layout, float *params, bool *seen)
-{
-    for (size_t i = 0; i < safetensors_count(file); i++) {
-        const struct safetensors_entry *entry = safetensors_entry(file, i);
-        if (is_ignored(layout, entry->name)) {
-            continue;
-        }
-        size_t index = find_tensor(layout, entry->name);
-        if (index == layout_tensor_count(layout)) {
-            return fault(STATUS_BAD_DATA, "%s: tensor %s is not part of this kind of model", path,
-                         entry->name);
-        }
-        if (seen[index]) {
-            return fault(STATUS_BAD_DATA, "%s: tensor %s is there twice", path, entry->name);
-        }
-        seen[index] = true;
-        const struct tensor_spec *spec = layout_tensor(layout, index);
-        enum status status = check_shape(path, spec, entry);
-        if (status == STATUS_OK) {
-            status = safetensors_read_f32(file, entry, params + spec->offset, spec->count);
-        }
-        if (status != STATUS_OK) {
-            return status;
-        }
-    }
-    return STATUS_OK;
-}
-
-static enum status check_complete(const char *path, const struct layout *layout, const bool *seen)
-{
-    for (size_t i = 0; i < layout_tensor_count(layout); i++) {
-        if (!seen[i]) {
-            return fault(STATUS_BAD_DATA, "%s: tensor %s is missing; fetch the checkpoint again",
-                         path, layout_tensor(layout, i)->name);
-        }
-    }
-    return STATUS_OK;
-}
-
-/* A checkpoint in several files is a thing that people try. */
-static enum status refuse_sharded(const char *folder, const char *path)
-{
-    char index_path[FILES_PATH_MAX];
-    enum status status = files_join(folder, "model.safetensors.index.json", index_path);
-    if (status == STATUS_OK && !files_exists(path) && files_exists(index_path)) {
-        return fault(STATUS_NO_INPUT,
-                     "%s is a checkpoint in several files; save it as one model.safetensors",
-                     folder);
-    }
-    return status;
-}
-
 enum status hf_folder_read_params(const char *folder, const struct layout *layout, float *params)
 {
-    char path[FILES_PATH_MAX];
-    struct safetensors *file = NULL;
-    bool *seen = NULL;
-    enum status status = files_join(folder, "model.safetensors", path);
+    struct hf_weights *weights = NULL;
+    enum status status = hf_weights_open(folder, &weights);
     if (status == STATUS_OK) {
-        status = refuse_sharded(folder, path);
+        status = hf_weights_read(weights, layout, params);
     }
-    if (status == STATUS_OK) {
-        status = safetensors_open(path, &file);
-    }
-    if (status != STATUS_OK) {
-        return status;
-    }
-    seen = calloc(layout_tensor_count(layout) + 1, sizeof(*seen));
-    if (seen == NULL) {
-        safetensors_close(file);
-        return fault(STATUS_NO_MEMORY, "no memory to read %s", path);
-    }
-    memset(params, 0, layout_value_count(layout) * sizeof(*params));
-    status = copy_entries(path, file, layout, params, seen);
-    if (status == STATUS_OK) {
-        status = check_complete(path, layout, seen);
-    }
-    free(seen);
-    safetensors_close(file);
+    hf_weights_close(weights);
     return status;
 }
 
-enum status hf_folder_write_tensors(const char *path, const struct layout *layout,
-                                    const float *values)
+enum status hf_folder_check_finite(const char *folder, const struct layout *layout,
+                                   const float *params)
 {
+    for (size_t i = 0; i < layout_tensor_count(layout); i++) {
+        const struct tensor_spec *spec = layout_tensor(layout, i);
+        for (size_t j = 0; j < spec->count; j++) {
+            if (!isfinite(params[spec->offset + j])) {
+                return fault(STATUS_BAD_DATA,
+                             "%s: tensor %s holds values that are not finite numbers; take an "
+                             "earlier checkpoint, or fetch it again",
+                             folder, spec->name);
+            }
+        }
+    }
+    return STATUS_OK;
+}
+
+enum status hf_folder_read_tokenizer(const char *folder, struct tokenizer **out)
+{
+    char path[FILES_PATH_MAX];
+    enum status status = tokenizer_new(folder, out);
+    if (status == STATUS_NO_INPUT && files_join(folder, "tokenizer.model", path) == STATUS_OK &&
+        files_exists(path)) {
+        return fault(STATUS_BAD_DATA,
+                     "%s is a SentencePiece tokenizer, which is not read; only byte-level BPE "
+                     "(tokenizer.json) is",
+                     path);
+    }
+    return status;
+}
+
+static enum status write_weights(const char *path, const struct hf_content *content)
+{
+    const struct layout *layout = content->layout;
     size_t count = layout_tensor_count(layout);
     struct safetensors_output *outputs = calloc(count + 1, sizeof(*outputs));
     if (outputs == NULL) {
@@ -192,12 +91,20 @@ enum status hf_folder_write_tensors(const char *path, const struct layout *layou
         outputs[i].name = spec->name;
         outputs[i].rank = spec->rank;
         memcpy(outputs[i].shape, spec->shape, spec->rank * sizeof(spec->shape[0]));
-        outputs[i].values = values + spec->offset;
+        outputs[i].values = content->params + spec->offset;
         outputs[i].count = spec->count;
+        outputs[i].dtype = content->dtype;
     }
     enum status status = safetensors_write(path, outputs, count);
     free(outputs);
     return status;
+}
+
+enum status hf_folder_write_tensors(const char *path, const struct layout *layout,
+                                    const float *values)
+{
+    const struct hf_content content = {.layout = layout, .params = values, .dtype = DTYPE_F32};
+    return write_weights(path, &content);
 }
 
 static enum status write_text(const char *folder, const char *name, const char *text)
@@ -227,25 +134,106 @@ static enum status write_generation_config(const char *folder, const struct mode
     return status;
 }
 
-enum status hf_folder_write(const char *folder, const struct model_config *config,
-                            const struct layout *layout, const float *params,
-                            const struct tokenizer *tokenizer)
+/* The config.json of float32 with the type that the weights have. transformers 5 reads "dtype",
+ * those before it "torch_dtype". */
+static enum status write_config(const char *folder, const struct hf_content *content)
 {
-    char path[FILES_PATH_MAX];
     char *text = NULL;
-    enum status status = model_config_to_json(config, &text);
+    enum status status = model_config_to_json(content->config, &text);
+    if (status == STATUS_OK && content->dtype != DTYPE_F32) {
+        const char *dtype = tensor_dtype_name(content->dtype);
+        json_t *root = json_loads(text, 0, NULL);
+        free(text);
+        text = NULL;
+        if (json_object_set_new(root, "torch_dtype", json_string(dtype)) == 0 &&
+            json_object_set_new(root, "dtype", json_string(dtype)) == 0) {
+            text = json_dumps(root, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_REAL_PRECISION(9));
+        }
+        json_decref(root);
+        if (text == NULL) {
+            return fault(STATUS_NO_MEMORY, "no memory to write %s/config.json", folder);
+        }
+    }
     if (status == STATUS_OK) {
         status = write_text(folder, "config.json", text);
     }
     free(text);
+    return status;
+}
+
+static enum status write_content(const char *folder, const struct hf_content *content)
+{
+    char path[FILES_PATH_MAX];
+    enum status status = write_config(folder, content);
     if (status == STATUS_OK) {
-        status = write_generation_config(folder, config);
+        status = write_generation_config(folder, content->config);
     }
-    if (status == STATUS_OK && tokenizer != NULL) {
-        status = tokenizer_write(tokenizer, folder);
+    if (status == STATUS_OK && content->tokenizer != NULL) {
+        status = tokenizer_write(content->tokenizer, folder);
     }
     if (status == STATUS_OK) {
         status = files_join(folder, "model.safetensors", path);
     }
-    return status == STATUS_OK ? hf_folder_write_tensors(path, layout, params) : status;
+    return status == STATUS_OK ? write_weights(path, content) : status;
+}
+
+enum status hf_folder_write(const char *folder, const struct model_config *config,
+                            const struct layout *layout, const float *params,
+                            const struct tokenizer *tokenizer)
+{
+    const struct hf_content content = {.config = config,
+                                       .layout = layout,
+                                       .params = params,
+                                       .tokenizer = tokenizer,
+                                       .dtype = DTYPE_F32};
+    return write_content(folder, &content);
+}
+
+/* A folder of our own beside `path`, whose parents are made: the place where it takes shape. */
+static enum status make_temporary(const char *path, char out[FILES_PATH_MAX])
+{
+    char parent[FILES_PATH_MAX];
+    int length = snprintf(out, FILES_PATH_MAX, "%s.%ld.tmp", path, (long)getpid());
+    if (length < 0 || length >= FILES_PATH_MAX) {
+        return fault(STATUS_USAGE, "the path %.200s is too long; use a shorter one", path);
+    }
+    (void)snprintf(parent, sizeof(parent), "%s", path);
+    enum status status = files_make_folder(dirname(parent));
+    if (status == STATUS_OK && mkdir(out, 0777) != 0) {
+        status =
+            fault(STATUS_CANNOT_CREATE, "cannot create the folder %s: %s", out, strerror(errno));
+    }
+    return status;
+}
+
+enum status hf_folder_create(const char *path, const struct hf_content *content)
+{
+    char place[FILES_PATH_MAX];
+    char temporary[FILES_PATH_MAX];
+    (void)snprintf(place, sizeof(place), "%s", path);
+    for (size_t i = strlen(place); i > 1 && place[i - 1] == '/'; i--) {
+        place[i - 1] = '\0';
+    }
+    if (files_exists(place)) {
+        return fault(STATUS_CANNOT_CREATE, "%s is there already; choose another folder", place);
+    }
+    enum status status = make_temporary(place, temporary);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = write_content(temporary, content);
+    if (status == STATUS_OK) {
+        status = files_sync_folder(temporary);
+    }
+    if (status == STATUS_OK) {
+        status = files_rename(temporary, place);
+    }
+    if (status != STATUS_OK) {
+        char sentence[FAULT_TEXT_MAX];
+        (void)snprintf(sentence, sizeof(sentence), "%s", fault_text());
+        if (files_remove_folder(temporary) != STATUS_OK) {
+            (void)fault(status, "%s", sentence); /* the first failure is the one to tell */
+        }
+    }
+    return status;
 }

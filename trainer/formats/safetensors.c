@@ -46,6 +46,13 @@ static const struct dtype_facts DTYPES[] = {
     {"U32", DTYPE_OTHER, 4}, {"I64", DTYPE_OTHER, 8},     {"U64", DTYPE_OTHER, 8},
 };
 
+const char *tensor_dtype_name(enum tensor_dtype dtype)
+{
+    static const char *const NAMES[] = {
+        [DTYPE_F32] = "float32", [DTYPE_F16] = "float16", [DTYPE_BF16] = "bfloat16"};
+    return (unsigned)dtype < DTYPE_OTHER ? NAMES[dtype] : "other";
+}
+
 static const struct dtype_facts *find_dtype(const char *name)
 {
     for (size_t i = 0; name != NULL && i < sizeof(DTYPES) / sizeof(DTYPES[0]); i++) {

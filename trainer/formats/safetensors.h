@@ -19,6 +19,9 @@ enum {
 
 enum tensor_dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_OTHER };
 
+/* As config.json names it: "float32", "float16", "bfloat16"; "other". */
+const char *tensor_dtype_name(enum tensor_dtype dtype);
+
 struct safetensors_entry {
     char name[SAFETENSORS_NAME_MAX];
     enum tensor_dtype dtype;
@@ -46,17 +49,19 @@ MUST_CHECK enum status safetensors_read_f32(const struct safetensors *self,
                                             const struct safetensors_entry *entry, float *out,
                                             size_t count);
 
-/* One float32 tensor to write; everything is borrowed for the call. */
+/* One tensor to write; everything is borrowed for the call. */
 struct safetensors_output {
     const char *name;
     uint32_t rank;
+    enum tensor_dtype dtype; /* in the file, rounded to nearest; not DTYPE_OTHER (CHECKed) */
     uint64_t shape[SAFETENSORS_RANK_MAX];
     const float *values;
     size_t count;
 };
 
 /* Writes a file with "__metadata__":{"format":"pt"}, header padded to 8 bytes, atomically.
- * Streams: no second copy of the tensors in memory. Errors: CANNOT_CREATE, IO, NO_MEMORY. */
+ * Streams: no second copy of the tensors in memory. Errors: CANNOT_CREATE, IO, NO_MEMORY,
+ * OUT_OF_RANGE (a finite value is beyond the type). */
 MUST_CHECK enum status safetensors_write(const char *path, const struct safetensors_output *tensors,
                                          size_t count);
 

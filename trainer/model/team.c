@@ -2,6 +2,7 @@
 
 #include "common/check.h"
 #include "common/fault.h"
+#include "trainer/model/model_parts.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -32,7 +33,8 @@ struct team {
 
 uint64_t team_bytes(const struct model *model, const struct team_plan *plan)
 {
-    return plan->thread_count * workspace_bytes(model, &plan->workspace);
+    return plan->thread_count *
+           (workspace_bytes(model, &plan->workspace) + model->backend->thread_bytes);
 }
 
 enum status team_new(const struct model *model, const struct team_plan *plan, struct team **out)

@@ -36,7 +36,7 @@ struct team;
 MUST_CHECK enum status team_new(const struct model *model, const struct team_plan *plan,
                                 struct team **out);
 void team_free(struct team *self); /* NULL is allowed; joined. */
-/* Bytes of all the workspaces. */
+/* Bytes of all the workspaces and of what the library below takes for the threads. */
 uint64_t team_bytes(const struct model *model, const struct team_plan *plan);
 
 /* Starts the threads; all is borrowed until team_join. `gradient` NULL: losses only.

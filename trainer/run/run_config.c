@@ -79,6 +79,9 @@ static enum status fill(const struct run_yaml *yaml, struct run_config *out)
     if (status == STATUS_OK) {
         status = run_model_read(yaml, out->data_folder, &out->model);
     }
+    if (status == STATUS_OK && yaml->values[RUN_KEY_MODEL_INIT_FROM].set) {
+        status = run_resolve_path(yaml, yaml->values[RUN_KEY_MODEL_INIT_FROM].text, out->init_from);
+    }
     if (status == STATUS_OK) {
         status = read_context(yaml, out);
     }

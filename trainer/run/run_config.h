@@ -21,6 +21,7 @@ enum {
 struct run_config {
     char name[RUN_NAME_MAX];
     struct model_config model;
+    char init_from[FILES_PATH_MAX];   /* absolute; "": parameters come from the seed */
     char data_folder[FILES_PATH_MAX]; /* absolute */
     uint32_t context;                 /* T: predicted tokens in a sample */
     uint64_t step_count;

@@ -56,18 +56,21 @@ static enum status read_model_type(const struct run_yaml *yaml, enum model_kind 
     return STATUS_OK;
 }
 
-/* model.config: a config.json, or the folder that holds it, instead of all sizes. */
-static enum status read_config_file(const struct run_yaml *yaml, struct model_config *out)
+/* model.config or model.init_from: a config.json, or the folder that holds it, instead of all
+ * sizes. */
+static enum status read_config_file(const struct run_yaml *yaml, enum run_key source,
+                                    struct model_config *out)
 {
     char path[FILES_PATH_MAX];
     struct stat facts;
     for (int key = RUN_KEY_MODEL_TYPE; key <= RUN_KEY_MODEL_VOCAB_SIZE; key++) {
-        if (key != RUN_KEY_MODEL_CONFIG && yaml->values[key].set) {
+        if (key != (int)source && yaml->values[key].set) {
             return run_yaml_fault(yaml, (enum run_key)key,
-                                  "is also in the file of model.config; remove one of the two");
+                                  "is also in the file of model.%s; remove one of the two",
+                                  RUN_KEYS[source].name);
         }
     }
-    enum status status = run_resolve_path(yaml, yaml->values[RUN_KEY_MODEL_CONFIG].text, path);
+    enum status status = run_resolve_path(yaml, yaml->values[source].text, path);
     if (status == STATUS_OK && stat(path, &facts) == 0 && S_ISDIR(facts.st_mode)) {
         char folder[FILES_PATH_MAX];
         (void)snprintf(folder, sizeof(folder), "%s", path);
@@ -82,7 +85,7 @@ static enum status read_config_file(const struct run_yaml *yaml, struct model_co
         status = model_config_from_json((const char *)text, size_bytes, out);
     }
     free(text);
-    return status == STATUS_OK ? STATUS_OK : add_place(yaml, RUN_KEY_MODEL_CONFIG);
+    return status == STATUS_OK ? STATUS_OK : add_place(yaml, source);
 }
 
 static enum status read_size(const struct run_yaml *yaml, enum run_key key, uint32_t *out)
@@ -197,8 +200,11 @@ enum status run_model_read(const struct run_yaml *yaml, const char *data_folder,
                            struct model_config *out)
 {
     *out = (struct model_config){0};
+    if (yaml->values[RUN_KEY_MODEL_INIT_FROM].set) {
+        return read_config_file(yaml, RUN_KEY_MODEL_INIT_FROM, out);
+    }
     if (yaml->values[RUN_KEY_MODEL_CONFIG].set) {
-        return read_config_file(yaml, out);
+        return read_config_file(yaml, RUN_KEY_MODEL_CONFIG, out);
     }
     enum status status = read_sizes(yaml, data_folder, out);
     if (status == STATUS_OK && model_config_check(out) != STATUS_OK) {

@@ -31,6 +31,7 @@ const struct run_key_facts RUN_KEYS[RUN_KEY_COUNT] = {
     [RUN_KEY_SEED] = COUNT("", "seed", 0, UINT64_MAX),
     [RUN_KEY_MODEL_TYPE] = TEXT("model", "type"),
     [RUN_KEY_MODEL_CONFIG] = TEXT("model", "config"),
+    [RUN_KEY_MODEL_INIT_FROM] = TEXT("model", "init_from"),
     [RUN_KEY_MODEL_HIDDEN_SIZE] = COUNT("model", "hidden_size", 1, MODEL_WIDTH_MAX),
     [RUN_KEY_MODEL_LAYERS] = COUNT("model", "layers", 1, MODEL_LAYERS_MAX),
     [RUN_KEY_MODEL_HEADS] = COUNT("model", "heads", 1, MODEL_HEADS_MAX),

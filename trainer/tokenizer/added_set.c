@@ -8,7 +8,7 @@
 
 static const uint8_t *text_of(const struct added_set *self, size_t place, size_t *out_length)
 {
-    return recipe_bytes(self->recipe, self->sorted[place]->id, out_length);
+    return recipe_bytes(self->recipe, self->sorted[place].id, out_length);
 }
 
 /* Insertion by halves needs no comparison function with a hidden recipe. */
@@ -25,7 +25,7 @@ static enum status insert_sorted(struct added_set *self, const struct added_toke
         int order = memcmp(other, text, other_length < length ? other_length : length);
         if (order == 0 && other_length == length) {
             return fault(STATUS_BAD_DATA, "the added tokens %u and %u have the same text",
-                         self->sorted[middle]->id, token->id);
+                         self->sorted[middle].id, token->id);
         }
         if (order < 0 || (order == 0 && other_length < length)) {
             low = middle + 1;
@@ -35,7 +35,7 @@ static enum status insert_sorted(struct added_set *self, const struct added_toke
     }
     memmove(&self->sorted[low + 1], &self->sorted[low],
             (self->count - low) * sizeof(*self->sorted));
-    self->sorted[low] = token;
+    self->sorted[low] = *token;
     self->count++;
     self->begins[text[0]] = true;
     self->longest = length > self->longest ? length : self->longest;
@@ -104,7 +104,7 @@ static const struct added_token *longest_at(const struct added_set *self, const 
             (void)text_of(self, low, &token_length);
         }
         if (token_length == depth) {
-            found = self->sorted[low++]; /* the others are longer */
+            found = &self->sorted[low++]; /* the others are longer */
         }
     }
     *out_unfinished = low < high;

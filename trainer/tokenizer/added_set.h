@@ -9,7 +9,7 @@
 
 struct added_set {
     const struct recipe *recipe;
-    const struct added_token **sorted; /* (count) by text */
+    struct added_token *sorted; /* (count) by text */
     size_t count;
     size_t longest; /* bytes of the longest text */
     bool strips_left;

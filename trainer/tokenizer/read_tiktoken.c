@@ -99,8 +99,8 @@ static bool split_token(const struct ranks *self, uint32_t rank, struct merge *o
 {
     size_t length = 0;
     const uint8_t *bytes = recipe_bytes(self->recipe, rank, &length);
-    uint16_t starts[TOKENIZER_TOKEN_BYTES_MAX + 1];
-    int32_t ranks[TOKENIZER_TOKEN_BYTES_MAX]; /* of the concatenation of parts i and i + 1 */
+    uint16_t starts[TOKENIZER_TOKEN_BYTES_MAX + 1] = {0};
+    int32_t ranks[TOKENIZER_TOKEN_BYTES_MAX] = {0}; /* of the concatenation of parts i and i + 1 */
     size_t count = length;
     for (size_t i = 0; i <= length; i++) {
         starts[i] = (uint16_t)i;

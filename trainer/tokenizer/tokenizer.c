@@ -72,7 +72,7 @@ static void make_name(struct tokenizer *self)
     const struct added_set *sets[] = {&self->raw, &self->normalized};
     for (unsigned i = 0; i < 2; i++) {
         for (size_t j = 0; j < sets[i]->count; j++) {
-            const struct added_token *added = sets[i]->sorted[j];
+            const struct added_token *added = &sets[i]->sorted[j];
             const uint16_t facts[] = {added->id, added->strip_left, added->strip_right,
                                       added->normalized};
             digest_update(&stream, facts, sizeof(facts));
