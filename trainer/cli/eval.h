@@ -1,4 +1,4 @@
-/* eval - `dugnad eval`: the loss of a model on a split of the data. */
+/* eval - `dugnad eval`: the loss of a model on a split of the data, or on a text. */
 #ifndef DUGNAD_TRAINER_CLI_EVAL_H
 #define DUGNAD_TRAINER_CLI_EVAL_H
 

@@ -36,16 +36,20 @@ const char HELP_DATA[] =
 
 const char HELP_EVAL[] =
     "use: dugnad eval --model DIR --data DIR [options]\n"
+    "     dugnad eval --model DIR --text FILE [options]\n"
     "\n"
-    "Measures the loss of a model (a Hugging Face folder) on data made by 'dugnad data build'.\n"
+    "Measures the loss of a model (a Hugging Face folder) on data made by 'dugnad data build',\n"
+    "or on a text by the model's own tokenizer.\n"
     "\n"
     "  --model DIR          folder with config.json and model.safetensors\n"
     "  --data DIR           folder with manifest.json\n"
     "  --split NAME         validation (default) or train\n"
+    "  --text FILE          a text file; - is standard input\n"
     "  --context T          tokens in a window (default: the model's, at most 1024)\n"
-    "  --windows N          windows to measure, spread evenly (default 256; 0 is all)\n"
+    "  --windows N          windows to measure, spread evenly (default 256, of a text all; 0 is "
+    "all)\n"
     "  --threads N          default: as many as this machine offers\n"
-    "  --backend NAME       cpu (default) or ref\n"
+    "  --backend NAME       cpu (default), bf16 or ref\n"
     "  --json               print the result as JSON\n";
 
 const char HELP_EXPORT[] =
@@ -93,11 +97,19 @@ const char HELP_SAMPLE[] =
     "\n"
     "  --model DIR          folder with config.json, model.safetensors and tokenizer.json\n"
     "  --prompt TEXT        the beginning (default: the model chooses)\n"
-    "  --tokens N           tokens to add (default 256)\n"
+    "  --prompt-file FILE   the same from a file; - is standard input\n"
+    "  --tokens N           tokens to add at most (default 256)\n"
     "  --temperature F      0 takes the likeliest token always (default 0.8)\n"
     "  --top-k K            draw among the K likeliest tokens (default 0: all)\n"
-    "  --seed N             the same seed gives the same text (default: the clock)\n"
-    "  --backend NAME       cpu (default) or ref\n";
+    "  --top-p P            draw among the likeliest that make up P of the probability (default "
+    "1)\n"
+    "  --min-p P            draw among those at least P times as likely as the likeliest "
+    "(default 0)\n"
+    "  --seed S             the same seed gives the same text (default: random, and told)\n"
+    "  --stop TEXT          end before this text; may be given 16 times\n"
+    "  --count N            samples to make, with seeds S, S + 1, ... (default 1)\n"
+    "  --backend NAME       cpu (default), bf16 or ref\n"
+    "  --json               print a JSON object for each sample\n";
 
 const char HELP_TOKENIZER[] =
     "use: dugnad tokenizer train --vocab N --out FILE.json|DIR [options] FILE...\n"

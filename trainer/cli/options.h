@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CLI_OPTIONS_MAX = 16, CLI_TEXTS_MAX = 64 };
+enum { CLI_OPTIONS_MAX = 20, CLI_TEXTS_MAX = 64 };
 
 struct cli_texts {
     const char *items[CLI_TEXTS_MAX];

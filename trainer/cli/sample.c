@@ -3,255 +3,280 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/random.h"
-#include "trainer/cli/load.h"
+#include "trainer/cli/continuation.h"
 #include "trainer/cli/options.h"
-#include "trainer/cli/terminal_text.h"
-#include "trainer/model/decoder.h"
+#include "trainer/cli/sample_output.h"
+#include "trainer/cli/text_input.h"
+#include "trainer/sampling/stop_text.h"
+#include "trainer/sampling/token_choice.h"
 
-#include <math.h>
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
-enum { TOKENS_MAX = 1 << 20, FIRST_TOKEN = '\n' };
+enum {
+    TOKENS_MAX = 1 << 20,
+    SAMPLES_MAX = 1 << 20,
+    PROMPT_BYTES_MAX = 16 << 20,
+    NANOSECONDS = 1000000000
+};
+
+/* Exact in every reader of JSON. */
+static const uint64_t SEED_MAX = (UINT64_C(1) << 53) - 1;
+static const uint64_t SEED_NONE = UINT64_MAX;
 
 struct sample_options {
     const char *model;
     const char *prompt;
+    const char *prompt_file;
     const char *backend;
+    struct cli_texts stops;
     uint64_t tokens;
     uint64_t top_k; /* 0: all */
     uint64_t seed;
+    uint64_t count;
     double temperature; /* 0: the likeliest token */
+    double top_p;
+    double min_p;
+    bool json;
 };
 
 struct sampling {
-    struct loaded_model loaded;
-    struct tokenizer *tokenizer;
-    struct decoder *decoder;
-    uint16_t *tokens; /* prompt and what was added */
-    size_t token_count;
-    size_t fed_first;    /* the token that the decoder holds first */
-    size_t prompt_count; /* of the tokens, those to print */
-    float *logits;       /* (V) */
-    float *sorted;       /* (V), for top_k */
+    const struct sample_options *options;
+    uint8_t *prompt;
+    size_t prompt_bytes;
+    struct continuation *text;
+    struct token_choice *choice;
+    struct stop_text *stops;
+    struct sample_output *output;
+    enum status output_status; /* of what went through the stops' sink */
     struct random random;
 };
 
-static int compare_down(const void *left, const void *right)
+/* Why a sample ended; NULL while it goes on. */
+static const char REASON_LENGTH[] = "length";
+static const char REASON_END[] = "end_of_text";
+static const char REASON_STOP[] = "stop_string";
+static const char REASON_INTERRUPT[] = "interrupted";
+
+static volatile sig_atomic_t stop_requested;
+
+static void request_stop(int signal_number)
 {
-    float a = *(const float *)left;
-    float b = *(const float *)right;
-    return (a < b) - (a > b);
+    (void)signal_number;
+    stop_requested = 1;
 }
 
-static size_t find_largest(const float *values, size_t count)
+/* The first signal asks for a clean end; the handler is then gone, so a second one ends at once. */
+static void catch_signals(void)
 {
-    size_t best = 0;
-    for (size_t i = 1; i < count; i++) {
-        best = values[i] > values[best] ? i : best;
-    }
-    return best;
+    struct sigaction action = {.sa_handler = request_stop,
+                               .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
 }
 
-/* Draws from softmax(logits / temperature), among those not below `floor_value`. */
-static size_t draw(struct sampling *self, size_t vocab, double temperature, float floor_value)
+static void put_text(void *context, const uint8_t *bytes, size_t count)
 {
-    const float *logits = self->logits;
-    double largest = (double)logits[find_largest(logits, vocab)];
-    double total = 0.0;
-    for (size_t i = 0; i < vocab; i++) {
-        total += logits[i] >= floor_value ? exp(((double)logits[i] - largest) / temperature) : 0.0;
+    struct sampling *self = context;
+    if (self->output_status == STATUS_OK) {
+        self->output_status = sample_output_put(self->output, bytes, count);
     }
-    double left = random_uniform(&self->random) * total;
-    size_t last = 0;
-    for (size_t i = 0; i < vocab; i++) {
-        if (logits[i] >= floor_value) {
-            last = i;
-            left -= exp(((double)logits[i] - largest) / temperature);
-            if (left < 0.0) {
-                break;
-            }
-        }
-    }
-    return last;
 }
 
-static enum status choose_token(struct sampling *self, const struct sample_options *options,
-                                uint16_t *out)
+/* Chooses one token behind the logits and prints it. */
+static enum status add_token(struct sampling *self, const float *logits, const char **reason)
 {
-    size_t vocab = model_config_of(self->loaded.model)->vocab_size;
-    for (size_t i = 0; i < vocab; i++) {
-        if (!isfinite(self->logits[i])) {
-            return fault(STATUS_OUT_OF_RANGE,
-                         "the model in %s computes values that are no numbers: its parameters are "
-                         "broken; take an earlier checkpoint",
-                         options->model);
-        }
+    const struct stop_sink sink = {self, put_text};
+    uint16_t token = 0;
+    enum status status = token_choice_draw(self->choice, logits, &self->random, &token);
+    if (status != STATUS_OK) {
+        return status;
     }
-    if (options->temperature == 0.0) {
-        *out = (uint16_t)find_largest(self->logits, vocab);
+    if (continuation_is_end(self->text, token)) {
+        *reason = REASON_END;
         return STATUS_OK;
     }
-    float floor_value = -INFINITY;
-    if (options->top_k > 0 && options->top_k < vocab) {
-        memcpy(self->sorted, self->logits, vocab * sizeof(*self->sorted));
-        qsort(self->sorted, vocab, sizeof(*self->sorted), compare_down);
-        floor_value = self->sorted[options->top_k - 1];
-    }
-    *out = (uint16_t)draw(self, vocab, options->temperature, floor_value);
-    return STATUS_OK;
-}
-
-static void print_token(const struct sampling *self, struct terminal_text *text, uint16_t token)
-{
     size_t length = 0;
-    const uint8_t *bytes = tokenizer_bytes_of(self->tokenizer, token, &length);
-    terminal_text_put(text, bytes, length);
+    const uint8_t *bytes = continuation_bytes_of(self->text, token, &length);
+    continuation_add(self->text, token);
+    if (stop_text_put(self->stops, bytes, length, &sink)) {
+        *reason = REASON_STOP;
+    }
+    return self->output_status;
 }
 
-/* Feeds what the decoder has not seen. When its context is full it goes on from the latter half
- * of the text. */
-static void compute_logits(struct sampling *self)
+/* Adds tokens until there is a reason to end. The speed counts passes behind the prompt's. */
+static enum status generate(struct sampling *self, struct sample_facts *facts)
 {
-    size_t seen = decoder_length(self->decoder);
-    size_t first = self->fed_first + seen;
-    if (self->token_count - self->fed_first > self->loaded.context) {
-        decoder_cut(self->decoder, 0);
-        first = self->token_count - (self->loaded.context + 1) / 2;
-        self->fed_first = first;
-    }
-    decoder_feed(self->decoder, self->loaded.weights, self->tokens + first,
-                 self->token_count - first, self->logits);
-}
-
-static enum status generate(struct sampling *self, const struct sample_options *options)
-{
-    struct terminal_text text;
-    terminal_text_init(&text, stdout);
-    for (size_t i = self->token_count - self->prompt_count; i < self->token_count; i++) {
-        print_token(self, &text, self->tokens[i]);
-    }
-    int32_t eos_id = model_config_of(self->loaded.model)->eos_id;
+    uint64_t start_ns = 0;
+    uint64_t passes = 0;
     enum status status = STATUS_OK;
-    for (uint64_t i = 0; i < options->tokens; i++) {
-        uint16_t token = 0;
-        compute_logits(self);
-        status = choose_token(self, options, &token);
-        if (status != STATUS_OK || (eos_id >= 0 && token == eos_id)) {
+    while (status == STATUS_OK && facts->stop_reason == NULL) {
+        if (stop_requested != 0) {
+            facts->stop_reason = REASON_INTERRUPT;
             break;
         }
-        self->tokens[self->token_count++] = token;
-        print_token(self, &text, token);
+        const float *logits = continuation_logits(self->text);
+        passes++;
+        start_ns = start_ns == 0 ? clock_now_ns() : start_ns;
+        status = add_token(self, logits, &facts->stop_reason);
+        if (facts->stop_reason == NULL && passes == self->options->tokens) {
+            facts->stop_reason = REASON_LENGTH;
+        }
     }
-    terminal_text_end(&text);
-    (void)fputc('\n', stdout);
+    if (passes > 1) {
+        facts->tokens_per_s =
+            (double)(passes - 1) * NANOSECONDS / (double)(clock_now_ns() - start_ns + 1);
+    }
     return status;
 }
 
-/* The prompt's tokens, with room for those to come. Without a prompt a text begins with the
- * model's own first token, or a new line. */
-static enum status encode_prompt(struct sampling *self, const struct sample_options *options)
+static enum status make_sample(struct sampling *self, uint64_t seed)
 {
-    uint16_t *prompt = NULL;
-    size_t length = strlen(options->prompt);
-    int32_t bos_id = model_config_of(self->loaded.model)->bos_id;
-    enum status status = tokenizer_encode(self->tokenizer, (const uint8_t *)options->prompt, length,
-                                          &prompt, &self->prompt_count);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    self->tokens = calloc(self->prompt_count + options->tokens + 1, sizeof(*self->tokens));
-    if (self->tokens == NULL) {
-        free(prompt);
-        return fault(STATUS_NO_MEMORY, "no memory for %zu tokens",
-                     self->prompt_count + (size_t)options->tokens);
-    }
-    if (bos_id >= 0 || self->prompt_count == 0) {
-        self->tokens[self->token_count++] = (uint16_t)(bos_id >= 0 ? bos_id : FIRST_TOKEN);
-    }
-    memcpy(self->tokens + self->token_count, prompt, self->prompt_count * sizeof(*prompt));
-    self->token_count += self->prompt_count;
-    free(prompt);
-    return STATUS_OK;
-}
-
-static uint64_t pass_bytes(const struct model *model, size_t context, const void *caller)
-{
-    (void)caller;
-    return decoder_bytes(model, context);
-}
-
-static enum status prepare(struct sampling *self, const struct sample_options *options)
-{
-    const struct load_plan plan = {.folder = options->model,
-                                   .backend_name = options->backend,
-                                   .context_max = strlen(options->prompt) + options->tokens + 1,
-                                   .cut_context = true,
-                                   .pass_bytes = pass_bytes};
-    enum status status = tokenizer_new(options->model, &self->tokenizer);
+    const struct stop_sink sink = {self, put_text};
+    struct sample_facts facts = {.prompt = self->prompt,
+                                 .prompt_bytes = self->prompt_bytes,
+                                 .prompt_tokens = continuation_prompt_count(self->text),
+                                 .seed = seed};
+    random_init(&self->random, seed, 0);
+    stop_text_begin(self->stops);
+    continuation_begin(self->text);
+    enum status status = sample_output_begin(self->output, self->prompt, self->prompt_bytes);
     if (status == STATUS_OK) {
-        status = loaded_model_init(&self->loaded, &plan);
+        status = generate(self, &facts);
     }
+    stop_text_end(self->stops, &sink);
     if (status != STATUS_OK) {
         return status;
     }
-    uint32_t vocab = model_config_of(self->loaded.model)->vocab_size;
-    if (tokenizer_vocab_size(self->tokenizer) > vocab) {
-        return fault(STATUS_BAD_CONFIG,
-                     "%s: tokenizer.json has %u tokens and the model knows %u: they do not belong "
-                     "together",
-                     options->model, tokenizer_vocab_size(self->tokenizer), vocab);
+    facts.tokens = continuation_added(self->text, &facts.token_count);
+    facts.stop = stop_text_found(self->stops);
+    status = sample_output_end(self->output, &facts);
+    return status == STATUS_OK ? self->output_status : status;
+}
+
+static enum status read_prompt(struct sampling *self)
+{
+    const struct sample_options *options = self->options;
+    if (options->prompt_file != NULL) {
+        return text_input_read(options->prompt_file, PROMPT_BYTES_MAX, &self->prompt,
+                               &self->prompt_bytes);
     }
-    self->logits = calloc(vocab, sizeof(*self->logits));
-    self->sorted = calloc(vocab, sizeof(*self->sorted));
-    if (self->logits == NULL || self->sorted == NULL) {
-        return fault(STATUS_NO_MEMORY, "no memory for %u logits", vocab);
+    const char *text = options->prompt != NULL ? options->prompt : "";
+    self->prompt_bytes = strlen(text);
+    self->prompt = (uint8_t *)strdup(text);
+    return self->prompt != NULL ? STATUS_OK : fault(STATUS_NO_MEMORY, "no memory for the prompt");
+}
+
+static enum status prepare(struct sampling *self)
+{
+    const struct sample_options *options = self->options;
+    const struct token_choice_settings settings = {.temperature = options->temperature,
+                                                   .top_k = (uint32_t)options->top_k,
+                                                   .top_p = options->top_p,
+                                                   .min_p = options->min_p};
+    enum status status = stop_text_new(options->stops.items, options->stops.count, &self->stops);
+    if (status == STATUS_OK) {
+        status = read_prompt(self);
     }
-    status = decoder_new(self->loaded.model, self->loaded.context, &self->decoder);
-    return status == STATUS_OK ? encode_prompt(self, options) : status;
+    if (status == STATUS_OK) {
+        const struct continuation_plan plan = {.folder = options->model,
+                                               .backend_name = options->backend,
+                                               .prompt = self->prompt,
+                                               .prompt_bytes = self->prompt_bytes,
+                                               .tokens_max = (size_t)options->tokens};
+        status = continuation_new(&plan, &self->text);
+    }
+    if (status == STATUS_OK) {
+        status = token_choice_new(&settings, continuation_vocab(self->text), &self->choice);
+    }
+    return status == STATUS_OK ? sample_output_new(options->json, &self->output) : status;
+}
+
+static enum status check(struct sample_options *options)
+{
+    if (options->prompt != NULL && options->prompt_file != NULL) {
+        return fault(STATUS_USAGE, "give --prompt or --prompt-file, not both");
+    }
+    if (options->seed == SEED_NONE) {
+        uint32_t seed = 0;
+        if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
+            return fault(STATUS_OS, "no random seed: %s; give a --seed", strerror(errno));
+        }
+        options->seed = seed;
+    }
+    return STATUS_OK;
 }
 
 static enum status parse(int argc, char **argv, struct sample_options *out)
 {
-    *out = (struct sample_options){
-        .prompt = "", .backend = "cpu", .tokens = 256, .seed = clock_unix_ms(), .temperature = 0.8};
+    *out = (struct sample_options){.backend = "cpu",
+                                   .tokens = 256,
+                                   .seed = SEED_NONE,
+                                   .count = 1,
+                                   .temperature = 0.8,
+                                   .top_p = 1.0};
     const struct cli_option table[] = {
         {.name = "model", .kind = CLI_TEXT, .target = &out->model, .required = true},
         {.name = "prompt", .kind = CLI_TEXT, .target = &out->prompt},
+        {.name = "prompt-file", .kind = CLI_TEXT, .target = &out->prompt_file},
         {.name = "backend", .kind = CLI_TEXT, .target = &out->backend},
+        {.name = "stop", .kind = CLI_TEXTS, .target = &out->stops},
         {.name = "tokens",
          .kind = CLI_COUNT,
          .target = &out->tokens,
          .count_min = 1,
          .count_max = TOKENS_MAX},
+        {.name = "count",
+         .kind = CLI_COUNT,
+         .target = &out->count,
+         .count_min = 1,
+         .count_max = SAMPLES_MAX},
         {.name = "temperature", .kind = CLI_REAL, .target = &out->temperature, .real_max = 100},
-        {.name = "top-k", .kind = CLI_COUNT, .target = &out->top_k, .count_max = MODEL_VOCAB_MAX},
-        {.name = "seed", .kind = CLI_COUNT, .target = &out->seed, .count_max = UINT64_MAX},
+        {.name = "top-k",
+         .kind = CLI_COUNT,
+         .target = &out->top_k,
+         .count_max = TOKEN_CHOICE_VOCAB_MAX},
+        {.name = "top-p", .kind = CLI_REAL, .target = &out->top_p, .real_max = 1},
+        {.name = "min-p", .kind = CLI_REAL, .target = &out->min_p, .real_max = 1},
+        {.name = "seed", .kind = CLI_COUNT, .target = &out->seed, .count_max = SEED_MAX},
+        {.name = "json", .kind = CLI_FLAG, .target = &out->json},
     };
     int rest = 0;
     enum status status =
         cli_options_parse("sample", table, sizeof(table) / sizeof(table[0]), argc, argv, &rest);
-    return status == STATUS_OK ? cli_options_expect_end("sample", rest, argc, argv) : status;
+    if (status == STATUS_OK) {
+        status = cli_options_expect_end("sample", rest, argc, argv);
+    }
+    return status == STATUS_OK ? check(out) : status;
 }
 
 enum status cli_sample(int argc, char **argv)
 {
     struct sample_options options;
-    struct sampling sampling = {0};
     enum status status = parse(argc, argv, &options);
     if (status != STATUS_OK) {
         return status;
     }
-    random_init(&sampling.random, options.seed, 0);
-    status = prepare(&sampling, &options);
+    struct sampling sampling = {.options = &options};
+    status = prepare(&sampling);
     if (status == STATUS_OK) {
-        status = generate(&sampling, &options);
+        catch_signals();
     }
-    decoder_free(sampling.decoder);
-    loaded_model_deinit(&sampling.loaded);
-    tokenizer_free(sampling.tokenizer);
-    free(sampling.tokens);
-    free(sampling.logits);
-    free(sampling.sorted);
+    for (uint64_t i = 0; i < options.count && status == STATUS_OK; i++) {
+        if (i > 0 && stop_requested != 0) {
+            break;
+        }
+        status = make_sample(&sampling, options.seed + i);
+    }
+    sample_output_free(sampling.output);
+    token_choice_free(sampling.choice);
+    continuation_free(sampling.text);
+    stop_text_free(sampling.stops);
+    free(sampling.prompt);
     return status;
 }

@@ -1,6 +1,4 @@
-#include "trainer/cli/terminal_text.h"
-
-#include <stdbool.h>
+#include "trainer/sampling/terminal_text.h"
 
 static const char REPLACEMENT[] = "\xef\xbf\xbd";
 
@@ -70,7 +68,7 @@ static void put_byte(struct terminal_text *self, uint8_t byte)
     if (length == 0) {
         put_replacement(self);
     } else if (self->pending_count == length) {
-        if (is_control(self)) {
+        if (!self->keeps_controls && is_control(self)) {
             put_replacement(self);
             return;
         }
@@ -82,6 +80,11 @@ static void put_byte(struct terminal_text *self, uint8_t byte)
 void terminal_text_init(struct terminal_text *self, FILE *stream)
 {
     *self = (struct terminal_text){.stream = stream};
+}
+
+void terminal_text_init_controls(struct terminal_text *self, FILE *stream)
+{
+    *self = (struct terminal_text){.stream = stream, .keeps_controls = true};
 }
 
 void terminal_text_put(struct terminal_text *self, const uint8_t *bytes, size_t count)
