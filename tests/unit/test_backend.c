@@ -26,7 +26,13 @@ static void compare_products(size_t m, size_t n, size_t k)
     float *expected = take(m * n);
     float *actual = take(m * n);
     for (unsigned flags = 0; flags < 4; flags++) {
-        const struct matmul product = {cells(a), flags & 1, cells(b), flags & 2, m, n, k};
+        const struct matmul product = {.a = cells(a),
+                                       .a_transposed = flags & 1,
+                                       .b = cells(b),
+                                       .b_transposed = flags & 2,
+                                       .m = m,
+                                       .n = n,
+                                       .k = k};
         float *start = take_normal(m * n, 3); /* what is accumulated to, or overwritten */
         for (int accumulate = 0; accumulate < 2; accumulate++) {
             memcpy(expected, start, m * n * sizeof(float));
@@ -53,11 +59,38 @@ static void cpu_matmul_equals_ref(void)
     }
 }
 
+/* Columns [first, first + m) of a stored (k, STRIDE), transposed: the same as their copy. */
+static void part_of_a_matrix_multiplies_like_its_copy(void)
+{
+    enum { STRIDE = 41, N = 13, K = 9, FIRST = 5 };
+    static const size_t PARTS[] = {1, 7, 30};
+    const struct backend *backends[] = {&backend_ref, &backend_cpu};
+    float *a = take_normal((size_t)K * STRIDE, 1);
+    float *b = take_normal((size_t)K * N, 2);
+    for (size_t i = 0; i < 6; i++) {
+        size_t m = PARTS[i / 2];
+        float *copy = take(K * m);
+        float *expected = take(m * N);
+        float *actual = take(m * N);
+        for (size_t row = 0; row < K; row++) {
+            memcpy(copy + row * m, a + row * STRIDE + FIRST, m * sizeof(*a));
+        }
+        struct matmul product = {
+            .a = cells(copy), .a_transposed = true, .b = cells(b), .m = m, .n = N, .k = K};
+        backend_ref.matmul_float(expected, &product, false);
+        product.a = cells(a + FIRST);
+        product.a_stride = STRIDE;
+        backends[i % 2]->matmul_float(actual, &product, false);
+        assert_near(actual, expected, m * N, 1e-6);
+    }
+    release_all();
+}
+
 static void matmul_by_hand_is_right(void)
 {
     float a[] = {1, 2, 3, 4, 5, 6}; /* (2,3), or (3,2) transposed */
     float b[] = {1, 0, 2, 1, 0, 3}; /* (3,2) */
-    struct matmul product = {cells(a), false, cells(b), false, 2, 2, 3};
+    struct matmul product = {.a = cells(a), .b = cells(b), .m = 2, .n = 2, .k = 3};
     float *out = take(4);
     backend_ref.matmul(cells(out), &product);
     CU_ASSERT_TRUE(out[0] == 5 && out[1] == 11 && out[2] == 14 && out[3] == 23);
@@ -366,8 +399,12 @@ static void lanes_exp_is_within_two_ulp(void)
 static void same_call_gives_the_same_bits(void)
 {
     enum { COUNT = 45 * 45 };
-    const struct matmul product = {
-        cells(take_normal(COUNT, 1)), false, cells(take_normal(COUNT, 2)), true, 45, 45, 45};
+    const struct matmul product = {.a = cells(take_normal(COUNT, 1)),
+                                   .b = cells(take_normal(COUNT, 2)),
+                                   .b_transposed = true,
+                                   .m = 45,
+                                   .n = 45,
+                                   .k = 45};
     float *first = take(COUNT);
     float *second = take(COUNT);
     backend_cpu.matmul_float(first, &product, false);
@@ -399,6 +436,7 @@ int main(void)
     static const struct suite_test TESTS[] = {
         SUITE_TEST(rope_rotates_half_split_pairs),
         SUITE_TEST(cpu_matmul_equals_ref),
+        SUITE_TEST(part_of_a_matrix_multiplies_like_its_copy),
         SUITE_TEST(matmul_by_hand_is_right),
         SUITE_TEST(cpu_rows_added_to_rows_equal_ref),
         SUITE_TEST(cpu_norms_equal_ref),

@@ -128,6 +128,33 @@ static const size_t PRODUCTS[][3] = {{1, 1, 1},    {2, 2, 1},    {3, 5, 7},     
                                      {33, 65, 64}, {65, 64, 33}, {1, 7, 1031},   {2, 300, 517},
                                      {96, 96, 96}, {256, 7, 64}, {128, 257, 96}, {1, 64, 8}};
 
+/* Columns of a wider matrix, transposed, as a stripe of a weight's gradient. */
+static void products_of_a_part_equal_ref_in_every_way(void)
+{
+    enum { STRIDE = 131, FIRST = 3, N = 64, K = 96 };
+    static const size_t PARTS[] = {1, 17, 64, 128};
+    for (size_t i = 0; i < sizeof(PARTS) / sizeof(PARTS[0]) * WAY_COUNT; i++) {
+        size_t m = PARTS[i / WAY_COUNT];
+        struct tensor a = normal_tensor((size_t)STRIDE * K, 1);
+        struct tensor b = normal_tensor((size_t)K * N, 2);
+        float *sums = take_normal(m * N, 3);
+        float *expected = take_copy(sums, m * N);
+        struct matmul product = {.a = cells(a.values + FIRST),
+                                 .a_transposed = true,
+                                 .b = cells(b.values),
+                                 .m = m,
+                                 .n = N,
+                                 .k = K,
+                                 .a_stride = STRIDE};
+        backend_ref.matmul_float(expected, &product, true);
+        product.a = cells_at_const(bf16, a.cells, FIRST);
+        product.b = b.cells;
+        multiply((enum way)(i % WAY_COUNT), (struct bf16_out){sums, BF16_FLOAT_ADD}, &product);
+        assert_near(sums, expected, m * N, FLOAT_SUMS);
+        release_all();
+    }
+}
+
 static void products_equal_ref_in_every_way(void)
 {
     for (size_t i = 0; i < sizeof(PRODUCTS) / sizeof(PRODUCTS[0]); i++) {
@@ -554,6 +581,7 @@ int main(int argc, char **argv)
         SUITE_TEST(limited_onednn_is_refused),
         SUITE_TEST(narrow_rounds_as_common_half_does),
         SUITE_TEST(products_equal_ref_in_every_way),
+        SUITE_TEST(products_of_a_part_equal_ref_in_every_way),
         SUITE_TEST(empty_product_is_zero),
         SUITE_TEST(more_products_than_are_kept_stay_right),
         SUITE_TEST(row_product_takes_strides),

@@ -19,7 +19,7 @@ void omp_set_num_threads(int count); /* <omp.h>, which not every compiler of our
 enum { CACHE_SETS = 64, CACHE_WAYS = 4, CACHE_SLOTS = CACHE_SETS * CACHE_WAYS };
 
 struct key {
-    size_t m, n, k;
+    size_t m, n, k, a_stride;
     unsigned kind; /* form, and which of a and b are transposed */
 };
 
@@ -83,13 +83,13 @@ static struct cache *cache_of_thread(void)
 }
 
 /* A row-major matrix (rows, columns) for oneDNN, or the transpose of one that is stored as
- * (columns, rows). */
-static bool describe(dnnl_memory_desc_t *out, size_t rows, size_t columns, bool transposed,
-                     dnnl_data_type_t type)
+ * (columns, rows); stored rows are `stride` apart. */
+static bool describe(dnnl_memory_desc_t *out, size_t rows, size_t columns, size_t stride,
+                     bool transposed, dnnl_data_type_t type)
 {
     dnnl_dims_t sizes = {(dnnl_dim_t)rows, (dnnl_dim_t)columns};
-    dnnl_dims_t strides = {(dnnl_dim_t)(transposed ? 1 : columns),
-                           (dnnl_dim_t)(transposed ? rows : 1)};
+    dnnl_dims_t strides = {(dnnl_dim_t)(transposed ? 1 : stride),
+                           (dnnl_dim_t)(transposed ? stride : 1)};
     return dnnl_memory_desc_init_by_strides(out, 2, sizes, type, strides) == dnnl_success;
 }
 
@@ -99,9 +99,10 @@ struct shapes {
 
 static bool describe_all(struct shapes *out, const struct matmul *p, enum bf16_form form)
 {
-    return describe(&out->a, p->m, p->k, p->a_transposed, dnnl_bf16) &&
-           describe(&out->b, p->k, p->n, p->b_transposed, dnnl_bf16) &&
-           describe(&out->out, p->m, p->n, false, form == BF16_CELLS ? dnnl_bf16 : dnnl_f32);
+    size_t b_stride = p->b_transposed ? p->k : p->n;
+    return describe(&out->a, p->m, p->k, matmul_a_stride(p), p->a_transposed, dnnl_bf16) &&
+           describe(&out->b, p->k, p->n, b_stride, p->b_transposed, dnnl_bf16) &&
+           describe(&out->out, p->m, p->n, p->n, false, form == BF16_CELLS ? dnnl_bf16 : dnnl_f32);
 }
 
 static bool accumulate_into_out(dnnl_primitive_attr_t attributes)
@@ -155,7 +156,8 @@ static bool compile(struct compiled *out, const struct matmul *p, enum bf16_form
 
 static bool same_key(const struct key *a, const struct key *b)
 {
-    return a->m == b->m && a->n == b->n && a->k == b->k && a->kind == b->kind;
+    return a->m == b->m && a->n == b->n && a->k == b->k && a->a_stride == b->a_stride &&
+           a->kind == b->kind;
 }
 
 static size_t set_of(const struct key *key)
@@ -163,6 +165,7 @@ static size_t set_of(const struct key *key)
     uint64_t hash = key->m;
     hash = (hash ^ key->n << 20) * 0x9e3779b97f4a7c15U;
     hash = (hash ^ hash >> 32 ^ key->k) * 0x9e3779b97f4a7c15U;
+    hash = (hash ^ hash >> 32 ^ key->a_stride) * 0x9e3779b97f4a7c15U;
     return (size_t)(hash >> 32) % CACHE_SETS;
 }
 
@@ -171,7 +174,7 @@ static size_t set_of(const struct key *key)
 static struct compiled *find_or_compile(struct cache *cache, const struct matmul *p,
                                         enum bf16_form form)
 {
-    struct key key = {p->m, p->n, p->k,
+    struct key key = {p->m, p->n, p->k, matmul_a_stride(p),
                       (unsigned)form << 2 | (unsigned)p->a_transposed << 1 |
                           (unsigned)p->b_transposed};
     struct compiled *slots = cache->slots[set_of(&key)];
@@ -221,8 +224,9 @@ bool bf16_multiply_compiled(struct bf16_out out, const struct matmul *p)
 
 void bf16_multiply_plain(struct bf16_out out, const struct matmul *p)
 {
-    size_t a_row = p->a_transposed ? 1 : p->k;
-    size_t a_step = p->a_transposed ? p->m : 1;
+    size_t a_stride = matmul_a_stride(p);
+    size_t a_row = p->a_transposed ? 1 : a_stride;
+    size_t a_step = p->a_transposed ? a_stride : 1;
     size_t b_column = p->b_transposed ? p->k : 1;
     size_t b_step = p->b_transposed ? 1 : p->n;
     for (size_t i = 0; i < p->m; i++) {
@@ -240,7 +244,7 @@ void bf16_multiply_plain(struct bf16_out out, const struct matmul *p)
 
 static void multiply(struct bf16_out out, const struct matmul *p)
 {
-    if (p->m == 1) {
+    if (p->m == 1 && p->a_stride == 0) {
         const struct bf16_row_product row = {.x = halves_const(p->a),
                                              .b = halves_const(p->b),
                                              .stride = p->b_transposed ? p->k : p->n,

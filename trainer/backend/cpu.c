@@ -28,7 +28,7 @@ static void cpu_matmul_float(float *out, const struct matmul *p, bool accumulate
     }
     cblas_sgemm(CblasRowMajor, p->a_transposed ? CblasTrans : CblasNoTrans,
                 p->b_transposed ? CblasTrans : CblasNoTrans, (blasint)p->m, (blasint)p->n,
-                (blasint)p->k, 1.0F, floats_const(p->a), (blasint)(p->a_transposed ? p->m : p->k),
+                (blasint)p->k, 1.0F, floats_const(p->a), (blasint)matmul_a_stride(p),
                 floats_const(p->b), (blasint)(p->b_transposed ? p->k : p->n),
                 accumulate ? 1.0F : 0.0F, out, (blasint)p->n);
 }

@@ -110,7 +110,9 @@ VECTOR_CLONES static void multiply_plain(float *out, const float *a, const float
 bool cpu_is_few_rows(const struct matmul *product)
 {
     enum { ROWS_MAX = 8 }; /* with more, BLAS is as fast */
-    return product->m == 1 || (product->m > 0 && product->m <= ROWS_MAX && !product->a_transposed);
+    bool natural = !product->a_transposed && product->a_stride == 0;
+    return (product->m == 1 && product->a_stride == 0) ||
+           (product->m > 0 && product->m <= ROWS_MAX && natural);
 }
 
 void cpu_multiply_few_rows(float *out, const struct matmul *p, bool accumulate)

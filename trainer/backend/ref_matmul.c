@@ -7,11 +7,12 @@ void ref_matmul_float(float *out, const struct matmul *product, bool accumulate)
     size_t m = product->m;
     size_t n = product->n;
     size_t k = product->k;
+    size_t a_stride = matmul_a_stride(product);
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < n; j++) {
             double sum = 0.0;
             for (size_t l = 0; l < k; l++) {
-                float left = product->a_transposed ? a[l * m + i] : a[i * k + l];
+                float left = product->a_transposed ? a[l * a_stride + i] : a[i * a_stride + l];
                 float right = product->b_transposed ? b[j * k + l] : b[l * n + j];
                 sum += (double)left * (double)right;
             }

@@ -11,14 +11,22 @@
 struct cells;
 
 /* op(a)(m,k) op(b)(k,n); op transposes when the flag is set. Strides are the natural ones of the
- * stored shapes. */
+ * stored shapes, but for a's. */
 struct matmul {
     const struct cells *a;
     bool a_transposed;
     const struct cells *b;
     bool b_transposed;
     size_t m, n, k;
+    size_t a_stride; /* cells from one stored row of a to the next, for a part of a's columns; 0:
+                        the natural one */
 };
+
+static inline size_t matmul_a_stride(const struct matmul *product)
+{
+    size_t natural = product->a_transposed ? product->m : product->k;
+    return product->a_stride > 0 ? product->a_stride : natural;
+}
 
 /* Rows of q stand at positions [first, first + rows) of their sequence; keys and values are those
  * of positions [0, first + rows), and row i sees the keys up to first + i. */

@@ -39,9 +39,7 @@ static void chunk_backward(const struct pass *pass, const struct cells *d_logits
                              .m = config->vocab_size,
                              .n = config->width,
                              .k = count};
-    float *d_head = gradient_lock(pass->gradient, head);
-    pass->backend->matmul_float(d_head, &to_head, true);
-    gradient_unlock(pass->gradient, head);
+    gradient_add_product(pass->gradient, head, &to_head);
 }
 
 void head_loss(const struct pass *pass, double *loss_sums)

@@ -143,6 +143,10 @@ const struct cells *pass_d_x_cells(const struct pass *pass);
 float *gradient_lock(struct gradient *self, size_t tensor);
 void gradient_unlock(struct gradient *self, size_t tensor);
 
+/* gradient[tensor] += product, whose a is transposed with its natural stride; the tensor is locked
+ * a part at a time. */
+void gradient_add_product(struct gradient *self, size_t tensor, const struct matmul *product);
+
 /* gradient[tensor](m,n) += a^T b over the rows of a (R,m) and b (R,n). */
 void pass_weight_gradient(const struct pass *pass, size_t tensor, const struct cells *a,
                           const struct cells *b, size_t m, size_t n);
