@@ -27,6 +27,14 @@
 
 enum { LANES = 32 }; /* lanes_total and lanes_max count on it */
 
+/* Rows side by side are many short streams, which the CPU's own prefetcher follows badly: asking
+ * for what comes next makes products that read a large matrix once up to twice as fast. Asking for
+ * what lies beyond the matrix is allowed, and nobody reads it. */
+LANES_INLINE void lanes_fetch_soon(const void *memory)
+{
+    __builtin_prefetch(memory, 0, 3);
+}
+
 LANES_INLINE void lanes_fold(float *lane, size_t half)
 {
     for (size_t i = 0; i < half; i++) {
