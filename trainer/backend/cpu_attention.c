@@ -60,10 +60,15 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 size_t cpu_attention_scratch(const struct attention_shape *shape)
 {
     size_t keys = shape->first + shape->rows;
-    size_t per_key = 5 * shape->head_size + QUERY_BLOCK;
+    size_t per_key = larger(5 * shape->head_size + QUERY_BLOCK, shape->head_count);
     size_t per_block = QUERY_BLOCK * (3 * shape->head_size) + 2 * (size_t)TILE_SCORES;
     return (stride_for(keys) * per_key + per_block) * sizeof(float);
 }
@@ -196,30 +201,97 @@ static void attend_block(float *out, float *log_sum, const struct head *head, si
     }
 }
 
-/* One row of one head, where copying keys would cost more than it saves. */
-VECTOR_CLONES static float attend_row(float *restrict out, const struct head *head,
-                                      const float *restrict k, const float *restrict v, size_t row,
-                                      float *restrict scores)
+/* One row of q with all its heads, where copying keys would cost more than it saves. Keys and values
+ * are read once, in the order in which they lie: that reading is what decoding pays for. */
+struct few {
+    const struct attention_shape *shape;
+    size_t group;         /* heads that share a key head */
+    size_t seen;          /* keys that the row sees */
+    size_t scores_stride; /* from one head's scores to the next one's */
+    size_t ahead;         /* rows of k or v that are on their way from memory */
+};
+
+static struct few few_at(const struct attention_shape *shape, size_t row)
 {
-    const float *q = head->q + row * head->shape->q_stride;
-    size_t stride = head->shape->kv_stride;
-    size_t seen = head->shape->first + row + 1;
-    for (size_t j = 0; j < seen; j++) {
-        scores[j] = lanes_dot(q, k + j * stride, head->size) * head->scale;
+    enum { FLOATS_AHEAD = 1024 }; /* the CPU's own prefetcher ends with the page, this does not */
+    return (struct few){.shape = shape,
+                        .group = shape->head_count / shape->kv_head_count,
+                        .seen = shape->first + row + 1,
+                        .scores_stride = stride_for(shape->first + shape->rows),
+                        .ahead = 1 + FLOATS_AHEAD / (shape->kv_head_count * shape->head_size)};
+}
+
+LANES_INLINE void fetch_row_soon(const float *row, size_t count)
+{
+    enum { LINE_FLOATS = 16 };
+    for (size_t i = 0; i < count; i += LINE_FLOATS) {
+        lanes_fetch_soon(row + i);
     }
-    float max = lanes_max(scores, seen);
-    for (size_t j = 0; j < seen; j++) {
-        scores[j] = lanes_exp(scores[j] - max);
-    }
-    float sum = lanes_sum(scores, seen);
-    memset(out, 0, head->size * sizeof(*out));
-    for (size_t j = 0; j < seen; j++) {
-        float weight = scores[j] / sum;
-        for (size_t i = 0; i < head->size; i++) {
-            out[i] += weight * v[j * stride + i];
+}
+
+/* scores(H, scores_stride) = q k^T scale */
+VECTOR_CLONES static void score_keys(float *restrict scores, const float *restrict q,
+                                     const float *restrict k, float scale, const struct few *few)
+{
+    size_t size = few->shape->head_size;
+    size_t width = few->shape->kv_head_count * size;
+    for (size_t j = 0; j < few->seen; j++) {
+        const float *restrict row = k + j * few->shape->kv_stride;
+        fetch_row_soon(row + few->ahead * few->shape->kv_stride, width);
+        for (size_t h = 0; h < few->shape->head_count; h++) {
+            scores[h * few->scores_stride + j] =
+                lanes_dot(q + h * size, row + h / few->group * size, size) * scale;
         }
     }
+}
+
+/* Makes probabilities of one head's scores; returns the logarithm of their denominator. */
+VECTOR_CLONES static float softmax_row(float *restrict scores, size_t count)
+{
+    float max = lanes_max(scores, count);
+    for (size_t j = 0; j < count; j++) {
+        scores[j] = lanes_exp(scores[j] - max);
+    }
+    float sum = lanes_sum(scores, count);
+    float inverse = 1.0F / sum;
+    for (size_t j = 0; j < count; j++) {
+        scores[j] *= inverse;
+    }
     return max + logf(sum);
+}
+
+/* out(H, D) = weights(H, scores_stride) v, four keys at a time. */
+VECTOR_CLONES static void mix_values(float *restrict out, const float *restrict weights,
+                                     const float *restrict v, const struct few *few)
+{
+    size_t size = few->shape->head_size;
+    size_t stride = few->shape->kv_stride;
+    size_t width = few->shape->kv_head_count * size;
+    memset(out, 0, few->shape->head_count * size * sizeof(*out));
+    size_t j = 0;
+    for (; j + 4 <= few->seen; j += 4) {
+        for (size_t r = 0; r < 4; r++) {
+            fetch_row_soon(v + (j + r + few->ahead) * stride, width);
+        }
+        for (size_t h = 0; h < few->shape->head_count; h++) {
+            const float *weight = weights + h * few->scores_stride + j;
+            const float *row = v + j * stride + h / few->group * size;
+            for (size_t i = 0; i < size; i++) {
+                out[h * size + i] += weight[0] * row[i] + weight[1] * row[stride + i] +
+                                     weight[2] * row[2 * stride + i] +
+                                     weight[3] * row[3 * stride + i];
+            }
+        }
+    }
+    for (; j < few->seen; j++) {
+        for (size_t h = 0; h < few->shape->head_count; h++) {
+            float weight = weights[h * few->scores_stride + j];
+            const float *row = v + j * stride + h / few->group * size;
+            for (size_t i = 0; i < size; i++) {
+                out[h * size + i] += weight * row[i];
+            }
+        }
+    }
 }
 
 static struct head head_of(const struct attention_shape *shape)
@@ -234,17 +306,16 @@ static void attend_few_rows(float *out, float *log_sum, const float *q, const fl
                             const float *v, const struct attention_shape *shape, float *scratch)
 {
     struct head head = head_of(shape);
-    size_t group = shape->head_count / shape->kv_head_count;
-    for (size_t h = 0; h < shape->head_count; h++) {
-        size_t kv_at = h / group * head.size;
-        head.q = q + h * head.size;
-        for (size_t t = 0; t < shape->rows; t++) {
-            float row_log_sum = attend_row(out + (t * shape->head_count + h) * head.size, &head,
-                                           k + kv_at, v + kv_at, t, scratch);
+    for (size_t t = 0; t < shape->rows; t++) {
+        struct few few = few_at(shape, t);
+        score_keys(scratch, q + t * shape->q_stride, k, head.scale, &few);
+        for (size_t h = 0; h < shape->head_count; h++) {
+            float row_log_sum = softmax_row(scratch + h * few.scores_stride, few.seen);
             if (log_sum != NULL) {
                 log_sum[h * shape->rows + t] = row_log_sum;
             }
         }
+        mix_values(out + t * shape->head_count * shape->head_size, scratch, v, &few);
     }
 }
 
