@@ -14,7 +14,8 @@ enum {
     QUERY_BLOCK = 32,
     KEY_BLOCK = 128,
     TILE_SCORES = QUERY_BLOCK * KEY_BLOCK,
-    FEW_ROWS = 4 /* up to here rows are made one by one */
+    FEW_ROWS = 4, /* up to here rows are made one by one */
+    KEY_TILE = 4  /* keys that they meet together */
 };
 
 /* One head, cut out of the operands; pointers as a pass needs them. */
@@ -208,40 +209,58 @@ struct few {
     size_t group;         /* heads that share a key head */
     size_t seen;          /* keys that the row sees */
     size_t scores_stride; /* from one head's scores to the next one's */
-    size_t ahead;         /* rows of k or v that are on their way from memory */
+    size_t ahead;         /* floats between what is asked of memory and what is worked on */
 };
 
 static struct few few_at(const struct attention_shape *shape, size_t row)
 {
-    enum { FLOATS_AHEAD = 1024 }; /* the CPU's own prefetcher ends with the page, this does not */
+    enum { FLOATS_AHEAD = 1024 };
+    size_t tile = KEY_TILE * shape->kv_head_count * shape->head_size;
     return (struct few){.shape = shape,
                         .group = shape->head_count / shape->kv_head_count,
                         .seen = shape->first + row + 1,
                         .scores_stride = stride_for(shape->first + shape->rows),
-                        .ahead = 1 + FLOATS_AHEAD / (shape->kv_head_count * shape->head_size)};
+                        .ahead = KEY_TILE * shape->kv_stride * (1 + FLOATS_AHEAD / tile)};
 }
 
-LANES_INLINE void fetch_row_soon(const float *row, size_t count)
+/* Asks for a key head in `count` rows of k or v that come after these. */
+LANES_INLINE void fetch_keys_soon(const float *rows, size_t count, const struct few *few)
 {
     enum { LINE_FLOATS = 16 };
-    for (size_t i = 0; i < count; i += LINE_FLOATS) {
-        lanes_fetch_soon(row + i);
+    for (size_t r = 0; r < count; r++) {
+        for (size_t i = 0; i < few->shape->head_size; i += LINE_FLOATS) {
+            lanes_fetch_soon(rows + few->ahead + r * few->shape->kv_stride + i);
+        }
     }
 }
 
-/* scores(H, scores_stride) = q k^T scale */
-VECTOR_CLONES static void score_keys(float *restrict scores, const float *restrict q,
-                                     const float *restrict k, float scale, const struct few *few)
+/* scores(H, scores_stride) = q k^T scale, for `count` of the keys. */
+LANES_INLINE void score_some(float *restrict scores, const float *restrict q,
+                             const float *restrict k, float scale, size_t count,
+                             const struct few *few)
 {
     size_t size = few->shape->head_size;
-    size_t width = few->shape->kv_head_count * size;
-    for (size_t j = 0; j < few->seen; j++) {
-        const float *restrict row = k + j * few->shape->kv_stride;
-        fetch_row_soon(row + few->ahead * few->shape->kv_stride, width);
-        for (size_t h = 0; h < few->shape->head_count; h++) {
-            scores[h * few->scores_stride + j] =
-                lanes_dot(q + h * size, row + h / few->group * size, size) * scale;
+    for (size_t kv = 0; kv < few->shape->kv_head_count; kv++) {
+        fetch_keys_soon(k + kv * size, count, few);
+        for (size_t h = kv * few->group; h < (kv + 1) * few->group; h++) {
+            for (size_t r = 0; r < count; r++) {
+                const float *row = k + r * few->shape->kv_stride + kv * size;
+                scores[h * few->scores_stride + r] = lanes_dot(q + h * size, row, size) * scale;
+            }
         }
+    }
+}
+
+VECTOR_CLONES static void score_keys(float *scores, const float *q, const float *k, float scale,
+                                     const struct few *few)
+{
+    size_t stride = few->shape->kv_stride;
+    size_t j = 0;
+    for (; j + KEY_TILE <= few->seen; j += KEY_TILE) {
+        score_some(scores + j, q, k + j * stride, scale, KEY_TILE, few);
+    }
+    for (; j < few->seen; j++) {
+        score_some(scores + j, q, k + j * stride, scale, 1, few);
     }
 }
 
@@ -260,37 +279,39 @@ VECTOR_CLONES static float softmax_row(float *restrict scores, size_t count)
     return max + logf(sum);
 }
 
-/* out(H, D) = weights(H, scores_stride) v, four keys at a time. */
-VECTOR_CLONES static void mix_values(float *restrict out, const float *restrict weights,
-                                     const float *restrict v, const struct few *few)
+/* out(H, D) += weights(H, scores_stride) v, for `count` of the keys. */
+LANES_INLINE void mix_some(float *restrict out, const float *restrict weights,
+                           const float *restrict v, size_t count, const struct few *few)
 {
     size_t size = few->shape->head_size;
-    size_t stride = few->shape->kv_stride;
-    size_t width = few->shape->kv_head_count * size;
-    memset(out, 0, few->shape->head_count * size * sizeof(*out));
-    size_t j = 0;
-    for (; j + 4 <= few->seen; j += 4) {
-        for (size_t r = 0; r < 4; r++) {
-            fetch_row_soon(v + (j + r + few->ahead) * stride, width);
-        }
-        for (size_t h = 0; h < few->shape->head_count; h++) {
-            const float *weight = weights + h * few->scores_stride + j;
-            const float *row = v + j * stride + h / few->group * size;
+    for (size_t kv = 0; kv < few->shape->kv_head_count; kv++) {
+        const float *restrict rows = v + kv * size;
+        fetch_keys_soon(rows, count, few);
+        for (size_t h = kv * few->group; h < (kv + 1) * few->group; h++) {
             for (size_t i = 0; i < size; i++) {
-                out[h * size + i] += weight[0] * row[i] + weight[1] * row[stride + i] +
-                                     weight[2] * row[2 * stride + i] +
-                                     weight[3] * row[3 * stride + i];
+                float sum = out[h * size + i];
+                for (size_t r = 0; r < count; r++) {
+                    sum += weights[h * few->scores_stride + r] *
+                           rows[r * few->shape->kv_stride + i];
+                }
+                out[h * size + i] = sum;
             }
         }
     }
+}
+
+/* out(H, D) = weights(H, scores_stride) v */
+VECTOR_CLONES static void mix_values(float *out, const float *weights, const float *v,
+                                     const struct few *few)
+{
+    size_t stride = few->shape->kv_stride;
+    size_t j = 0;
+    memset(out, 0, few->shape->head_count * few->shape->head_size * sizeof(*out));
+    for (; j + KEY_TILE <= few->seen; j += KEY_TILE) {
+        mix_some(out, weights + j, v + j * stride, KEY_TILE, few);
+    }
     for (; j < few->seen; j++) {
-        for (size_t h = 0; h < few->shape->head_count; h++) {
-            float weight = weights[h * few->scores_stride + j];
-            const float *row = v + j * stride + h / few->group * size;
-            for (size_t i = 0; i < size; i++) {
-                out[h * size + i] += weight * row[i];
-            }
-        }
+        mix_some(out, weights + j, v + j * stride, 1, few);
     }
 }
 
