@@ -7,9 +7,10 @@
 
 enum {
     DOT_ROWS = 4,     /* rows of a transposed b that share the widened x */
-    SUM_ROWS = 8,     /* rows of a plain b that share one load and store of the sums */
-    SUM_BLOCK = 1024, /* sums that lie on the stack */
+    SUM_ROWS = 4,     /* rows of a plain b that share one load and store of the sums */
+    SUM_BLOCK = 4096, /* sums that lie on the stack */
     OUT_BLOCK = 64,
+    PAIRS = LANES / 2,
 };
 
 VECTOR_CLONES static void add_floats(float *restrict out, const float *restrict values,
@@ -35,27 +36,49 @@ void bf16_emit(struct bf16_out out, size_t at, const float *values, size_t count
     }
 }
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "pairs of cells begin with the low one");
+
+/* Cells 2 j and 2 j + 1 as floats. Two operations for a whole vector of pairs, where widening each
+ * cell in its place takes five. */
+struct pair {
+    float even;
+    float odd;
+};
+
+LANES_INLINE struct pair widen_pair(const uint16_t *cells, size_t j)
+{
+    uint32_t both;
+    memcpy(&both, cells + 2 * j, sizeof(both));
+    return (struct pair){half_float_of(both << 16), half_float_of(both & 0xffff0000U)};
+}
+
 /* out[r] = x . rows[r], for `count` <= DOT_ROWS rows. */
 LANES_INLINE void dot_some(float *restrict out, const uint16_t *restrict x,
                            const uint16_t *restrict rows, size_t stride, size_t count, size_t k)
 {
-    float lane[DOT_ROWS][LANES] = {{0}};
+    float even[DOT_ROWS][PAIRS] = {{0}};
+    float odd[DOT_ROWS][PAIRS] = {{0}};
     size_t i = 0;
     for (; i + LANES <= k; i += LANES) {
         for (size_t r = 0; r < count; r++) {
             lanes_fetch_soon(&rows[(r + count) * stride + i]);
-            for (size_t j = 0; j < LANES; j++) {
-                lane[r][j] += half_from_bf16(x[i + j]) * half_from_bf16(rows[r * stride + i + j]);
+            for (size_t j = 0; j < PAIRS; j++) {
+                struct pair a = widen_pair(x + i, j);
+                struct pair b = widen_pair(rows + r * stride + i, j);
+                even[r][j] += a.even * b.even;
+                odd[r][j] += a.odd * b.odd;
             }
         }
     }
-    for (; i < k; i++) {
-        for (size_t r = 0; r < count; r++) {
-            lane[r][i % LANES] += half_from_bf16(x[i]) * half_from_bf16(rows[r * stride + i]);
-        }
-    }
     for (size_t r = 0; r < count; r++) {
-        out[r] = lanes_total(lane[r]);
+        float lane[LANES];
+        memcpy(lane, even[r], sizeof(even[r]));
+        memcpy(lane + PAIRS, odd[r], sizeof(odd[r]));
+        float sum = lanes_total(lane);
+        for (size_t j = i; j < k; j++) {
+            sum += half_from_bf16(x[j]) * half_from_bf16(rows[r * stride + j]);
+        }
+        out[r] = sum;
     }
 }
 
@@ -72,6 +95,45 @@ VECTOR_CLONES static void dot_rows(float *restrict out, const uint16_t *restrict
     }
 }
 
+/* sums(LANES) += x rows, for `count` rows and LANES of their columns: the even ones, then the odd
+ * ones. */
+LANES_INLINE void sum_part(float *restrict sums, const float *restrict x,
+                           const uint16_t *restrict rows, size_t stride, size_t count)
+{
+    for (size_t j = 0; j < PAIRS; j++) {
+        float even = sums[j];
+        float odd = sums[PAIRS + j];
+        for (size_t r = 0; r < count; r++) {
+            struct pair pair = widen_pair(rows + r * stride, j);
+            even += x[r] * pair.even;
+            odd += x[r] * pair.odd;
+        }
+        sums[j] = even;
+        sums[PAIRS + j] = odd;
+    }
+}
+
+LANES_INLINE void sum_some(float *restrict sums, const uint16_t *restrict x,
+                           const uint16_t *restrict rows, size_t stride, size_t n, size_t count)
+{
+    float wide[SUM_ROWS];
+    for (size_t r = 0; r < count; r++) {
+        wide[r] = half_from_bf16(x[r]);
+    }
+    size_t j = 0;
+    for (; j + LANES <= n; j += LANES) {
+        for (size_t r = 0; r < count; r++) {
+            lanes_fetch_soon(&rows[(r + count) * stride + j]);
+        }
+        sum_part(sums + j, wide, rows + j, stride, count);
+    }
+    for (; j < n; j++) {
+        for (size_t r = 0; r < count; r++) {
+            sums[j] += wide[r] * half_from_bf16(rows[r * stride + j]);
+        }
+    }
+}
+
 /* sums(n) = x rows, with n <= SUM_BLOCK; each sum goes through the rows in order. */
 VECTOR_CLONES static void sum_rows(float *restrict sums, const uint16_t *restrict x,
                                    const uint16_t *restrict rows, size_t stride, size_t n, size_t k)
@@ -79,23 +141,17 @@ VECTOR_CLONES static void sum_rows(float *restrict sums, const uint16_t *restric
     memset(sums, 0, n * sizeof(*sums));
     size_t l = 0;
     for (; l + SUM_ROWS <= k; l += SUM_ROWS) {
-        const uint16_t *restrict row = rows + l * stride;
-        float wide[SUM_ROWS];
-        for (size_t r = 0; r < SUM_ROWS; r++) {
-            wide[r] = half_from_bf16(x[l + r]);
-        }
-        for (size_t j = 0; j < n; j++) {
-            float sum = sums[j];
-            for (size_t r = 0; r < SUM_ROWS; r++) {
-                sum += wide[r] * half_from_bf16(row[r * stride + j]);
-            }
-            sums[j] = sum;
-        }
+        sum_some(sums, x + l, rows + l * stride, stride, n, SUM_ROWS);
     }
     for (; l < k; l++) {
-        float wide = half_from_bf16(x[l]);
-        for (size_t j = 0; j < n; j++) {
-            sums[j] += wide * half_from_bf16(rows[l * stride + j]);
+        sum_some(sums, x + l, rows + l * stride, stride, n, 1);
+    }
+    for (size_t i = 0; i + LANES <= n; i += LANES) {
+        float apart[LANES];
+        memcpy(apart, sums + i, sizeof(apart));
+        for (size_t j = 0; j < PAIRS; j++) {
+            sums[i + 2 * j] = apart[j];
+            sums[i + 2 * j + 1] = apart[PAIRS + j];
         }
     }
 }

@@ -202,8 +202,8 @@ static void attend_block(float *out, float *log_sum, const struct head *head, si
     }
 }
 
-/* One row of q with all its heads, where copying keys would cost more than it saves. Keys and values
- * are read once, in the order in which they lie: that reading is what decoding pays for. */
+/* One row of q with all its heads, where copying keys would cost more than it saves. Keys and
+ * values are read once, in the order in which they lie: that reading is what decoding pays for. */
 struct few {
     const struct attention_shape *shape;
     size_t group;         /* heads that share a key head */
@@ -291,8 +291,8 @@ LANES_INLINE void mix_some(float *restrict out, const float *restrict weights,
             for (size_t i = 0; i < size; i++) {
                 float sum = out[h * size + i];
                 for (size_t r = 0; r < count; r++) {
-                    sum += weights[h * few->scores_stride + r] *
-                           rows[r * few->shape->kv_stride + i];
+                    sum +=
+                        weights[h * few->scores_stride + r] * rows[r * few->shape->kv_stride + i];
                 }
                 out[h * size + i] = sum;
             }

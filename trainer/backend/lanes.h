@@ -39,8 +39,8 @@ typedef float lanes_4 __attribute__((vector_size(16)));
 typedef float lanes_8 __attribute__((vector_size(32)));
 typedef float lanes_16 __attribute__((vector_size(64)));
 
-/* Adds up in halves, the shortest chain. In vectors of the compiler's, since of plain loops it makes
- * scalar code, which takes as long as the sums themselves. */
+/* Adds up in halves, the shortest chain. In vectors of the compiler's, since of plain loops it
+ * makes scalar code, which takes as long as the sums themselves. */
 LANES_INLINE float lanes_total(const float *lane)
 {
     lanes_16 a;
@@ -50,7 +50,8 @@ LANES_INLINE float lanes_total(const float *lane)
     a += b;
     lanes_8 c = __builtin_shufflevector(a, a, 0, 1, 2, 3, 4, 5, 6, 7) +
                 __builtin_shufflevector(a, a, 8, 9, 10, 11, 12, 13, 14, 15);
-    lanes_4 d = __builtin_shufflevector(c, c, 0, 1, 2, 3) + __builtin_shufflevector(c, c, 4, 5, 6, 7);
+    lanes_4 d =
+        __builtin_shufflevector(c, c, 0, 1, 2, 3) + __builtin_shufflevector(c, c, 4, 5, 6, 7);
     return (d[0] + d[2]) + (d[1] + d[3]);
 }
 
