@@ -49,6 +49,14 @@ struct bf16_row_product {
 
 void bf16_multiply_row(struct bf16_out out, const struct bf16_row_product *product);
 
+/* The two products of attention for a single row of q, shape->rows 1, of S = first + 1 keys.
+ * Keys and values are read once, in the order in which they lie.
+ * scores(H, S) = q k^T, unscaled; out(H, D) = p(H, S) v. */
+void bf16_score_keys(float *scores, const uint16_t *q, const uint16_t *k,
+                     const struct attention_shape *shape);
+void bf16_mix_values(float *out, const uint16_t *p, const uint16_t *v,
+                     const struct attention_shape *shape);
+
 /* Starts oneDNN and lets it multiply once. Thread-safe; later calls repeat the first answer.
  * False, with *reason a phrase: this oneDNN has no bfloat16 product to offer here. */
 bool bf16_products_start(const char **reason);

@@ -39,8 +39,9 @@ static struct block block_at(const struct attention_shape *shape, size_t at)
 struct scratch {
     uint16_t *k, *v;    /* (S, D) of one key head */
     uint16_t *q, *out;  /* (R, D) of one head; in the backward pass out is d_q */
-    float *scores;      /* (R, S) */
-    uint16_t *p;        /* (R, S) */
+    float *scores;      /* (R, S), or (H, S) of a single row */
+    uint16_t *p;        /* the same */
+    float *sums;        /* (H, D) of a single row */
     uint16_t *d_out;    /* (R, D), this and what follows in the backward pass only */
     float *d_p;         /* (R, S) */
     uint16_t *d_scores; /* (R, S) */
@@ -62,14 +63,16 @@ static size_t scratch_init(struct scratch *out, void *base, const struct attenti
     size_t keys = shape->first + shape->rows;
     size_t block_cells = rows * shape->head_size * sizeof(uint16_t);
     size_t head_cells = keys * shape->head_size * sizeof(uint16_t);
+    size_t score_rows = rows > shape->head_count ? rows : shape->head_count;
     size_t used = 0;
     *out = (struct scratch){0};
     out->k = carve(base, &used, head_cells);
     out->v = carve(base, &used, head_cells);
     out->q = carve(base, &used, block_cells);
     out->out = carve(base, &used, block_cells);
-    out->scores = carve(base, &used, rows * keys * sizeof(float));
-    out->p = carve(base, &used, rows * keys * sizeof(uint16_t));
+    out->scores = carve(base, &used, score_rows * keys * sizeof(float));
+    out->p = carve(base, &used, score_rows * keys * sizeof(uint16_t));
+    out->sums = carve(base, &used, shape->head_count * shape->head_size * sizeof(float));
     if (shape->first == 0) {
         out->d_out = carve(base, &used, block_cells);
         out->d_p = carve(base, &used, rows * keys * sizeof(float));
@@ -185,19 +188,19 @@ VECTOR_CLONES static void softmax_block(uint16_t *restrict p, float *restrict sc
     }
 }
 
-/* A single row, as in decoding, needs no copies: b is read once where it lies. */
+/* A single row, as in decoding, needs no copies. */
 static void attend_row(uint16_t *out, float *log_sum, const uint16_t *q, const uint16_t *k,
                        const uint16_t *v, const struct attention_shape *shape,
                        const struct scratch *scratch)
 {
     struct block block = block_at(shape, 0);
-    const struct bf16_row_product score = {q,    k,          shape->kv_stride,
-                                           true, block.keys, block.head_size};
-    const struct bf16_row_product mix = {scratch->p,      v,         shape->kv_stride, false,
-                                         block.head_size, block.keys};
-    bf16_multiply_row((struct bf16_out){scratch->scores, BF16_FLOAT}, &score);
-    softmax_block(scratch->p, scratch->scores, log_sum, &block);
-    bf16_multiply_row((struct bf16_out){out, BF16_CELLS}, &mix);
+    bf16_score_keys(scratch->scores, q, k, shape);
+    for (size_t h = 0; h < shape->head_count; h++) {
+        softmax_block(scratch->p + h * block.keys, scratch->scores + h * block.keys,
+                      log_sum != NULL ? log_sum + h : NULL, &block);
+    }
+    bf16_mix_values(scratch->sums, scratch->p, v, shape);
+    bf16_narrow(out, scratch->sums, shape->head_count * shape->head_size);
 }
 
 /* One head's rows against the keys and values in scratch. */
@@ -230,16 +233,17 @@ void bf16_attention(struct cells *out, float *log_sum, const struct cells *q, co
     size_t group = shape->head_count / shape->kv_head_count;
     struct scratch pieces;
     (void)scratch_init(&pieces, scratch, shape);
+    if (shape->rows == 1) {
+        attend_row(halves(out), log_sum, halves_const(q), halves_const(k), halves_const(v), shape,
+                   &pieces);
+        return;
+    }
     for (size_t h = 0; h < shape->head_count; h++) {
         const uint16_t *q_head = halves_const(q) + h * shape->head_size;
         const uint16_t *k_head = halves_const(k) + h / group * shape->head_size;
         const uint16_t *v_head = halves_const(v) + h / group * shape->head_size;
         uint16_t *out_head = halves(out) + h * shape->head_size;
         float *head_log_sum = log_sum != NULL ? log_sum + h * shape->rows : NULL;
-        if (shape->rows == 1) {
-            attend_row(out_head, head_log_sum, q_head, k_head, v_head, shape, &pieces);
-            continue;
-        }
         if (h % group == 0) {
             gather_keys(&pieces, k_head, v_head, shape);
         }

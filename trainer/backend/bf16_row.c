@@ -134,6 +134,19 @@ LANES_INLINE void sum_some(float *restrict sums, const uint16_t *restrict x,
     }
 }
 
+/* Puts the columns that sum_part kept apart where they belong. */
+LANES_INLINE void put_in_order(float *sums, size_t n)
+{
+    for (size_t i = 0; i + LANES <= n; i += LANES) {
+        float apart[LANES];
+        memcpy(apart, sums + i, sizeof(apart));
+        for (size_t j = 0; j < PAIRS; j++) {
+            sums[i + 2 * j] = apart[j];
+            sums[i + 2 * j + 1] = apart[PAIRS + j];
+        }
+    }
+}
+
 /* sums(n) = x rows, with n <= SUM_BLOCK; each sum goes through the rows in order. */
 VECTOR_CLONES static void sum_rows(float *restrict sums, const uint16_t *restrict x,
                                    const uint16_t *restrict rows, size_t stride, size_t n, size_t k)
@@ -146,14 +159,7 @@ VECTOR_CLONES static void sum_rows(float *restrict sums, const uint16_t *restric
     for (; l < k; l++) {
         sum_some(sums, x + l, rows + l * stride, stride, n, 1);
     }
-    for (size_t i = 0; i + LANES <= n; i += LANES) {
-        float apart[LANES];
-        memcpy(apart, sums + i, sizeof(apart));
-        for (size_t j = 0; j < PAIRS; j++) {
-            sums[i + 2 * j] = apart[j];
-            sums[i + 2 * j + 1] = apart[PAIRS + j];
-        }
-    }
+    put_in_order(sums, n);
 }
 
 void bf16_multiply_row(struct bf16_out out, const struct bf16_row_product *p)
@@ -168,5 +174,58 @@ void bf16_multiply_row(struct bf16_out out, const struct bf16_row_product *p)
             sum_rows(block, p->x, p->b + at, p->stride, count, p->k);
         }
         bf16_emit(out, at, block, count);
+    }
+}
+
+LANES_INLINE void score_some(float *scores, const uint16_t *q, const uint16_t *k, size_t count,
+                             const struct attention_shape *shape)
+{
+    size_t size = shape->head_size;
+    size_t group = shape->head_count / shape->kv_head_count;
+    for (size_t h = 0; h < shape->head_count; h++) {
+        dot_some(scores + h * (shape->first + 1), q + h * size, k + h / group * size,
+                 shape->kv_stride, count, size);
+    }
+}
+
+VECTOR_CLONES void bf16_score_keys(float *scores, const uint16_t *q, const uint16_t *k,
+                                   const struct attention_shape *shape)
+{
+    size_t keys = shape->first + 1;
+    size_t j = 0;
+    for (; j + DOT_ROWS <= keys; j += DOT_ROWS) {
+        score_some(scores + j, q, k + j * shape->kv_stride, DOT_ROWS, shape);
+    }
+    for (; j < keys; j++) {
+        score_some(scores + j, q, k + j * shape->kv_stride, 1, shape);
+    }
+}
+
+LANES_INLINE void mix_some(float *sums, const uint16_t *p, const uint16_t *v, size_t count,
+                           const struct attention_shape *shape)
+{
+    size_t size = shape->head_size;
+    size_t group = shape->head_count / shape->kv_head_count;
+    for (size_t h = 0; h < shape->head_count; h++) {
+        sum_some(sums + h * size, p + h * (shape->first + 1), v + h / group * size,
+                 shape->kv_stride, size, count);
+    }
+}
+
+VECTOR_CLONES void bf16_mix_values(float *out, const uint16_t *p, const uint16_t *v,
+                                   const struct attention_shape *shape)
+{
+    size_t keys = shape->first + 1;
+    size_t size = shape->head_size;
+    memset(out, 0, shape->head_count * size * sizeof(*out));
+    size_t j = 0;
+    for (; j + SUM_ROWS <= keys; j += SUM_ROWS) {
+        mix_some(out, p + j, v + j * shape->kv_stride, SUM_ROWS, shape);
+    }
+    for (; j < keys; j++) {
+        mix_some(out, p + j, v + j * shape->kv_stride, 1, shape);
+    }
+    for (size_t h = 0; h < shape->head_count; h++) {
+        put_in_order(out + h * size, size);
     }
 }
