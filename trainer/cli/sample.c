@@ -31,7 +31,8 @@ struct sample_options {
     const char *model;
     const char *prompt;
     const char *prompt_file;
-    const char *backend;
+    const char *precision;
+    const char *backend; /* NULL: by the precision */
     struct cli_texts stops;
     uint64_t tokens;
     uint64_t top_k; /* 0: all */
@@ -186,6 +187,7 @@ static enum status prepare(struct sampling *self)
     if (status == STATUS_OK) {
         const struct continuation_plan plan = {.folder = options->model,
                                                .backend_name = options->backend,
+                                               .precision = options->precision,
                                                .prompt = self->prompt,
                                                .prompt_bytes = self->prompt_bytes,
                                                .tokens_max = (size_t)options->tokens};
@@ -214,7 +216,7 @@ static enum status check(struct sample_options *options)
 
 static enum status parse(int argc, char **argv, struct sample_options *out)
 {
-    *out = (struct sample_options){.backend = "cpu",
+    *out = (struct sample_options){.precision = "fp32",
                                    .tokens = 256,
                                    .seed = SEED_NONE,
                                    .count = 1,
@@ -224,6 +226,7 @@ static enum status parse(int argc, char **argv, struct sample_options *out)
         {.name = "model", .kind = CLI_TEXT, .target = &out->model, .required = true},
         {.name = "prompt", .kind = CLI_TEXT, .target = &out->prompt},
         {.name = "prompt-file", .kind = CLI_TEXT, .target = &out->prompt_file},
+        {.name = "precision", .kind = CLI_TEXT, .target = &out->precision},
         {.name = "backend", .kind = CLI_TEXT, .target = &out->backend},
         {.name = "stop", .kind = CLI_TEXTS, .target = &out->stops},
         {.name = "tokens",
