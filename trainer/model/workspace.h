@@ -46,7 +46,7 @@ struct workspace {
 };
 
 /* As workspace_new; k and v (and a fused q) have `cached_rows` rows, one set for each layer, where
- * it is not 0. With memory NULL in *out nothing is allocated: *out_bytes alone. */
+ * it is not 0. */
 MUST_CHECK enum status workspace_new_cached(const struct model *model,
                                             const struct workspace_plan *plan, size_t cached_rows,
                                             struct workspace **out);
