@@ -287,6 +287,7 @@ static const struct attention_shape ATTENTION_SHAPES[] = {
     {65, 0, 4, 1, 8, 40, 12},     /* one key head, strides wider than needed, a block and a row */
     {130, 0, 3, 3, 16, 144, 144}, /* three blocks, q, k and v in one matrix's stride */
     {300, 0, 2, 1, 64, 128, 64},  /* the usual head size, and blocks of keys below the diagonal */
+    {9, 0, 50, 10, 2, 100, 20},   /* more heads than numbers for each key otherwise */
 };
 
 static void cpu_attention_equals_ref(void)
@@ -326,6 +327,7 @@ static void attention_in_steps_equals_attention_at_once(void)
     for (size_t i = 0; i < sizeof(ATTENTION_SHAPES) / sizeof(ATTENTION_SHAPES[0]); i++) {
         compare_attention_in_steps(&backend_ref, &ATTENTION_SHAPES[i], 3);
         compare_attention_in_steps(&backend_cpu, &ATTENTION_SHAPES[i], 1);
+        compare_attention_in_steps(&backend_cpu, &ATTENTION_SHAPES[i], 4);
         compare_attention_in_steps(&backend_cpu, &ATTENTION_SHAPES[i], 71);
     }
 }

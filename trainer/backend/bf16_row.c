@@ -35,14 +35,6 @@ void bf16_emit(struct bf16_out out, size_t at, const float *values, size_t count
     }
 }
 
-/* Rows side by side are many short streams, which the CPU's own prefetcher follows badly: asking
- * for the next ones nearly doubles the speed on large matrices. Beyond the last row it asks for
- * what nobody reads, which is allowed. */
-LANES_INLINE void fetch_soon(const uint16_t *cells)
-{
-    __builtin_prefetch(cells, 0, 3);
-}
-
 /* out[r] = x . rows[r], for `count` <= DOT_ROWS rows. */
 LANES_INLINE void dot_some(float *restrict out, const uint16_t *restrict x,
                            const uint16_t *restrict rows, size_t stride, size_t count, size_t k)
@@ -51,7 +43,7 @@ LANES_INLINE void dot_some(float *restrict out, const uint16_t *restrict x,
     size_t i = 0;
     for (; i + LANES <= k; i += LANES) {
         for (size_t r = 0; r < count; r++) {
-            fetch_soon(&rows[(r + count) * stride + i]);
+            lanes_fetch_soon(&rows[(r + count) * stride + i]);
             for (size_t j = 0; j < LANES; j++) {
                 lane[r][j] += half_from_bf16(x[i + j]) * half_from_bf16(rows[r * stride + i + j]);
             }

@@ -14,7 +14,8 @@ enum {
     QUERY_BLOCK = 32,
     KEY_BLOCK = 128,
     TILE_SCORES = QUERY_BLOCK * KEY_BLOCK,
-    FEW_ROWS = 4 /* up to here rows are made one by one */
+    FEW_ROWS = 4, /* up to here rows are made one by one */
+    KEY_TILE = 4  /* keys that they meet together */
 };
 
 /* One head, cut out of the operands; pointers as a pass needs them. */
@@ -60,10 +61,15 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 size_t cpu_attention_scratch(const struct attention_shape *shape)
 {
     size_t keys = shape->first + shape->rows;
-    size_t per_key = 5 * shape->head_size + QUERY_BLOCK;
+    size_t per_key = larger(5 * shape->head_size + QUERY_BLOCK, shape->head_count);
     size_t per_block = QUERY_BLOCK * (3 * shape->head_size) + 2 * (size_t)TILE_SCORES;
     return (stride_for(keys) * per_key + per_block) * sizeof(float);
 }
@@ -196,30 +202,117 @@ static void attend_block(float *out, float *log_sum, const struct head *head, si
     }
 }
 
-/* One row of one head, where copying keys would cost more than it saves. */
-VECTOR_CLONES static float attend_row(float *restrict out, const struct head *head,
-                                      const float *restrict k, const float *restrict v, size_t row,
-                                      float *restrict scores)
+/* One row of q with all its heads, where copying keys would cost more than it saves. Keys and values
+ * are read once, in the order in which they lie: that reading is what decoding pays for. */
+struct few {
+    const struct attention_shape *shape;
+    size_t group;         /* heads that share a key head */
+    size_t seen;          /* keys that the row sees */
+    size_t scores_stride; /* from one head's scores to the next one's */
+    size_t ahead;         /* floats between what is asked of memory and what is worked on */
+};
+
+static struct few few_at(const struct attention_shape *shape, size_t row)
 {
-    const float *q = head->q + row * head->shape->q_stride;
-    size_t stride = head->shape->kv_stride;
-    size_t seen = head->shape->first + row + 1;
-    for (size_t j = 0; j < seen; j++) {
-        scores[j] = lanes_dot(q, k + j * stride, head->size) * head->scale;
-    }
-    float max = lanes_max(scores, seen);
-    for (size_t j = 0; j < seen; j++) {
-        scores[j] = lanes_exp(scores[j] - max);
-    }
-    float sum = lanes_sum(scores, seen);
-    memset(out, 0, head->size * sizeof(*out));
-    for (size_t j = 0; j < seen; j++) {
-        float weight = scores[j] / sum;
-        for (size_t i = 0; i < head->size; i++) {
-            out[i] += weight * v[j * stride + i];
+    enum { FLOATS_AHEAD = 1024 };
+    size_t tile = KEY_TILE * shape->kv_head_count * shape->head_size;
+    return (struct few){.shape = shape,
+                        .group = shape->head_count / shape->kv_head_count,
+                        .seen = shape->first + row + 1,
+                        .scores_stride = stride_for(shape->first + shape->rows),
+                        .ahead = KEY_TILE * shape->kv_stride * (1 + FLOATS_AHEAD / tile)};
+}
+
+/* Asks for a key head in `count` rows of k or v that come after these. */
+LANES_INLINE void fetch_keys_soon(const float *rows, size_t count, const struct few *few)
+{
+    enum { LINE_FLOATS = 16 };
+    for (size_t r = 0; r < count; r++) {
+        for (size_t i = 0; i < few->shape->head_size; i += LINE_FLOATS) {
+            lanes_fetch_soon(rows + few->ahead + r * few->shape->kv_stride + i);
         }
     }
+}
+
+/* scores(H, scores_stride) = q k^T scale, for `count` of the keys. */
+LANES_INLINE void score_some(float *restrict scores, const float *restrict q,
+                             const float *restrict k, float scale, size_t count,
+                             const struct few *few)
+{
+    size_t size = few->shape->head_size;
+    for (size_t kv = 0; kv < few->shape->kv_head_count; kv++) {
+        fetch_keys_soon(k + kv * size, count, few);
+        for (size_t h = kv * few->group; h < (kv + 1) * few->group; h++) {
+            for (size_t r = 0; r < count; r++) {
+                const float *row = k + r * few->shape->kv_stride + kv * size;
+                scores[h * few->scores_stride + r] = lanes_dot(q + h * size, row, size) * scale;
+            }
+        }
+    }
+}
+
+VECTOR_CLONES static void score_keys(float *scores, const float *q, const float *k, float scale,
+                                     const struct few *few)
+{
+    size_t stride = few->shape->kv_stride;
+    size_t j = 0;
+    for (; j + KEY_TILE <= few->seen; j += KEY_TILE) {
+        score_some(scores + j, q, k + j * stride, scale, KEY_TILE, few);
+    }
+    for (; j < few->seen; j++) {
+        score_some(scores + j, q, k + j * stride, scale, 1, few);
+    }
+}
+
+/* Makes probabilities of one head's scores; returns the logarithm of their denominator. */
+VECTOR_CLONES static float softmax_row(float *restrict scores, size_t count)
+{
+    float max = lanes_max(scores, count);
+    for (size_t j = 0; j < count; j++) {
+        scores[j] = lanes_exp(scores[j] - max);
+    }
+    float sum = lanes_sum(scores, count);
+    float inverse = 1.0F / sum;
+    for (size_t j = 0; j < count; j++) {
+        scores[j] *= inverse;
+    }
     return max + logf(sum);
+}
+
+/* out(H, D) += weights(H, scores_stride) v, for `count` of the keys. */
+LANES_INLINE void mix_some(float *restrict out, const float *restrict weights,
+                           const float *restrict v, size_t count, const struct few *few)
+{
+    size_t size = few->shape->head_size;
+    for (size_t kv = 0; kv < few->shape->kv_head_count; kv++) {
+        const float *restrict rows = v + kv * size;
+        fetch_keys_soon(rows, count, few);
+        for (size_t h = kv * few->group; h < (kv + 1) * few->group; h++) {
+            for (size_t i = 0; i < size; i++) {
+                float sum = out[h * size + i];
+                for (size_t r = 0; r < count; r++) {
+                    sum += weights[h * few->scores_stride + r] *
+                           rows[r * few->shape->kv_stride + i];
+                }
+                out[h * size + i] = sum;
+            }
+        }
+    }
+}
+
+/* out(H, D) = weights(H, scores_stride) v */
+VECTOR_CLONES static void mix_values(float *out, const float *weights, const float *v,
+                                     const struct few *few)
+{
+    size_t stride = few->shape->kv_stride;
+    size_t j = 0;
+    memset(out, 0, few->shape->head_count * few->shape->head_size * sizeof(*out));
+    for (; j + KEY_TILE <= few->seen; j += KEY_TILE) {
+        mix_some(out, weights + j, v + j * stride, KEY_TILE, few);
+    }
+    for (; j < few->seen; j++) {
+        mix_some(out, weights + j, v + j * stride, 1, few);
+    }
 }
 
 static struct head head_of(const struct attention_shape *shape)
@@ -234,17 +327,16 @@ static void attend_few_rows(float *out, float *log_sum, const float *q, const fl
                             const float *v, const struct attention_shape *shape, float *scratch)
 {
     struct head head = head_of(shape);
-    size_t group = shape->head_count / shape->kv_head_count;
-    for (size_t h = 0; h < shape->head_count; h++) {
-        size_t kv_at = h / group * head.size;
-        head.q = q + h * head.size;
-        for (size_t t = 0; t < shape->rows; t++) {
-            float row_log_sum = attend_row(out + (t * shape->head_count + h) * head.size, &head,
-                                           k + kv_at, v + kv_at, t, scratch);
+    for (size_t t = 0; t < shape->rows; t++) {
+        struct few few = few_at(shape, t);
+        score_keys(scratch, q + t * shape->q_stride, k, head.scale, &few);
+        for (size_t h = 0; h < shape->head_count; h++) {
+            float row_log_sum = softmax_row(scratch + h * few.scores_stride, few.seen);
             if (log_sum != NULL) {
                 log_sum[h * shape->rows + t] = row_log_sum;
             }
         }
+        mix_values(out + t * shape->head_count * shape->head_size, scratch, v, &few);
     }
 }
 

@@ -6,8 +6,18 @@
 
 enum {
     COLUMN_BLOCK = 8192, /* of all rows of out together: they stay in the cache */
-    TILE = 4             /* sums that are made together */
+    TILE = 4,            /* sums that are made together */
+    LINE_FLOATS = 16,
+    AHEAD = 8 * LINE_FLOATS /* of the row that is read: what memory delivers meanwhile */
 };
+
+/* Asks for the LANES floats of `rows` rows, `stride` apart. */
+LANES_INLINE void fetch_rows_soon(const float *b, size_t rows, size_t stride)
+{
+    for (size_t i = 0; i < rows * LANES; i += LINE_FLOATS) {
+        lanes_fetch_soon(b + i / LANES * stride + i % LANES);
+    }
+}
 
 /* out[r * out_stride + c] += a_r . b_c for rows a_r and b_c that are `count` apart, few enough for
  * their lanes to stay in registers; `a_rows` and `b_rows` are known when compiling. */
@@ -22,6 +32,7 @@ LANES_INLINE void dot_tile(float *out, size_t out_stride, const float *restrict 
         }
     }
     for (size_t i = LANES; i < whole; i += LANES) {
+        fetch_rows_soon(b + b_rows * count + i, b_rows, count); /* of the next tile */
         for (size_t t = 0; t < a_rows * b_rows; t++) {
             for (size_t j = 0; j < LANES; j++) {
                 lane[t][j] += a[t / b_rows * count + i + j] * b[t % b_rows * count + i + j];
@@ -69,14 +80,25 @@ VECTOR_CLONES static void multiply_transposed(float *out, const float *a, const 
     }
 }
 
-/* out += a[0] b_0 + a[1] b_1 + a[2] b_2 + a[3] b_3 for four rows of b, `stride` apart. */
-LANES_INLINE void add_four_rows(float *restrict out, const float *a, const float *restrict b,
-                                size_t stride, size_t count)
+LANES_INLINE void add_four_parts(float *restrict out, const float *a, const float *restrict b,
+                                 size_t stride, size_t count)
 {
     for (size_t j = 0; j < count; j++) {
         out[j] += a[0] * b[j] + a[1] * b[stride + j] + a[2] * b[2 * stride + j] +
                   a[3] * b[3 * stride + j];
     }
+}
+
+/* out += a[0] b_0 + a[1] b_1 + a[2] b_2 + a[3] b_3 for four rows of b, `stride` apart. */
+LANES_INLINE void add_four_rows(float *restrict out, const float *a, const float *restrict b,
+                                size_t stride, size_t count)
+{
+    size_t j = 0;
+    for (; j + LANES <= count; j += LANES) {
+        fetch_rows_soon(b + j + AHEAD, 4, stride);
+        add_four_parts(out + j, a, b + j, stride, LANES);
+    }
+    add_four_parts(out + j, a, b + j, stride, count - j);
 }
 
 LANES_INLINE void add_row(float *restrict out, float a, const float *restrict b, size_t count)
