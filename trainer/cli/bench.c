@@ -214,8 +214,8 @@ static enum status time_passes(struct bench *self, struct bench_result *out)
     }
     qsort(times, out->pass_count, sizeof(times[0]), compare_times);
     double tokens = (double)self->batch * (double)self->plan.workspace.context;
-    double median_s = (double)times[out->pass_count / 2] / NANOSECONDS;
-    out->tokens_per_s = tokens / median_s;
+    uint64_t median_ns = times[out->pass_count / 2];
+    out->tokens_per_s = tokens * NANOSECONDS / (double)median_ns;
     out->model_gflops = out->tokens_per_s / 1e9 *
                         products_flops_per_token(&self->config, self->plan.workspace.context);
     return STATUS_OK;

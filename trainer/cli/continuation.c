@@ -117,6 +117,7 @@ static enum status prepare(struct continuation *self, const struct continuation_
 {
     const struct load_plan load = {.folder = plan->folder,
                                    .backend_name = plan->backend_name,
+                                   .precision = plan->precision,
                                    /* a token has at least a byte */
                                    .context_max = 1 + plan->prompt_bytes + plan->tokens_max,
                                    .cut_context = true,

@@ -12,8 +12,9 @@
 #include <stdint.h>
 
 struct continuation_plan {
-    const char *folder; /* Hugging Face: config.json, model.safetensors, tokenizer.json */
-    const char *backend_name;
+    const char *folder;       /* Hugging Face: config.json, model.safetensors, tokenizer.json */
+    const char *backend_name; /* as in load_plan */
+    const char *precision;
     const uint8_t *prompt; /* need not be UTF-8 */
     size_t prompt_bytes;
     size_t tokens_max; /* that will be added to the prompt */

@@ -25,7 +25,8 @@ struct eval_options {
     const char *data; /* or text */
     const char *text;
     const char *split;
-    const char *backend;
+    const char *precision;
+    const char *backend; /* NULL: by the precision */
     uint64_t context;
     uint64_t windows;
     uint64_t threads;
@@ -215,7 +216,7 @@ static enum status check(const struct eval_options *options)
 static enum status parse(int argc, char **argv, struct eval_options *out)
 {
     *out = (struct eval_options){.split = "validation",
-                                 .backend = "cpu",
+                                 .precision = "auto",
                                  .windows = WINDOWS_NONE,
                                  .threads = cores_usable(TEAM_THREADS_MAX)};
     const struct cli_option table[] = {
@@ -223,6 +224,7 @@ static enum status parse(int argc, char **argv, struct eval_options *out)
         {.name = "data", .kind = CLI_TEXT, .target = &out->data},
         {.name = "text", .kind = CLI_TEXT, .target = &out->text},
         {.name = "split", .kind = CLI_TEXT, .target = &out->split},
+        {.name = "precision", .kind = CLI_TEXT, .target = &out->precision},
         {.name = "backend", .kind = CLI_TEXT, .target = &out->backend},
         {.name = "context",
          .kind = CLI_COUNT,
@@ -318,6 +320,7 @@ enum status cli_eval(int argc, char **argv)
     struct eval_result result = {0};
     const struct load_plan plan = {.folder = options.model,
                                    .backend_name = options.backend,
+                                   .precision = options.precision,
                                    .context_max = options.context,
                                    .pass_bytes = pass_bytes,
                                    .caller = &options};

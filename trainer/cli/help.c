@@ -49,7 +49,8 @@ const char HELP_EVAL[] =
     "  --windows N          windows to measure, spread evenly (default 256, of a text all; 0 is "
     "all)\n"
     "  --threads N          default: as many as this machine offers\n"
-    "  --backend NAME       cpu (default), bf16 or ref\n"
+    "  --precision NAME     fp32, bf16, or auto (default): the faster one\n"
+    "  --backend NAME       cpu, bf16 or ref, instead of --precision, to compare them\n"
     "  --json               print the result as JSON\n";
 
 const char HELP_EXPORT[] =
@@ -108,7 +109,8 @@ const char HELP_SAMPLE[] =
     "  --seed S             the same seed gives the same text (default: random, and told)\n"
     "  --stop TEXT          end before this text; may be given 16 times\n"
     "  --count N            samples to make, with seeds S, S + 1, ... (default 1)\n"
-    "  --backend NAME       cpu (default), bf16 or ref\n"
+    "  --precision NAME     fp32 (default), bf16, or auto\n"
+    "  --backend NAME       cpu, bf16 or ref, instead of --precision, to compare them\n"
     "  --json               print a JSON object for each sample\n";
 
 const char HELP_TOKENIZER[] =

@@ -3,6 +3,7 @@
 #include "common/fault.h"
 #include "common/memory.h"
 #include "trainer/formats/hf_folder.h"
+#include "trainer/model/precision.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,14 +53,30 @@ static enum status read_params(struct loaded_model *self, const char *folder)
     return status;
 }
 
+static enum status choose_backend(const struct load_plan *plan, const struct model_config *config,
+                                  const struct backend **out)
+{
+    enum precision precision = PRECISION_AUTO;
+    struct precision_choice choice = {0};
+    if (plan->backend_name != NULL) {
+        return backend_find(plan->backend_name, out);
+    }
+    enum status status = precision_find(plan->precision, &precision);
+    if (status == STATUS_OK) {
+        status = precision_choose(precision, config, &choice);
+    }
+    *out = choice.backend;
+    return status;
+}
+
 enum status loaded_model_init(struct loaded_model *out, const struct load_plan *plan)
 {
     *out = (struct loaded_model){0};
     struct model_config config;
     const struct backend *backend = NULL;
-    enum status status = backend_find(plan->backend_name, &backend);
+    enum status status = hf_folder_read_config(plan->folder, &config);
     if (status == STATUS_OK) {
-        status = hf_folder_read_config(plan->folder, &config);
+        status = choose_backend(plan, &config, &backend);
     }
     if (status == STATUS_OK) {
         status = choose_context(&config, plan, &out->context);

@@ -18,10 +18,11 @@ struct loaded_model {
 
 struct load_plan {
     const char *folder;
-    const char *backend_name;
-    size_t context_max; /* the longest sequence to come; 0: the model's, at most
-                           LOADED_CONTEXT_DEFAULT_MAX */
-    bool cut_context;   /* longer ones are cut to the model's, otherwise refused */
+    const char *backend_name; /* NULL: by the precision */
+    const char *precision;    /* "auto", "fp32" or "bf16"; unused with a backend's name */
+    size_t context_max;       /* the longest sequence to come; 0: the model's, at most
+                                 LOADED_CONTEXT_DEFAULT_MAX */
+    bool cut_context;         /* longer ones are cut to the model's, otherwise refused */
     /* Bytes that the caller is going to allocate for passes; NULL: none. `caller` is handed on. */
     uint64_t (*pass_bytes)(const struct model *model, size_t context, const void *caller);
     const void *caller;

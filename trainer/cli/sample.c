@@ -4,6 +4,7 @@
 #include "common/fault.h"
 #include "common/random.h"
 #include "trainer/cli/continuation.h"
+#include "trainer/cli/interrupt.h"
 #include "trainer/cli/options.h"
 #include "trainer/cli/sample_output.h"
 #include "trainer/cli/text_input.h"
@@ -11,7 +12,6 @@
 #include "trainer/sampling/token_choice.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -31,7 +31,8 @@ struct sample_options {
     const char *model;
     const char *prompt;
     const char *prompt_file;
-    const char *backend;
+    const char *precision;
+    const char *backend; /* NULL: by the precision */
     struct cli_texts stops;
     uint64_t tokens;
     uint64_t top_k; /* 0: all */
@@ -60,24 +61,6 @@ static const char REASON_LENGTH[] = "length";
 static const char REASON_END[] = "end_of_text";
 static const char REASON_STOP[] = "stop_string";
 static const char REASON_INTERRUPT[] = "interrupted";
-
-static volatile sig_atomic_t stop_requested;
-
-static void request_stop(int signal_number)
-{
-    (void)signal_number;
-    stop_requested = 1;
-}
-
-/* The first signal asks for a clean end; the handler is then gone, so a second one ends at once. */
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = request_stop,
-                               .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-}
 
 static void put_text(void *context, const uint8_t *bytes, size_t count)
 {
@@ -116,7 +99,7 @@ static enum status generate(struct sampling *self, struct sample_facts *facts)
     uint64_t passes = 0;
     enum status status = STATUS_OK;
     while (status == STATUS_OK && facts->stop_reason == NULL) {
-        if (stop_requested != 0) {
+        if (interrupt_came()) {
             facts->stop_reason = REASON_INTERRUPT;
             break;
         }
@@ -186,6 +169,7 @@ static enum status prepare(struct sampling *self)
     if (status == STATUS_OK) {
         const struct continuation_plan plan = {.folder = options->model,
                                                .backend_name = options->backend,
+                                               .precision = options->precision,
                                                .prompt = self->prompt,
                                                .prompt_bytes = self->prompt_bytes,
                                                .tokens_max = (size_t)options->tokens};
@@ -214,7 +198,7 @@ static enum status check(struct sample_options *options)
 
 static enum status parse(int argc, char **argv, struct sample_options *out)
 {
-    *out = (struct sample_options){.backend = "cpu",
+    *out = (struct sample_options){.precision = "fp32",
                                    .tokens = 256,
                                    .seed = SEED_NONE,
                                    .count = 1,
@@ -224,6 +208,7 @@ static enum status parse(int argc, char **argv, struct sample_options *out)
         {.name = "model", .kind = CLI_TEXT, .target = &out->model, .required = true},
         {.name = "prompt", .kind = CLI_TEXT, .target = &out->prompt},
         {.name = "prompt-file", .kind = CLI_TEXT, .target = &out->prompt_file},
+        {.name = "precision", .kind = CLI_TEXT, .target = &out->precision},
         {.name = "backend", .kind = CLI_TEXT, .target = &out->backend},
         {.name = "stop", .kind = CLI_TEXTS, .target = &out->stops},
         {.name = "tokens",
@@ -265,10 +250,10 @@ enum status cli_sample(int argc, char **argv)
     struct sampling sampling = {.options = &options};
     status = prepare(&sampling);
     if (status == STATUS_OK) {
-        catch_signals();
+        interrupt_catch();
     }
     for (uint64_t i = 0; i < options.count && status == STATUS_OK; i++) {
-        if (i > 0 && stop_requested != 0) {
+        if (i > 0 && interrupt_came()) {
             break;
         }
         status = make_sample(&sampling, options.seed + i);

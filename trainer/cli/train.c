@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "trainer/backend/blas_kernel.h"
 #include "trainer/cli/checkpoint_folder.h"
+#include "trainer/cli/interrupt.h"
 #include "trainer/cli/options.h"
 #include "trainer/cli/solo.h"
 #include "trainer/model/precision.h"
@@ -15,7 +16,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,24 +54,6 @@ struct training {
     uint64_t last_log_ms;
     uint64_t last_log_step;
 };
-
-static volatile sig_atomic_t stop_requested;
-
-static void request_stop(int number)
-{
-    (void)number;
-    stop_requested = 1;
-}
-
-/* The first signal asks for a clean end; the handler is then gone, so a second one ends at once. */
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = request_stop,
-                               .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-}
 
 static enum status read_options(int argc, char **argv, struct options *out)
 {
@@ -278,12 +260,12 @@ static void print_summary(const struct training *self, bool json)
                ",\"seconds\":%.3f,\"tokens_per_second\":%.1f,\"digest\":\"%s\","
                "\"interrupted\":%s}\n",
                self->steps_done, self->last.loss, tokens, (double)duration_ms / 1000, rate, digest,
-               stop_requested ? "true" : "false");
+               interrupt_came() ? "true" : "false");
         return;
     }
     printf("%s after %" PRIu64 " steps, loss %.4f, %.0f tokens/s; checkpoint %s/step-%06" PRIu64
            "\n",
-           stop_requested ? "stopped by a signal" : "finished", self->steps_done, self->last.loss,
+           interrupt_came() ? "stopped by a signal" : "finished", self->steps_done, self->last.loss,
            rate, self->checkpoints, self->checkpoint_step);
 }
 
@@ -294,7 +276,7 @@ static enum status run_steps(struct training *self, uint64_t step_count)
     self->start_ms = clock_now_ms();
     self->last_log_ms = self->start_ms;
     uint64_t every = self->config.checkpoint_every;
-    while (status == STATUS_OK && self->steps_done < step_count && !stop_requested) {
+    while (status == STATUS_OK && self->steps_done < step_count && !interrupt_came()) {
         status = solo_step(self->solo, &self->last);
         if (status == STATUS_OK) {
             status = write_step(self, &self->last);
@@ -339,7 +321,7 @@ enum status cli_train(int argc, char **argv)
     }
     if (status == STATUS_OK) {
         uint64_t step_count = options.steps > 0 ? options.steps : training.config.step_count;
-        catch_signals();
+        interrupt_catch();
         solo_start(training.solo);
         log_start(&training, step_count);
         status = run_steps(&training, step_count);

@@ -41,7 +41,7 @@ static bool make_locks(struct gradient *self)
         count += stripe_count(layout_tensor(self->layout, i));
         self->first_lock[i + 1] = count;
     }
-    self->locks = calloc(count, sizeof(pthread_mutex_t));
+    self->locks = calloc(count + 1, sizeof(pthread_mutex_t));
     while (self->locks != NULL && self->lock_count < count) {
         if (pthread_mutex_init(&self->locks[self->lock_count], NULL) != 0) {
             return false;
