@@ -6,6 +6,26 @@
 
 static const uint16_t IDS[] = {4, 1, 4, 0, 2};
 
+static void buffers_of_every_size_are_aligned_and_zeroed(void)
+{
+    static const size_t SIZES[] = {0, 1, 65, 8 << 20, (9 << 20) + 5};
+    for (size_t i = 0; i < sizeof(SIZES) / sizeof(SIZES[0]); i++) {
+        for (int again = 0; again < 2; again++) { /* in memory that was used before */
+            unsigned char *buffer = backend_cpu.allocate(SIZES[i]);
+            CHECK(buffer != NULL);
+            CU_ASSERT_EQUAL((uintptr_t)buffer % 64, 0);
+            size_t zeros = 0;
+            while (zeros < SIZES[i] && buffer[zeros] == 0) {
+                zeros++;
+            }
+            CU_ASSERT_EQUAL(zeros, SIZES[i]);
+            memset(buffer, 255, SIZES[i]);
+            backend_cpu.release(buffer);
+        }
+    }
+    CU_ASSERT_PTR_NULL(backend_cpu.allocate(SIZE_MAX - 5));
+}
+
 static void rope_rotates_half_split_pairs(void)
 {
     for (size_t b = 0; b < 2; b++) {
@@ -287,6 +307,7 @@ static const struct attention_shape ATTENTION_SHAPES[] = {
     {65, 0, 4, 1, 8, 40, 12},     /* one key head, strides wider than needed, a block and a row */
     {130, 0, 3, 3, 16, 144, 144}, /* three blocks, q, k and v in one matrix's stride */
     {300, 0, 2, 1, 64, 128, 64},  /* the usual head size, and blocks of keys below the diagonal */
+    {70, 0, 6, 2, 70, 425, 141},  /* rows of no whole vector */
     {9, 0, 50, 10, 2, 100, 20},   /* more heads than numbers for each key otherwise */
 };
 
@@ -436,6 +457,7 @@ static void find_knows_its_backends(void)
 int main(void)
 {
     static const struct suite_test TESTS[] = {
+        SUITE_TEST(buffers_of_every_size_are_aligned_and_zeroed),
         SUITE_TEST(rope_rotates_half_split_pairs),
         SUITE_TEST(cpu_matmul_equals_ref),
         SUITE_TEST(part_of_a_matrix_multiplies_like_its_copy),

@@ -200,7 +200,8 @@ static void attention_equals_ref(void)
         {65, 0, 4, 1, 8, 40, 12},     /* strides wider than needed, a block and a row */
         {130, 0, 3, 3, 16, 144, 144}, /* three blocks, q, k and v in one matrix's stride */
         {1, 40, 4, 2, 16, 64, 32},    /* one more row: decoding */
-        {70, 61, 4, 2, 16, 64, 32},   /* more rows behind what is there */
+        {1, 1002, 2, 2, 64, 384, 384}, {1, 130, 6, 2, 70, 425, 141}, {1, 9, 70, 10, 2, 140, 20},
+        {70, 61, 4, 2, 16, 64, 32}, /* more rows behind what is there */
     };
     for (size_t i = 0; i < sizeof(SHAPES) / sizeof(SHAPES[0]); i++) {
         compare_attention(&SHAPES[i]);
@@ -225,9 +226,11 @@ static void attention_does_without_log_sum(void)
 static void attention_scratch_never_grows_with_fewer_rows(void)
 {
     for (size_t rows = 2; rows < 300; rows++) {
-        const struct attention_shape more = {rows, 0, 2, 2, 64, 128, 128};
-        const struct attention_shape fewer = {rows - 1, 0, 2, 2, 64, 128, 128};
-        CU_ASSERT_TRUE(bf16->attention_scratch(&fewer) <= bf16->attention_scratch(&more));
+        for (size_t heads = 2; heads <= 100; heads += 98) {
+            const struct attention_shape more = {rows, 0, heads, 2, 64, 128, 128};
+            const struct attention_shape fewer = {rows - 1, 0, heads, 2, 64, 128, 128};
+            CU_ASSERT_TRUE(bf16->attention_scratch(&fewer) <= bf16->attention_scratch(&more));
+        }
     }
 }
 
