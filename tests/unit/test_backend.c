@@ -8,7 +8,7 @@ static const uint16_t IDS[] = {4, 1, 4, 0, 2};
 
 static void buffers_of_every_size_are_aligned_and_zeroed(void)
 {
-    static const size_t SIZES[] = {0, 1, 65, 8 << 20, (9 << 20) + 5};
+    static const size_t SIZES[] = {0, 1, 64, 65, 8 << 20, (9 << 20) + 5};
     for (size_t i = 0; i < sizeof(SIZES) / sizeof(SIZES[0]); i++) {
         for (int again = 0; again < 2; again++) { /* in memory that was used before */
             unsigned char *buffer = backend_cpu.allocate(SIZES[i]);
