@@ -64,9 +64,12 @@ compare_trained() {
     "$bin/dugnad" data build --tokenizer "$tokenizer" --out "data-$name" text.txt > data.log
     { printf '%s\n' "name: $name" "model:"; printf '  %s\n' "$@"
       printf '%s\n' "data: {path: data-$name, context: 64}" \
-          "training: {steps: 40, target_batch: 8}" "optimizer: {learning_rate: 5.0e-3}"
+          "training: {steps: 40, target_batch: 8}" "optimizer: {learning_rate: 1.0e-3, warmup_steps: 10}"
     } > "$name.yaml"
-    "$bin/dugnad" train --config "$name.yaml" --out "train-$name" > train.log 2>&1
+    # Gently, and on one thread, so that every machine of a kind compares the same model: one with
+    # outliers among its activations says more about them than about the file.
+    "$bin/dugnad" train --config "$name.yaml" --out "train-$name" --threads 1 --precision fp32 \
+        > train.log 2>&1
     local model=train-$name/checkpoints/step-000040
     make_texts "$model" "$name.texts"
     jq '{input_ids: [.[].ids | .[:40] | select(length > 1)]}' "$name.texts" > "$name.ids"
