@@ -50,14 +50,15 @@ static enum status parse_format(const char *name, enum text_format *out)
     return fault(STATUS_USAGE, "--input-format must be auto, text or jsonl, not '%.100s'", name);
 }
 
-static enum status build_and_print(struct data_build_options *options, bool quiet, bool json)
+static enum status build_and_print(const struct data_build_options *options, bool quiet, bool json)
 {
+    struct data_build_options shown = *options;
     struct data_build_result result;
     struct progress progress;
     progress_init(&progress, quiet);
-    options->on_progress = show_progress;
-    options->progress_context = &progress;
-    enum status status = data_build(options, &result);
+    shown.on_progress = show_progress;
+    shown.progress_context = &progress;
+    enum status status = data_build(&shown, &result);
     progress_erase(&progress);
     if (status == STATUS_OK) {
         print_result(options, &result, json);

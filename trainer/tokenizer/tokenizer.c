@@ -55,7 +55,8 @@ static void make_name(struct tokenizer *self)
     struct digest_stream stream;
     digest_begin(&stream);
     hash_text(&stream, regex, regex == NULL ? 0 : strlen(regex));
-    digest_update(&stream, &(uint8_t){recipe->ignore_merges}, 1);
+    uint8_t ignore_merges = recipe->ignore_merges ? 1 : 0;
+    digest_update(&stream, &ignore_merges, sizeof(ignore_merges));
     for (uint32_t id = 0; id < recipe->vocab_size; id++) {
         size_t length = 0;
         const uint8_t *bytes = recipe_bytes(recipe, id, &length);
