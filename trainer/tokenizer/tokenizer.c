@@ -68,7 +68,8 @@ static void make_name(struct tokenizer *self)
         digest_update(&stream, pair, sizeof(pair));
     }
     for (uint32_t id = 0; id < recipe->vocab_size; id++) {
-        digest_update(&stream, &(uint8_t){recipe->tokens[id].kind == TOKEN_ADDED}, 1);
+        uint8_t is_added = recipe->tokens[id].kind == TOKEN_ADDED ? 1 : 0;
+        digest_update(&stream, &is_added, sizeof(is_added));
     }
     const struct added_set *sets[] = {&self->raw, &self->normalized};
     for (unsigned i = 0; i < 2; i++) {
