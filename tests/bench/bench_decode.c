@@ -9,6 +9,7 @@
  * top-k 200 over the whole vocabulary. */
 #include "common/clock.h"
 #include "common/fault.h"
+#include "trainer/cli/bench_model.h"
 #include "trainer/model/decoder.h"
 #include "trainer/sampling/token_choice.h"
 
@@ -19,20 +20,8 @@
 
 enum { ROUNDS = 16, ROUND_TOKENS = 4, TEXT_TOKENS = 64 };
 
-static const struct model_config GPT2_124M = {.kind = MODEL_GPT2,
-                                              .vocab_size = 50257,
-                                              .width = 768,
-                                              .layer_count = 12,
-                                              .head_count = 12,
-                                              .kv_head_count = 12,
-                                              .head_size = 64,
-                                              .ffn_width = 3072,
-                                              .context_max = 1024,
-                                              .tied_head = true,
-                                              .norm_eps = 1e-5F,
-                                              .init_std = 0.02F,
-                                              .bos_id = -1,
-                                              .eos_id = -1};
+/* "gpt2-124m" of `dugnad bench`. */
+static struct model_config config;
 
 struct bench {
     struct model *model;
@@ -70,8 +59,8 @@ static uint64_t count_weight_bytes(const struct model *model)
 /* Keys and values that a token reads, on average over a round. */
 static uint64_t count_cache_bytes(const struct model *model, size_t text_tokens)
 {
-    uint64_t row_bytes = (uint64_t)2 * GPT2_124M.layer_count * GPT2_124M.kv_head_count *
-                         GPT2_124M.head_size * model_backend(model)->cell_bytes;
+    uint64_t row_bytes = (uint64_t)2 * config.layer_count * config.kv_head_count *
+                         config.head_size * model_backend(model)->cell_bytes;
     uint64_t rows = 0;
     for (size_t i = 0; i < ROUND_TOKENS; i++) {
         rows += text_tokens + i + 1; /* its own too */
@@ -86,16 +75,16 @@ static enum status prepare(struct bench *self, const char *backend_name)
     const struct backend *backend = NULL;
     enum status status = backend_find(backend_name, &backend);
     if (status == STATUS_OK) {
-        status = model_new(&GPT2_124M, backend, &self->model);
+        status = model_new(&config, backend, &self->model);
     }
     if (status == STATUS_OK) {
         status = weights_new(self->model, &self->weights);
     }
     if (status == STATUS_OK) {
-        status = decoder_new(self->model, GPT2_124M.context_max, &self->decoder);
+        status = decoder_new(self->model, config.context_max, &self->decoder);
     }
     if (status == STATUS_OK) {
-        status = token_choice_new(&SETTINGS, GPT2_124M.vocab_size, &self->choice);
+        status = token_choice_new(&SETTINGS, config.vocab_size, &self->choice);
     }
     if (status != STATUS_OK) {
         return status;
@@ -104,11 +93,11 @@ static enum status prepare(struct bench *self, const char *backend_name)
     self->params = backend->allocate(layout_value_count(layout) * sizeof(float));
     self->weight_bytes = count_weight_bytes(self->model);
     self->buffer = backend->allocate(self->weight_bytes);
-    self->logits = calloc(GPT2_124M.vocab_size, sizeof *self->logits);
+    self->logits = calloc(config.vocab_size, sizeof *self->logits);
     if (self->params == NULL || self->buffer == NULL || self->logits == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory for a model of GPT-2 124M's sizes");
     }
-    layout_init_params(layout, &GPT2_124M, 1, self->params);
+    layout_init_params(layout, &config, 1, self->params);
     weights_load(self->weights, self->params);
     memset(self->buffer, 1, self->weight_bytes); /* pages of its own, not the zero page */
     return STATUS_OK;
@@ -202,7 +191,7 @@ static enum status run(struct bench *self, const char *backend_name, size_t text
     enum status status = prepare(self, backend_name);
     random_init(&random, 1, 0);
     for (size_t i = 0; i < text_tokens; i++) {
-        text[i] = (uint16_t)random_below(&random, GPT2_124M.vocab_size);
+        text[i] = (uint16_t)random_below(&random, config.vocab_size);
     }
     if (status == STATUS_OK) {
         decoder_feed(self->decoder, self->weights, text, text_tokens, self->logits);
@@ -231,11 +220,13 @@ int main(int argc, char **argv)
 {
     struct bench bench = {0};
     unsigned long text_tokens = argc > 2 ? strtoul(argv[2], NULL, 10) : TEXT_TOKENS;
-    enum status status = STATUS_OK;
-    if (text_tokens < 1 || text_tokens > GPT2_124M.context_max - ROUND_TOKENS) {
-        status = fault(STATUS_USAGE, "the text has 1 to %u tokens",
-                       GPT2_124M.context_max - ROUND_TOKENS);
-    } else {
+    enum status status = bench_model_find("gpt2-124m", &config);
+    if (status == STATUS_OK &&
+        (text_tokens < 1 || text_tokens > config.context_max - ROUND_TOKENS)) {
+        status =
+            fault(STATUS_USAGE, "the text has 1 to %u tokens", config.context_max - ROUND_TOKENS);
+    }
+    if (status == STATUS_OK) {
         status = run(&bench, argc > 1 ? argv[1] : "cpu", text_tokens);
     }
     finish(&bench);
