@@ -9,6 +9,7 @@
  * top-k 200 over the whole vocabulary. */
 #include "common/clock.h"
 #include "common/fault.h"
+#include "common/vector_clones.h"
 #include "trainer/cli/bench_model.h"
 #include "trainer/model/decoder.h"
 #include "trainer/sampling/token_choice.h"
@@ -123,12 +124,8 @@ static void finish(struct bench *self)
 typedef uint64_t line __attribute__((vector_size(64)));
 
 /* Adds up four streams of `count` cache lines that begin `stride` lines apart. */
-#if defined(__x86_64__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) &&                \
-    !defined(__SANITIZE_THREAD__)
-__attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#endif
-static uint64_t
-add_streams(const line *lines, size_t count, size_t stride, size_t step)
+VECTOR_CLONES static uint64_t add_streams(const line *lines, size_t count, size_t stride,
+                                          size_t step)
 {
     line sums[4] = {{0}};
     for (size_t i = 0; i < count; i++) {

@@ -2,26 +2,18 @@
  *
  * A plain sum loop is a chain of dependent additions, and the compiler may not reorder it. Here
  * the order is fixed as LANES interleaved sums, added up at the end: the same bits on every
- * machine, whatever the vector width.
+ * machine, whatever the vector width (but in the bf16 files, which may contract).
  *
  * Private to trainer/backend. Pure; thread-safe. */
 #ifndef DUGNAD_TRAINER_BACKEND_LANES_H
 #define DUGNAD_TRAINER_BACKEND_LANES_H
 
+#include "common/vector_clones.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-
-/* The hot loops are compiled for wider vectors too and chosen when the program loads. Sanitizer
- * runtimes are not ready when that choice runs, so builds with one go without. Narrower and wider
- * versions give the same bits: contraction is off and the order of sums is fixed. */
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&      \
-    !defined(__clang__)
-#define VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define VECTOR_CLONES
-#endif
 
 #define LANES_INLINE static inline __attribute__((always_inline))
 

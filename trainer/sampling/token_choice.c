@@ -2,20 +2,12 @@
 
 #include "common/check.h"
 #include "common/fault.h"
+#include "common/vector_clones.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A loop compiled for several generations of x86-64, the best one chosen when the program starts;
- * all give the same bits, since nothing is contracted or reordered. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
-#else
-#define VECTOR_CLONES
-#endif
 
 /* A 32-bit key is selected in three steps: 11, 11 and 10 bits. */
 enum { STEP_COUNT = 3, BINS = 1 << 11 };
