@@ -1,15 +1,7 @@
 /* The activations of cpu_activation.c on bfloat16 cells. */
 #include "common/half.h"
+#include "trainer/backend/activation.h"
 #include "trainer/backend/bf16.h"
-#include "trainer/backend/lanes.h"
-
-static const float GELU_SCALE = 1.5957691216F; /* 2 sqrt(2 / pi) */
-static const float GELU_CUBE = 0.044715F;
-
-LANES_INLINE float sigmoid(float x)
-{
-    return 1.0F / (1.0F + lanes_exp(-x));
-}
 
 VECTOR_CLONES static void swiglu(uint16_t *restrict hidden, const uint16_t *restrict gate,
                                  const uint16_t *restrict up, size_t count)
@@ -38,7 +30,7 @@ VECTOR_CLONES static void swiglu_backward(uint16_t *restrict hidden, uint16_t *r
         float silu = g * s;
         hidden[i] = half_to_bf16(silu * u);
         up[i] = half_to_bf16(d * silu);
-        gate[i] = half_to_bf16(d * u * (s + silu * (1.0F - s)));
+        gate[i] = half_to_bf16(d * u * silu_slope(s, silu));
     }
 }
 
@@ -57,8 +49,7 @@ VECTOR_CLONES static void bias_gelu(uint16_t *restrict hidden, uint16_t *restric
             uint16_t cell = half_to_bf16(half_from_bf16(fc[t * width + i]) + bias[i]);
             float x = half_from_bf16(cell);
             fc[t * width + i] = cell;
-            hidden[t * width + i] =
-                half_to_bf16(x * sigmoid(GELU_SCALE * (x + GELU_CUBE * x * x * x)));
+            hidden[t * width + i] = half_to_bf16(x * gelu_gate(x));
         }
     }
 }
@@ -74,10 +65,9 @@ VECTOR_CLONES static void gelu_backward(uint16_t *restrict hidden, uint16_t *res
 {
     for (size_t i = 0; i < count; i++) {
         float x = half_from_bf16(fc[i]);
-        float s = sigmoid(GELU_SCALE * (x + GELU_CUBE * x * x * x));
-        float d_inner = GELU_SCALE * (1.0F + 3.0F * GELU_CUBE * x * x);
-        hidden[i] = half_to_bf16(x * s);
-        fc[i] = half_to_bf16(half_from_bf16(d_hidden[i]) * (s + x * s * (1.0F - s) * d_inner));
+        float gate = gelu_gate(x);
+        hidden[i] = half_to_bf16(x * gate);
+        fc[i] = half_to_bf16(half_from_bf16(d_hidden[i]) * gelu_slope(x, gate));
     }
 }
 

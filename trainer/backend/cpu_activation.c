@@ -1,16 +1,7 @@
-/* The activations of ref_activation.c with an exp that vectorises, in one pass over memory. GELU's
- * half (1 + tanh u) is the logistic function of 2 u. */
+/* The activations of ref_activation.c with an exp that vectorises, in one pass over memory. */
+#include "trainer/backend/activation.h"
 #include "trainer/backend/cpu.h"
-#include "trainer/backend/lanes.h"
 #include "trainer/backend/ref.h"
-
-static const float GELU_SCALE = 1.5957691216F; /* 2 sqrt(2 / pi) */
-static const float GELU_CUBE = 0.044715F;
-
-LANES_INLINE float sigmoid(float x)
-{
-    return 1.0F / (1.0F + lanes_exp(-x));
-}
 
 VECTOR_CLONES static void swiglu(float *restrict hidden, const float *restrict gate,
                                  const float *restrict up, size_t count)
@@ -37,7 +28,7 @@ VECTOR_CLONES static void swiglu_backward(float *restrict hidden, float *restric
         float u = up[i];
         hidden[i] = silu * u;
         up[i] = d * silu;
-        gate[i] = d * u * (s + silu * (1.0F - s));
+        gate[i] = d * u * silu_slope(s, silu);
     }
 }
 
@@ -54,7 +45,7 @@ VECTOR_CLONES static void bias_gelu(float *restrict hidden, float *restrict fc,
         for (size_t i = 0; i < width; i++) {
             float x = fc[t * width + i] + bias[i];
             fc[t * width + i] = x;
-            hidden[t * width + i] = x * sigmoid(GELU_SCALE * (x + GELU_CUBE * x * x * x));
+            hidden[t * width + i] = x * gelu_gate(x);
         }
     }
 }
@@ -70,10 +61,9 @@ VECTOR_CLONES static void gelu_backward(float *restrict hidden, float *restrict 
 {
     for (size_t i = 0; i < count; i++) {
         float x = fc[i];
-        float s = sigmoid(GELU_SCALE * (x + GELU_CUBE * x * x * x));
-        float d_inner = GELU_SCALE * (1.0F + 3.0F * GELU_CUBE * x * x);
-        hidden[i] = x * s;
-        fc[i] = d_hidden[i] * (s + x * s * (1.0F - s) * d_inner);
+        float gate = gelu_gate(x);
+        hidden[i] = x * gate;
+        fc[i] = d_hidden[i] * gelu_slope(x, gate);
     }
 }
 
