@@ -15,16 +15,31 @@
 static const char CORETYPE[] = "OPENBLAS_CORETYPE";
 static const char CHOSEN[] = "DUGNAD_BLAS_KERNEL_BY_CPUID";
 
-/* NULL: OpenBLAS knows CPUs of this class itself. */
-static const char *kernel_for(const struct cpu_features *features)
+/* A class of CPUs: its kernel, and what a newer OpenBLAS may choose by itself that is as good. */
+struct kernel_class {
+    const char *name;
+    const char *alike;
+};
+
+/* The name is NULL where OpenBLAS knows the CPUs itself. */
+static struct kernel_class class_of(const struct cpu_features *features)
 {
     if (features->avx512_bf16) {
-        return "Cooperlake";
+        return (struct kernel_class){"Cooperlake", "SapphireRapids"};
     }
     if (features->avx512) {
-        return "SkylakeX";
+        return (struct kernel_class){"SkylakeX", "Cooperlake"};
     }
-    return features->avx2 && features->fma ? "Haswell" : NULL;
+    if (features->avx2 && features->fma) {
+        return (struct kernel_class){"Haswell", "Zen"};
+    }
+    return (struct kernel_class){NULL, NULL};
+}
+
+static bool runs_already(const struct kernel_class *wanted)
+{
+    const char *name = blas_kernel_name();
+    return strcmp(name, wanted->name) == 0 || strcmp(name, wanted->alike) == 0;
 }
 
 static bool is_set(const char *name)
@@ -44,12 +59,12 @@ static bool find_self(char path[PATH_MAX])
 void blas_kernel_choose(char **argv)
 {
     struct cpu_features features = cpu_features_here();
-    const char *kernel = kernel_for(&features);
-    if (kernel == NULL || is_set(CORETYPE) || strcmp(blas_kernel_name(), kernel) == 0) {
+    struct kernel_class wanted = class_of(&features);
+    if (wanted.name == NULL || is_set(CORETYPE) || runs_already(&wanted)) {
         return;
     }
     char path[PATH_MAX];
-    if (setenv(CORETYPE, kernel, 1) == 0 && setenv(CHOSEN, "1", 1) == 0 && find_self(path)) {
+    if (setenv(CORETYPE, wanted.name, 1) == 0 && setenv(CHOSEN, "1", 1) == 0 && find_self(path)) {
         (void)execv(path, argv);
     }
     (void)unsetenv(CORETYPE); /* still here: what is set must not claim to be in use */
