@@ -246,7 +246,7 @@ static uint64_t peak_rss_mb(void)
 {
     struct rusage usage = {0};
     (void)getrusage(RUSAGE_SELF, &usage);
-    return (uint64_t)usage.ru_maxrss / 1000; /* kilobytes on Linux */
+    return (uint64_t)usage.ru_maxrss * 1024 / 1000000; /* KiB on Linux */
 }
 
 static void print_result(const struct bench *self, const struct bench_options *options,
