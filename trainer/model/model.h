@@ -68,7 +68,8 @@ void workspace_free(struct workspace *self); /* NULL is allowed. */
 /* Bytes that workspace_new allocates: known before, so that a plan can be refused. */
 uint64_t workspace_bytes(const struct model *model, const struct workspace_plan *plan);
 
-/* One accumulator for all threads: sums of d loss / d parameter, a lock per tensor. */
+/* One accumulator for all threads: sums of d loss / d parameter, with a lock for each tensor, or
+ * for each stripe of rows of a large one. */
 struct gradient;
 MUST_CHECK enum status gradient_new(const struct model *model, struct gradient **out);
 void gradient_free(struct gradient *self); /* NULL is allowed. */

@@ -1,14 +1,16 @@
 #include "trainer/model/products.h"
 
+#include "common/check.h"
 #include "common/clock.h"
 #include "common/fault.h"
 #include "trainer/model/model_parts.h"
+#include "trainer/model/team.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { THREADS_MAX = 256, NANOSECONDS = 1000000000 };
+enum { NANOSECONDS = 1000000000 };
 
 /* A weight that rows are multiplied with, `count` times in a pass. */
 struct weight {
@@ -191,26 +193,26 @@ enum status products_measure(const struct backend *backend, const struct product
 {
     enum status status = STATUS_OK;
     double sum_ns = 0.0;
-    size_t count = thread_count < THREADS_MAX ? thread_count : THREADS_MAX;
-    struct worker *workers = calloc(count, sizeof(*workers));
+    CHECK(thread_count > 0 && thread_count <= TEAM_THREADS_MAX && repeat_count > 0);
+    struct worker *workers = calloc(thread_count, sizeof(*workers));
     if (workers == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory to measure products");
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < thread_count; i++) {
         workers[i] =
             (struct worker){.backend = backend, .product = product, .repeat_count = repeat_count};
     }
-    for (size_t i = 0; status == STATUS_OK && i < count; i++) {
+    for (size_t i = 0; status == STATUS_OK && i < thread_count; i++) {
         status = worker_init(&workers[i]);
     }
     if (status == STATUS_OK) {
-        status = run_workers(workers, count);
+        status = run_workers(workers, thread_count);
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < thread_count; i++) {
         sum_ns += (double)workers[i].best_ns;
         worker_deinit(&workers[i]);
     }
     free(workers);
-    *out_seconds = sum_ns / (double)count / NANOSECONDS;
+    *out_seconds = sum_ns / (double)thread_count / NANOSECONDS;
     return status;
 }

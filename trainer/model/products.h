@@ -1,6 +1,6 @@
 /* products - how fast a backend multiplies a model's own matrices.
  *
- * One thread per call of products_measure's inner loop; the calling thread waits. */
+ * Thread-safe; products_measure starts threads of its own and joins them. */
 #ifndef DUGNAD_TRAINER_MODEL_PRODUCTS_H
 #define DUGNAD_TRAINER_MODEL_PRODUCTS_H
 
@@ -22,12 +22,13 @@ struct product {
 size_t products_of(const struct model_config *config, const struct backend *backend, size_t rows,
                    struct product *out);
 
-/* Multiply-adds that a token of a training pass costs, times 2: 6 x the parameters that are
+/* Floating-point operations that a token of a training pass costs: 6 x the parameters that are
  * multiplied + 12 x layers x width x context (attention, as if nothing were masked). */
 double products_flops_per_token(const struct model_config *config, size_t context);
 
-/* Seconds that one product takes on `thread_count` threads at once, each on its own matrices: the
- * best of `repeat_count`. Errors: NO_MEMORY, OS. */
+/* Seconds that one product takes on `thread_count` threads at once (1 to TEAM_THREADS_MAX,
+ * CHECKed), each on its own matrices: the threads' mean of their best of `repeat_count` > 0 times.
+ * Errors: NO_MEMORY, OS. */
 MUST_CHECK enum status products_measure(const struct backend *backend,
                                         const struct product *product, size_t thread_count,
                                         size_t repeat_count, double *out_seconds);
