@@ -1,9 +1,9 @@
 #include "common/cores.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/slices.h"
+#include "coordinator/server/server.h"
 #include "coordinator/shell/commands.h"
-#include "coordinator/shell/server.h"
-#include "coordinator/shell/slices.h"
 
 #include <getopt.h>
 #include <stdbool.h>

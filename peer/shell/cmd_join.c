@@ -4,8 +4,8 @@
 #include "common/fault.h"
 #include "common/files.h"
 #include "common/log.h"
-#include "peer/shell/daemon.h"
-#include "peer/shell/state_dir.h"
+#include "peer/daemon/daemon.h"
+#include "peer/daemon/state_dir.h"
 
 #include <getopt.h>
 #include <sodium.h>

@@ -1,5 +1,5 @@
 #include "common/fault.h"
-#include "peer/shell/compute.h"
+#include "peer/compute/compute.h"
 #include "tests/unit/suite.h"
 #include "trainer/optimizer/master.h"
 

@@ -1,0 +1,43 @@
+/* aggregate - the sums of the step in progress and what a commit makes of them.
+ *
+ * Owns the exact sums and the master; both are worked on in slices by threads of its own. A
+ * contribution is checked in all slices before the first value is added, because a gradient that
+ * is half added cannot be taken back. */
+#ifndef DUGNAD_COORDINATOR_SERVER_AGGREGATE_H
+#define DUGNAD_COORDINATOR_SERVER_AGGREGATE_H
+
+#include "coordinator/store/run_dir.h"
+#include "trainer/optimizer/master.h"
+
+struct aggregate;
+
+/* Sums at zero, a master without parameters. Checks first that the machine has the memory.
+ * `run` is borrowed until aggregate_free. Errors: NO_MEMORY with a sentence, OS. */
+MUST_CHECK enum status aggregate_new(const struct run_dir *run, size_t thread_count,
+                                     struct aggregate **out);
+void aggregate_free(struct aggregate *self); /* NULL is allowed. */
+
+struct master *aggregate_master(struct aggregate *self);
+size_t aggregate_encoded_bytes(const struct aggregate *self);
+
+/* Adds one contribution over `tokens` tokens with this sum of losses in nats, at most 2^10 a token
+ * as for the gradient. On error nothing changes. Errors: BAD_SHAPE, OUT_OF_RANGE (the peer sent a
+ * bad gradient or loss, or more tokens than the step has left). */
+MUST_CHECK enum status aggregate_add(struct aggregate *self, const uint8_t *data, size_t size_bytes,
+                                     uint64_t tokens, double loss_sum);
+
+struct aggregate_result {
+    double loss; /* nats per token */
+    uint64_t tokens;
+    double grad_l2; /* of the mean gradient before clipping */
+    double learning_rate;
+    struct digest digest; /* of P after the step */
+};
+
+/* Applies the sums: mean, optimizer, update into `update` (aggregate_encoded_bytes), P += U;
+ * the sums are zero again. At least one contribution was added (CHECKed).
+ * Errors: OUT_OF_RANGE (the parameters are no longer finite: the run must stop). */
+MUST_CHECK enum status aggregate_commit(struct aggregate *self, uint8_t *update,
+                                        struct aggregate_result *out);
+
+#endif

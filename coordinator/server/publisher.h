@@ -1,0 +1,36 @@
+/* publisher - what peers can fetch: the updates of the latest steps and one snapshot of P.
+ *
+ * A late joiner gets the snapshot and the updates since. The snapshot is a copy that stays as it
+ * is while P goes on; it is made anew only when the kept updates no longer reach back to it. */
+#ifndef DUGNAD_COORDINATOR_SERVER_PUBLISHER_H
+#define DUGNAD_COORDINATOR_SERVER_PUBLISHER_H
+
+#include "proto/blob.h"
+
+enum { PUBLISHER_UPDATES_MAX = 64 };
+
+struct publisher;
+
+/* For parameters of value_count floats; keeps as many updates of update_bytes each as fit
+ * 256 MiB, at least 4 and at most PUBLISHER_UPDATES_MAX. Errors: NO_MEMORY. */
+MUST_CHECK enum status publisher_new(size_t value_count, size_t update_bytes,
+                                     struct publisher **out);
+void publisher_free(struct publisher *self); /* NULL is allowed. */
+
+/* Room for the next update, to be filled before publisher_add. */
+uint8_t *publisher_next_update(struct publisher *self);
+
+/* Publishes what was filled in: `committed` without its `update`, which is set. */
+void publisher_add(struct publisher *self, struct wire_committed *committed);
+
+/* The message of step `step`; NULL when its update is no longer (or not yet) kept. */
+const struct wire_committed *publisher_committed(const struct publisher *self, uint64_t step);
+
+/* A snapshot from which the kept updates lead to `version`, the version of `params` now. */
+struct blob_ref publisher_snapshot(struct publisher *self, const float *params, uint64_t version);
+
+/* The bytes and description of a published blob; false when it is gone. */
+bool publisher_find(const struct publisher *self, enum blob_kind kind, uint64_t id,
+                    struct blob_ref *out_ref, const uint8_t **out_data);
+
+#endif

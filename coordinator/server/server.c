@@ -1,0 +1,362 @@
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "coordinator/server/server_state.h"
+#include "coordinator/store/checkpoint.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LEASE_MS = 5000,
+    SILENCE_MS_MAX = 6000,
+    PATIENCE_MS = 60000,
+    FETCH_MS_MAX = 1800000, /* a big gradient over a slow line; a stall is seen much sooner */
+    TICK_MS = 100,
+    STATUS_MS = 2000,
+    FINISHING_MS_MAX = 15000,
+    MESSAGES_PER_TURN = 256,
+    TURNS_UNREAD_MAX = 64, /* so that a flood does not starve the timers */
+    UPLOADS_MAX = 8,
+    UPLOADS_BYTES_MAX = 1 << 30
+};
+
+static volatile sig_atomic_t stop_requested;
+
+static void request_stop(int signal_number)
+{
+    (void)signal_number;
+    stop_requested = 1;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = request_stop};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = SIG_IGN;
+    (void)sigaction(SIGPIPE, &action, NULL);
+}
+
+static void warn_of_checkpoint(const char *sentence)
+{
+    log_warn("checkpoint", "skipped", "reason=\"%s\"", sentence);
+}
+
+static enum status open_data(struct server *self)
+{
+    const struct run_config *config = &self->run->config;
+    enum status status = dataset_open(config->data_folder, DATASET_TRAIN, &self->data);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (dataset_vocab_size(self->data) > config->model.vocab_size) {
+        return fault(STATUS_BAD_CONFIG, "the data in %s is not the data this run began with",
+                     config->data_folder);
+    }
+    return sampler_init(&self->sampler, dataset_token_count(self->data), config->context,
+                        config->seed);
+}
+
+static enum status open_state(struct server *self, size_t thread_count)
+{
+    struct step_log_facts facts;
+    enum status status = aggregate_new(self->run, thread_count, &self->aggregate);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct master *master = aggregate_master(self->aggregate);
+    status = checkpoint_load(self->run, master, warn_of_checkpoint, self->status.checkpoint);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    self->version_first = master_version(master);
+    self->checkpoint_version = self->version_first;
+    self->digests[self->version_first % DIGESTS_KEPT] =
+        params_digest(master_params(master), layout_value_count(self->run->layout));
+    status = step_log_open(self->run->path, self->version_first, &facts, &self->step_log);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    self->status.tokens = facts.tokens;
+    self->status.train_loss_first = facts.first_loss;
+    self->status.loss = facts.last_loss;
+    return publisher_new(layout_value_count(self->run->layout),
+                         aggregate_encoded_bytes(self->aggregate), &self->publisher);
+}
+
+static enum status open_core(struct server *self)
+{
+    const struct run_config *config = &self->run->config;
+    uint32_t lease_bytes = (config->context + 1U) * (uint32_t)sizeof(uint16_t);
+    uint32_t lease_samples_max = (uint32_t)WIRE_BODY_MAX / lease_bytes;
+    if (lease_samples_max == 0) {
+        return fault(STATUS_BAD_CONFIG, "data.context %u is too long: a sample must fit %d bytes",
+                     config->context, WIRE_BODY_MAX);
+    }
+    struct core_settings settings = {.step_first = self->version_first,
+                                     .step_count = config->step_count,
+                                     .target_batch = config->target_batch,
+                                     .lease_samples_max =
+                                         lease_samples_max < (uint32_t)WIRE_LEASE_SAMPLES_MAX
+                                             ? lease_samples_max
+                                             : (uint32_t)WIRE_LEASE_SAMPLES_MAX,
+                                     .lease_ms = LEASE_MS,
+                                     .silence_ms_max = SILENCE_MS_MAX,
+                                     .patience_ms = PATIENCE_MS,
+                                     .fetch_ms_max = FETCH_MS_MAX};
+    return core_new(&settings, &self->core);
+}
+
+static enum status open_server(struct server *self, const struct server_options *options)
+{
+    self->sessions = calloc(1, sizeof *self->sessions);
+    self->head = malloc(WIRE_HEAD_MAX);
+    self->body = malloc(WIRE_BODY_MAX);
+    if (self->sessions == NULL || self->head == NULL || self->body == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory to serve the run");
+    }
+    enum status status = run_dir_lock(self->run);
+    if (status == STATUS_OK) {
+        status = open_data(self);
+    }
+    if (status == STATUS_OK) {
+        status = open_state(self, options->thread_count);
+    }
+    if (status == STATUS_OK) {
+        status = open_core(self);
+    }
+    if (status == STATUS_OK) {
+        status = channel_server_new(options->listen, &self->run->identity, &self->channel);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    size_t fit = UPLOADS_BYTES_MAX / aggregate_encoded_bytes(self->aggregate);
+    self->uploads_max = fit < 1 ? 1 : fit > UPLOADS_MAX ? UPLOADS_MAX : fit;
+    (void)snprintf(self->status.name, sizeof self->status.name, "%s", self->run->config.name);
+    self->status.step_count = self->run->config.step_count;
+    self->status.port = channel_server_port(self->channel);
+    return STATUS_OK;
+}
+
+void server_free(struct server *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    channel_server_free(self->channel);
+    if (self->sessions != NULL) {
+        sessions_deinit(self->sessions);
+    }
+    free(self->sessions);
+    core_free(self->core);
+    core_actions_deinit(&self->actions);
+    step_record_clear(&self->record);
+    step_log_close(self->step_log);
+    publisher_free(self->publisher);
+    aggregate_free(self->aggregate);
+    dataset_close(self->data);
+    free(self->head);
+    free(self->body);
+    free(self);
+}
+
+void server_push(struct server *self, const struct core_event *event)
+{
+    CHECK(self->event_count < EVENTS_MAX);
+    self->events[(self->event_first + self->event_count) % EVENTS_MAX] = *event;
+    self->event_count++;
+}
+
+void server_push_first(struct server *self, const struct core_event *event)
+{
+    CHECK(self->event_count < EVENTS_MAX);
+    self->event_first = (self->event_first + EVENTS_MAX - 1) % EVENTS_MAX;
+    self->events[self->event_first] = *event;
+    self->event_count++;
+}
+
+static enum status pump_events(struct server *self, uint64_t now_ms)
+{
+    enum status status = STATUS_OK;
+    while (self->event_count > 0 && status == STATUS_OK) {
+        struct core_event event = self->events[self->event_first];
+        self->event_first = (self->event_first + 1) % EVENTS_MAX;
+        self->event_count--;
+        status = core_step(self->core, now_ms, &event, &self->actions);
+        for (size_t i = 0; i < self->actions.count && status == STATUS_OK; i++) {
+            struct core_action action = self->actions.items[i];
+            status = server_act(self, &action, now_ms);
+        }
+    }
+    return status;
+}
+
+void server_drop(struct server *self, struct session *session, const char *why)
+{
+    log_info("peers", "left", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
+             session->name, why, self->sessions->count - 1);
+    struct core_event event = {.type = CORE_LEFT, .peer = sessions_index(self->sessions, session)};
+    server_push(self, &event);
+    server_upload_end(self, session);
+    sessions_remove(self->sessions, session);
+}
+
+void server_send(struct server *self, struct session *session, const uint8_t *body,
+                 size_t body_size_bytes)
+{
+    size_t head_size_bytes = 0;
+    CHECK(wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &head_size_bytes) == STATUS_OK);
+    enum status status = channel_server_send(self->channel, session->curve_key, self->head,
+                                             head_size_bytes, body, body_size_bytes);
+    if (status != STATUS_OK) {
+        /* Every message of a lost peer ends here until the core expels it, which is told. */
+        log_event(LOG_DEBUG, "peers", "unreachable", "peer=%s message=%d", session->id,
+                  (int)self->message.type);
+    }
+}
+
+enum status server_checkpoint(struct server *self)
+{
+    struct master *master = aggregate_master(self->aggregate);
+    if (self->checkpoint_version == master_version(master)) {
+        return STATUS_OK;
+    }
+    enum status status = checkpoint_write(self->run, master, self->status.checkpoint);
+    if (status == STATUS_OK) {
+        self->checkpoint_version = master_version(master);
+        log_info("checkpoint", "written", "step=%" PRIu64 " path=\"%s\"", self->checkpoint_version,
+                 self->status.checkpoint);
+    }
+    return status;
+}
+
+/* status.json can always be made again: failing to write it is told, and no reason to stop. */
+static void write_status(struct server *self, const char *state, uint64_t now_ms)
+{
+    (void)snprintf(self->status.state, sizeof self->status.state, "%s", state);
+    self->status.step = core_current_step(self->core);
+    self->status.peers = self->sessions->count;
+    self->status.peers_seen = self->sessions->seen_count;
+    self->status.updated_ms = clock_unix_ms();
+    self->status_ms = now_ms;
+    if (status_file_write(self->run->path, &self->status) != STATUS_OK) {
+        log_warn("server", "status_not_written", "reason=\"%s\"", fault_text());
+    }
+}
+
+/* *out_unread: there may be more to read. */
+static enum status receive_turn(struct server *self, uint64_t now_ms, bool *out_unread)
+{
+    enum status status = STATUS_OK;
+    *out_unread = true;
+    for (int i = 0; i < MESSAGES_PER_TURN && status == STATUS_OK; i++) {
+        struct channel_message incoming;
+        if (channel_server_receive(self->channel, &incoming) != STATUS_OK) {
+            *out_unread = false;
+            break;
+        }
+        server_receive(self, &incoming, now_ms);
+        channel_message_close(&incoming);
+        status = pump_events(self, now_ms);
+    }
+    return status;
+}
+
+static bool finished(const struct server *self, uint64_t now_ms)
+{
+    return self->finishing &&
+           (self->sessions->count == 0 || now_ms - self->finishing_ms > FINISHING_MS_MAX);
+}
+
+enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
+{
+    bool unread = false;
+    enum status status = receive_turn(self, now_ms, &unread);
+    self->turns_unread = unread ? self->turns_unread + 1 : 0;
+    *out_over = finished(self, now_ms);
+    if (*out_over) {
+        return status;
+    }
+    /* While signs of life wait to be read (a checkpoint took long, say), nobody is silent. */
+    bool tick_due =
+        now_ms - self->tick_ms >= TICK_MS && (!unread || self->turns_unread > TURNS_UNREAD_MAX);
+    if (status == STATUS_OK && tick_due) {
+        self->tick_ms = now_ms;
+        server_uploads_tick(self, now_ms);
+        server_push(self, &(struct core_event){.type = CORE_TICK});
+        status = pump_events(self, now_ms);
+    }
+    if (status == STATUS_OK && now_ms - self->status_ms >= STATUS_MS) {
+        write_status(self, "running", now_ms);
+    }
+    return status;
+}
+
+void server_wait(struct server *self)
+{
+    channel_server_wait(self->channel, -1, TICK_MS);
+}
+
+enum status server_stop(struct server *self, uint64_t now_ms)
+{
+    enum status status = server_checkpoint(self);
+    if (status == STATUS_OK) {
+        write_status(self, self->finishing ? "finished" : "stopped", now_ms);
+    }
+    return status;
+}
+
+enum status server_new(const struct run_dir *run, const struct server_options *options,
+                       struct server **out)
+{
+    *out = NULL;
+    struct server *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory to serve the run");
+    }
+    self->run = run;
+    enum status status = open_server(self, options);
+    if (status != STATUS_OK) {
+        server_free(self);
+        return status;
+    }
+    self->finishing = self->version_first >= run->config.step_count;
+    log_info("server", "serving",
+             "run=%s port=%u step=%" PRIu64 " steps=%" PRIu64 " parameters=%zu codec=%s",
+             run->config.name, (unsigned)self->status.port, self->version_first,
+             run->config.step_count, layout_parameter_count(run->layout),
+             codec_name(run->config.codec));
+    *out = self;
+    return STATUS_OK;
+}
+
+enum status server_run(const struct run_dir *run, const struct server_options *options)
+{
+    struct server *self = NULL;
+    bool over = false;
+    enum status status = server_new(run, options, &self);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    catch_signals();
+    while (status == STATUS_OK && !over && stop_requested == 0) {
+        status = server_turn(self, clock_now_ms(), &over);
+        if (status == STATUS_OK && !over) {
+            server_wait(self);
+        }
+    }
+    if (status == STATUS_OK) { /* not after an error: the state may be half done */
+        status = server_stop(self, clock_now_ms());
+    }
+    log_info("server", "stopped", "step=%" PRIu64 " state=%s", self->status.step,
+             self->status.state);
+    server_free(self);
+    return status;
+}

@@ -1,0 +1,203 @@
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "coordinator/server/server_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct session *session_of(struct server *self, uint32_t peer)
+{
+    CHECK(peer < SESSIONS_MAX);
+    return &self->sessions->items[peer];
+}
+
+/* The windows of text go along: peers hold no data. */
+static void send_lease(struct server *self, const struct core_action *action)
+{
+    const struct run_config *config = &self->run->config;
+    size_t window = config->context + 1U;
+    uint64_t first = action->step * config->target_batch + action->first;
+    uint16_t *tokens = (uint16_t *)(void *)self->body;
+    for (uint32_t i = 0; i < action->count; i++) {
+        dataset_read(self->data, sampler_offset(&self->sampler, first + i), window,
+                     tokens + i * window);
+    }
+    self->message.type = WIRE_LEASE;
+    self->message.as.lease =
+        (struct wire_lease){.lease_id = action->lease_id,
+                            .step = action->step,
+                            .version = action->step,
+                            .samples = {.first = first, .count = action->count},
+                            .duration_ms = action->duration_ms};
+    server_send(self, session_of(self, action->peer), self->body,
+                action->count * window * sizeof *tokens);
+}
+
+static void send_reclaim(struct server *self, const struct core_action *action)
+{
+    self->message.type = WIRE_RECLAIM;
+    self->message.as.reclaim =
+        (struct wire_reclaim){.lease_id = action->lease_id, .keep = action->count};
+    server_send(self, session_of(self, action->peer), NULL, 0);
+}
+
+static void send_verdict(struct server *self, const struct core_action *action)
+{
+    struct session *session = session_of(self, action->peer);
+    struct wire_verdict *verdict = &self->message.as.verdict;
+    if (session->offer == NULL) {
+        return;
+    }
+    self->message.type = WIRE_VERDICT;
+    verdict->blob_id = session->offer->blob.id;
+    verdict->accepted = action->ok;
+    (void)snprintf(verdict->text, sizeof verdict->text, "%s", action->text);
+    if (!action->ok) {
+        self->status.refused_contributions++;
+        log_warn("step", "contribution_refused", "peer=%s step=%" PRIu64 " reason=\"%s\"",
+                 session->id, session->offer->step, action->text);
+    }
+    server_upload_end(self, session);
+    server_send(self, session, NULL, 0);
+}
+
+static enum status add_contribution(struct server *self, const struct core_action *action)
+{
+    struct session *session = session_of(self, action->peer);
+    const struct wire_contribution *offer = session->offer;
+    CHECK(offer != NULL && session->receiver != NULL);
+    enum status added = aggregate_add(self->aggregate, blob_receiver_data(session->receiver),
+                                      offer->blob.size_bytes, offer->tokens, offer->loss_sum);
+    if (added == STATUS_OK) {
+        enum status status =
+            step_record_add(&self->record, session->id, offer->ranges, offer->range_count);
+        if (status != STATUS_OK) {
+            return fault(status, "no memory to record a contribution");
+        }
+    }
+    struct core_event event = {.type = CORE_ADDED, .peer = action->peer, .ok = added == STATUS_OK};
+    server_push_first(self, &event);
+    return STATUS_OK;
+}
+
+static void announce(struct server *self, const struct wire_committed *committed)
+{
+    for (uint32_t i = 0; i < self->sessions->end; i++) {
+        if (self->sessions->items[i].used) {
+            self->message.type = WIRE_COMMITTED;
+            self->message.as.committed = *committed;
+            server_send(self, &self->sessions->items[i], NULL, 0);
+        }
+    }
+}
+
+static void note_step(struct server *self, const struct aggregate_result *result, uint64_t step,
+                      uint64_t now_ms)
+{
+    uint64_t elapsed_ms = self->step_began_ms > 0 ? now_ms - self->step_began_ms : 0;
+    self->step_began_ms = now_ms;
+    self->status.tokens += result->tokens;
+    self->status.loss = result->loss;
+    if (step == 0) {
+        self->status.train_loss_first = result->loss;
+    }
+    if (elapsed_ms > 0) {
+        double rate = (double)result->tokens * 1000.0 / (double)elapsed_ms;
+        double old = self->status.tokens_per_s;
+        self->status.tokens_per_s = old > 0.0 ? old + 0.2 * (rate - old) : rate;
+    }
+    log_info("step", "committed",
+             "step=%" PRIu64 " loss=%.4f grad_l2=%.3f lr=%.3g tokens_per_s=%.0f peers=%" PRIu32
+             " contributions=%zu",
+             step + 1, result->loss, result->grad_l2, result->learning_rate,
+             self->status.tokens_per_s, self->sessions->count, self->record.contribution_count);
+}
+
+/* Sums become an update: recorded on disk first, then published. */
+static enum status commit_step(struct server *self, const struct core_action *action,
+                               uint64_t now_ms)
+{
+    struct aggregate_result result;
+    enum status status =
+        aggregate_commit(self->aggregate, publisher_next_update(self->publisher), &result);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    self->record.step = action->step;
+    self->record.loss = result.loss;
+    self->record.tokens = result.tokens;
+    self->record.grad_l2 = result.grad_l2;
+    self->record.learning_rate = result.learning_rate;
+    self->record.digest = result.digest;
+    status = step_log_append(self->step_log, &self->record);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    self->digests[(action->step + 1) % DIGESTS_KEPT] = result.digest;
+    struct wire_committed committed = {.step = action->step,
+                                       .loss = result.loss,
+                                       .tokens = result.tokens,
+                                       .digest = result.digest};
+    publisher_add(self->publisher, &committed);
+    announce(self, &committed);
+    note_step(self, &result, action->step, now_ms);
+    step_record_clear(&self->record);
+    if ((action->step + 1) % self->run->config.checkpoint_every == 0) {
+        status = server_checkpoint(self);
+    }
+    self->status_ms = 0; /* status.json is due */
+    server_push(self, &(struct core_event){.type = CORE_COMMITTED});
+    return status;
+}
+
+static void expel(struct server *self, const struct core_action *action)
+{
+    struct session *session = session_of(self, action->peer);
+    log_warn("peers", "lost", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
+             session->name, action->text, self->sessions->count - 1);
+    server_upload_end(self, session);
+    sessions_remove(self->sessions, session);
+}
+
+enum status server_act(struct server *self, const struct core_action *action, uint64_t now_ms)
+{
+    bool to_peer = action->type != CORE_COMMIT && action->type != CORE_FINISHED;
+    if (to_peer && !session_of(self, action->peer)->used) {
+        return STATUS_OK; /* dropped a moment ago; the core is about to be told */
+    }
+    switch (action->type) {
+    case CORE_LEASE:
+        send_lease(self, action);
+        return STATUS_OK;
+    case CORE_RECLAIM:
+        send_reclaim(self, action);
+        return STATUS_OK;
+    case CORE_COLLECT:
+        self->message.type = WIRE_COLLECT;
+        self->message.as.collect.step = action->step;
+        server_send(self, session_of(self, action->peer), NULL, 0);
+        return STATUS_OK;
+    case CORE_FETCH:
+        server_upload_start(self, session_of(self, action->peer), now_ms);
+        return STATUS_OK;
+    case CORE_ADD:
+        return add_contribution(self, action);
+    case CORE_VERDICT:
+        send_verdict(self, action);
+        return STATUS_OK;
+    case CORE_COMMIT:
+        return commit_step(self, action, now_ms);
+    case CORE_EXPEL:
+        expel(self, action);
+        return STATUS_OK;
+    case CORE_FINISHED:
+        self->finishing = true;
+        self->finishing_ms = now_ms;
+        return STATUS_OK;
+    default:
+        CHECK(false);
+    }
+}

@@ -1,0 +1,311 @@
+#include "common/log.h"
+#include "coordinator/server/server_state.h"
+#include "coordinator/store/invites.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Sends self->message to a key that has no session. */
+static void answer(struct server *self, const uint8_t *curve_key)
+{
+    size_t head_size_bytes = 0;
+    if (wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &head_size_bytes) != STATUS_OK ||
+        channel_server_send(self->channel, curve_key, self->head, head_size_bytes, NULL, 0) !=
+            STATUS_OK) {
+        log_warn("peers", "unreachable", "message=%d", (int)self->message.type);
+    }
+}
+
+static void refuse(struct server *self, const uint8_t *curve_key, enum wire_refusal code,
+                   const char *text)
+{
+    struct wire_refused *refused = &self->message.as.refused;
+    self->message.type = WIRE_REFUSED;
+    refused->code = code;
+    (void)snprintf(refused->text, sizeof refused->text, "%s", text);
+    answer(self, curve_key);
+}
+
+/* 0 when the hello is right. */
+static enum wire_refusal judge_hello(const struct server *self, const struct wire_hello *hello,
+                                     const uint8_t *curve_key, const char **out_text)
+{
+    uint8_t bound[IDENTITY_KEY_BYTES];
+    if (hello->protocol_version != WIRE_PROTOCOL_VERSION) {
+        *out_text = "this coordinator speaks another protocol version; install the same release";
+        return WIRE_REFUSED_PROTOCOL;
+    }
+    if (identity_curve_of(hello->public_key, bound) != STATUS_OK ||
+        memcmp(bound, curve_key, sizeof bound) != 0) {
+        *out_text = "the identity does not belong to the key of this connection";
+        return WIRE_REFUSED_IDENTITY;
+    }
+    if (!invites_known(self->run->path, hello->token)) {
+        *out_text = "the invite in this link is not known here; ask for a new link";
+        return WIRE_REFUSED_TOKEN;
+    }
+    return 0;
+}
+
+static enum status fill_welcome(struct server *self, bool has_snapshot)
+{
+    const struct run_config *config = &self->run->config;
+    struct wire_welcome *welcome = &self->message.as.welcome;
+    char *json = NULL;
+    enum status status = model_config_to_json(&config->model, &json);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    self->message.type = WIRE_WELCOME;
+    (void)snprintf(welcome->run_name, sizeof welcome->run_name, "%s", config->name);
+    (void)snprintf(welcome->model_json, sizeof welcome->model_json, "%s", json);
+    free(json);
+    welcome->run_id = self->run->run_id;
+    welcome->context = config->context;
+    welcome->step_tokens = run_config_step_tokens(config);
+    welcome->codec = config->codec;
+    welcome->has_snapshot = has_snapshot;
+    return STATUS_OK;
+}
+
+/* The peer holds this run's own parameters of that version, and the updates that lead from there
+ * to the present are all kept. */
+static bool can_follow(const struct server *self, const struct wire_hello *hello, uint64_t version)
+{
+    uint64_t held = hello->version_held;
+    if (held < self->version_first || held > version || version - held >= DIGESTS_KEPT ||
+        !digest_equal(&hello->digest_held, &self->digests[held % DIGESTS_KEPT])) {
+        return false;
+    }
+    return held == version || publisher_committed(self->publisher, held) != NULL;
+}
+
+/* Sends the welcome and what leads from the peer's parameters, or a snapshot, to the present. */
+static void welcome_peer(struct server *self, struct session *session,
+                         const struct wire_hello *hello)
+{
+    struct master *master = aggregate_master(self->aggregate);
+    uint64_t version = master_version(master);
+    uint64_t held = hello->version_held;
+    bool has_snapshot = !can_follow(self, hello, version);
+    if (fill_welcome(self, has_snapshot) != STATUS_OK) {
+        server_drop(self, session, "no memory");
+        return;
+    }
+    if (has_snapshot) {
+        struct blob_ref ref = publisher_snapshot(self->publisher, master_params(master), version);
+        self->message.as.welcome.snapshot = ref;
+        held = ref.id;
+    }
+    server_send(self, session, NULL, 0);
+    for (uint64_t step = held; step < version; step++) {
+        const struct wire_committed *committed = publisher_committed(self->publisher, step);
+        if (committed != NULL) {
+            self->message.type = WIRE_COMMITTED;
+            self->message.as.committed = *committed;
+            server_send(self, session, NULL, 0);
+        }
+    }
+}
+
+static void take_hello(struct server *self, const uint8_t *curve_key)
+{
+    struct wire_hello hello = self->message.as.hello;
+    const char *text = "";
+    enum wire_refusal refusal = judge_hello(self, &hello, curve_key, &text);
+    struct session *session = sessions_find(self->sessions, curve_key);
+    if (session != NULL) {
+        server_drop(self, session, "hello again");
+    }
+    if (refusal == 0 && self->finishing) {
+        self->message.type = WIRE_FINISHED;
+        self->message.as.finished.step_count = core_current_step(self->core);
+        answer(self, curve_key);
+        return;
+    }
+    if (refusal == 0 && sessions_add(self->sessions, &hello, curve_key, &session) != STATUS_OK) {
+        refusal = WIRE_REFUSED_FULL;
+        text = "this run has as many peers as it can take; trying again later";
+    }
+    if (refusal != 0) {
+        log_warn("peers", "refused", "reason=\"%s\"", text);
+        refuse(self, curve_key, refusal, text);
+        return;
+    }
+    server_push(self, &(struct core_event){.type = CORE_JOINED,
+                                           .peer = sessions_index(self->sessions, session),
+                                           .threads = hello.thread_count});
+    log_info("peers", "joined", "peer=%s name=\"%s\" threads=%" PRIu32 " peers=%" PRIu32,
+             session->id, session->name, session->threads, self->sessions->count);
+    welcome_peer(self, session, &hello);
+}
+
+static void take_applied(struct server *self, struct session *session)
+{
+    const struct wire_applied *applied = &self->message.as.applied;
+    uint64_t version = master_version(aggregate_master(self->aggregate));
+    bool known = applied->version > self->version_first && applied->version <= version &&
+                 version - applied->version < DIGESTS_KEPT;
+    if (!known) {
+        return;
+    }
+    if (digest_equal(&applied->digest, &self->digests[applied->version % DIGESTS_KEPT])) {
+        self->status.digests_agreed++;
+    } else {
+        self->status.digest_mismatches++;
+        log_error("peers", "digest_mismatch", "peer=%s version=%" PRIu64, session->id,
+                  applied->version);
+    }
+    if (self->finishing && applied->version == version) {
+        self->message.type = WIRE_FINISHED;
+        self->message.as.finished.step_count = version;
+        server_send(self, session, NULL, 0);
+        server_drop(self, session, "finished");
+    }
+}
+
+static void take_contribution(struct server *self, struct session *session)
+{
+    const struct wire_contribution *offer = &self->message.as.contribution;
+    const struct run_config *config = &self->run->config;
+    uint64_t base = offer->step * config->target_batch;
+    struct core_range *ranges = self->ranges;
+    uint64_t samples = 0;
+    for (uint32_t i = 0; i < offer->range_count; i++) {
+        /* A range below the step's base wraps to a huge number, which the core refuses. */
+        ranges[i] = (struct core_range){.first = offer->ranges[i].first - base,
+                                        .count = offer->ranges[i].count};
+        samples += offer->ranges[i].count;
+    }
+    if (session->offer != NULL) {
+        server_drop(self, session, "offered a contribution before the last was judged");
+        return;
+    }
+    if (offer->tokens != samples * config->context) {
+        server_drop(self, session, "offered a contribution that does not add up");
+        return;
+    }
+    session->offer = malloc(sizeof *session->offer);
+    if (session->offer == NULL) {
+        server_drop(self, session, "no memory");
+        return;
+    }
+    *session->offer = *offer;
+    struct core_event event = {.type = CORE_OFFERED,
+                               .peer = sessions_index(self->sessions, session),
+                               .step = offer->step,
+                               .ranges = ranges,
+                               .range_count = offer->range_count};
+    server_push(self, &event);
+}
+
+/* Sends the granted chunks as far as the peer's queue takes them; the rest it asks for again. */
+static void take_grant(struct server *self, struct session *session)
+{
+    struct wire_grant grant = self->message.as.grant;
+    struct blob_ref ref;
+    const uint8_t *data = NULL;
+    if (!publisher_find(self->publisher, grant.kind, grant.id, &ref, &data)) {
+        refuse(self, session->curve_key, WIRE_REFUSED_GONE, "that version is no longer kept");
+        return;
+    }
+    for (uint32_t i = 0; i < grant.chunk_count; i++) {
+        struct blob_chunk_header header;
+        uint8_t head[BLOB_HEADER_BYTES];
+        const uint8_t *chunk = NULL;
+        if (blob_chunk(&ref, data, grant.first_chunk + i, &header, &chunk) != STATUS_OK) {
+            server_drop(self, session, "asked for a chunk that does not exist");
+            return;
+        }
+        blob_header_write(&header, head);
+        if (channel_server_send(self->channel, session->curve_key, head, sizeof head, chunk,
+                                header.size_bytes) != STATUS_OK) {
+            return;
+        }
+    }
+}
+
+static void push_simple(struct server *self, const struct session *session, struct core_event event)
+{
+    event.peer = sessions_index(self->sessions, session);
+    server_push(self, &event);
+}
+
+static void take_control(struct server *self, struct session *session)
+{
+    const struct wire_message *message = &self->message;
+    switch (message->type) {
+    case WIRE_READY:
+        push_simple(self, session,
+                    (struct core_event){.type = CORE_READY, .version = message->as.ready.version});
+        break;
+    case WIRE_PROGRESS:
+        push_simple(self, session,
+                    (struct core_event){.type = CORE_PROGRESS,
+                                        .lease_id = message->as.progress.lease_id,
+                                        .samples = message->as.progress.samples_done});
+        break;
+    case WIRE_YIELDED:
+        push_simple(self, session,
+                    (struct core_event){.type = CORE_YIELDED,
+                                        .lease_id = message->as.yielded.lease_id,
+                                        .samples = message->as.yielded.kept});
+        break;
+    case WIRE_CONTRIBUTION:
+        take_contribution(self, session);
+        break;
+    case WIRE_APPLIED:
+        take_applied(self, session);
+        break;
+    case WIRE_GRANT:
+        take_grant(self, session);
+        break;
+    case WIRE_ALIVE:
+        server_send(self, session, NULL, 0); /* so that the peer knows that we live */
+        break;
+    case WIRE_LEAVE:
+        server_drop(self, session, "left");
+        break;
+    case WIRE_HELLO:
+    case WIRE_WELCOME:
+    case WIRE_REFUSED:
+    case WIRE_LEASE:
+    case WIRE_RECLAIM:
+    case WIRE_COLLECT:
+    case WIRE_VERDICT:
+    case WIRE_COMMITTED:
+    case WIRE_FINISHED:
+    case WIRE_TYPE_END:
+    default:
+        server_drop(self, session, "sent a message that only a coordinator sends");
+    }
+}
+
+void server_receive(struct server *self, const struct channel_message *incoming, uint64_t now_ms)
+{
+    struct session *session = sessions_find(self->sessions, incoming->curve_key);
+    if (wire_is_chunk(incoming->head, incoming->head_size_bytes)) {
+        if (session != NULL) {
+            push_simple(self, session, (struct core_event){.type = CORE_HEARD});
+            server_upload_chunk(self, session, incoming, now_ms);
+        }
+        return;
+    }
+    if (wire_decode(incoming->head, incoming->head_size_bytes, &self->message) != STATUS_OK) {
+        if (session != NULL) {
+            server_drop(self, session, "sent a malformed message");
+        }
+        channel_server_disconnect(self->channel, incoming->curve_key);
+        return;
+    }
+    if (self->message.type == WIRE_HELLO) {
+        take_hello(self, incoming->curve_key);
+    } else if (session == NULL) {
+        refuse(self, incoming->curve_key, WIRE_REFUSED_UNKNOWN, "no session; say hello");
+    } else {
+        push_simple(self, session, (struct core_event){.type = CORE_HEARD});
+        take_control(self, session);
+    }
+}

@@ -1,0 +1,84 @@
+/* server_state - what the server_*.c files share; nobody else includes it. */
+#ifndef DUGNAD_COORDINATOR_SERVER_SERVER_STATE_H
+#define DUGNAD_COORDINATOR_SERVER_SERVER_STATE_H
+
+#include "coordinator/core/core.h"
+#include "coordinator/server/aggregate.h"
+#include "coordinator/server/publisher.h"
+#include "coordinator/server/server.h"
+#include "coordinator/server/sessions.h"
+#include "coordinator/store/status_file.h"
+#include "coordinator/store/step_log.h"
+#include "proto/channel.h"
+#include "trainer/data/dataset.h"
+#include "trainer/data/sampler.h"
+
+enum { EVENTS_MAX = 64, DIGESTS_KEPT = 128 };
+
+struct server {
+    const struct run_dir *run;
+    struct channel_server *channel;
+    struct core *core;
+    struct core_actions actions;
+    struct core_event events[EVENTS_MAX]; /* a ring: what the core has still to be told */
+    size_t event_first;
+    size_t event_count;
+    struct aggregate *aggregate;
+    struct publisher *publisher;
+    struct sessions *sessions;
+    struct dataset *data;
+    struct sampler sampler;
+    struct step_log *step_log;
+    struct step_record record; /* contributions of the step in progress */
+    struct run_status status;
+    struct digest digests[DIGESTS_KEPT]; /* of version v at v % DIGESTS_KEPT */
+    uint64_t version_first;              /* where this process began */
+    size_t uploads_max;
+    size_t uploads_running;
+    uint64_t step_began_ms;
+    uint64_t tick_ms;
+    unsigned turns_unread;
+    uint64_t status_ms;
+    uint64_t checkpoint_version;
+    bool finishing; /* all steps are committed; peers are being told */
+    uint64_t finishing_ms;
+    struct core_range ranges[WIRE_RANGES_MAX]; /* of the offer in `events` */
+    struct wire_message message;               /* scratch: it is large */
+    uint8_t *head;                             /* (WIRE_HEAD_MAX) scratch */
+    uint8_t *body;                             /* (WIRE_BODY_MAX) scratch */
+};
+
+/* Tells the core of an event once those before it are done. */
+void server_push(struct server *self, const struct core_event *event);
+
+/* The same, before all others: the answer to CORE_ADD. */
+void server_push_first(struct server *self, const struct core_event *event);
+
+/* Sends self->message to a session. What a full queue does not take is lost: the
+ * peer misses it, and the core's deadlines see to that. */
+void server_send(struct server *self, struct session *session, const uint8_t *body,
+                 size_t body_size_bytes);
+
+/* The session leaves, whatever it was doing. The core is told. */
+void server_drop(struct server *self, struct session *session, const char *why);
+
+/* Handles one received message (server_messages.c). */
+void server_receive(struct server *self, const struct channel_message *incoming, uint64_t now_ms);
+
+/* Carries out one action of the core (server_actions.c). Errors: the run must stop. */
+MUST_CHECK enum status server_act(struct server *self, const struct core_action *action,
+                                  uint64_t now_ms);
+
+/* Uploads (server_uploads.c): starts waiting ones, grants chunks, gives up on stalled ones. now_ms
+ * is the loop's own everywhere: a later clock in between would make a tick see time run backwards.
+ */
+void server_upload_start(struct server *self, struct session *session, uint64_t now_ms);
+void server_upload_chunk(struct server *self, struct session *session,
+                         const struct channel_message *incoming, uint64_t now_ms);
+void server_uploads_tick(struct server *self, uint64_t now_ms);
+void server_upload_end(struct server *self, struct session *session);
+
+/* Writes the checkpoint of the present version unless it is there. */
+MUST_CHECK enum status server_checkpoint(struct server *self);
+
+#endif

@@ -1,0 +1,98 @@
+#include "common/log.h"
+#include "coordinator/server/server_state.h"
+
+enum { UPLOAD_WINDOW = 8, UPLOAD_RETRY_MS = 5000, UPLOAD_STALL_MS_MAX = 60000 };
+
+static void grant_more(struct server *self, struct session *session, uint64_t now_ms)
+{
+    self->message.type = WIRE_GRANT;
+    while (blob_receiver_grant(session->receiver, UPLOAD_WINDOW, now_ms, UPLOAD_RETRY_MS,
+                               &self->message.as.grant)) {
+        server_send(self, session, NULL, 0);
+    }
+}
+
+static void tell_received(struct server *self, const struct session *session, bool ok)
+{
+    server_push(self, &(struct core_event){.type = CORE_RECEIVED,
+                                           .peer = sessions_index(self->sessions, session),
+                                           .ok = ok});
+}
+
+static void begin(struct server *self, struct session *session, uint64_t now_ms)
+{
+    const struct blob_ref *ref = &session->offer->blob;
+    size_t expected_bytes = aggregate_encoded_bytes(self->aggregate);
+    session->upload = UPLOAD_RUNNING;
+    session->upload_ms = now_ms;
+    self->uploads_running++;
+    if (ref->size_bytes != expected_bytes ||
+        blob_receiver_new(ref, expected_bytes, &session->receiver) != STATUS_OK) {
+        tell_received(self, session, false);
+        return;
+    }
+    grant_more(self, session, now_ms);
+}
+
+void server_upload_start(struct server *self, struct session *session, uint64_t now_ms)
+{
+    session->upload = UPLOAD_WAITING;
+    if (self->uploads_running < self->uploads_max) {
+        begin(self, session, now_ms);
+    }
+}
+
+void server_upload_end(struct server *self, struct session *session)
+{
+    if (session->upload == UPLOAD_RUNNING) {
+        self->uploads_running--;
+    }
+    session_drop_upload(session);
+}
+
+void server_upload_chunk(struct server *self, struct session *session,
+                         const struct channel_message *incoming, uint64_t now_ms)
+{
+    struct blob_chunk_header header;
+    if (blob_header_read(incoming->head, incoming->head_size_bytes, &header) != STATUS_OK) {
+        server_drop(self, session, "sent a malformed chunk");
+        return;
+    }
+    if (session->receiver == NULL || blob_receiver_complete(session->receiver)) {
+        return; /* late; nobody waits for it any longer */
+    }
+    enum status status =
+        blob_receiver_add(session->receiver, &header, incoming->body, incoming->body_size_bytes);
+    if (status != STATUS_OK) {
+        log_warn("upload", "chunk_refused", "peer=%s chunk=%u reason=\"%s\"", session->id,
+                 header.index, status_text(status));
+        return;
+    }
+    session->upload_ms = now_ms;
+    if (blob_receiver_complete(session->receiver)) {
+        tell_received(self, session, blob_receiver_verify(session->receiver) == STATUS_OK);
+    } else {
+        grant_more(self, session, now_ms);
+    }
+}
+
+void server_uploads_tick(struct server *self, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < self->sessions->end; i++) {
+        struct session *session = &self->sessions->items[i];
+        if (!session->used || session->upload == UPLOAD_NONE) {
+            continue;
+        }
+        if (session->upload == UPLOAD_WAITING) {
+            if (self->uploads_running < self->uploads_max) {
+                begin(self, session, now_ms);
+            }
+        } else if (session->receiver != NULL && !blob_receiver_complete(session->receiver)) {
+            if (now_ms - session->upload_ms > UPLOAD_STALL_MS_MAX) {
+                tell_received(self, session, false);
+                return; /* one event a tick is enough: the ring is small */
+            }
+            grant_more(self, session, now_ms);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+/* sessions - the peers that are here, by the key their connection proved.
+ *
+ * The index of a session is the peer's number in the core. */
+#ifndef DUGNAD_COORDINATOR_SERVER_SESSIONS_H
+#define DUGNAD_COORDINATOR_SERVER_SESSIONS_H
+
+#include "proto/blob.h"
+
+enum { SESSIONS_MAX = 4096, SESSIONS_KEYS_MAX = 65536 };
+
+enum upload_state { UPLOAD_NONE, UPLOAD_WAITING, UPLOAD_RUNNING };
+
+struct session {
+    bool used;
+    uint8_t curve_key[IDENTITY_KEY_BYTES];
+    char id[IDENTITY_NAME_BYTES]; /* short form of its Ed25519 key */
+    char name[WIRE_NAME_MAX];
+    uint32_t threads;
+    struct wire_contribution *offer; /* owned; NULL: none */
+    enum upload_state upload;
+    struct blob_receiver *receiver;
+    uint64_t upload_ms; /* when the latest chunk came */
+};
+
+struct sessions {
+    struct session items[SESSIONS_MAX];
+    uint32_t end; /* none is used from here on */
+    uint32_t count;
+    uint8_t (*seen)[IDENTITY_KEY_BYTES]; /* (seen_count) different keys ever */
+    uint32_t seen_count;
+};
+
+/* The session with this key, or NULL. */
+struct session *sessions_find(struct sessions *self, const uint8_t curve_key[IDENTITY_KEY_BYTES]);
+
+/* A new session for a key that has none. Errors: FULL, NO_MEMORY. */
+MUST_CHECK enum status sessions_add(struct sessions *self, const struct wire_hello *hello,
+                                    const uint8_t curve_key[IDENTITY_KEY_BYTES],
+                                    struct session **out);
+
+/* Ends a session and frees what it held. */
+void sessions_remove(struct sessions *self, struct session *session);
+
+uint32_t sessions_index(const struct sessions *self, const struct session *session);
+
+/* Forgets the session's offer and its upload. */
+void session_drop_upload(struct session *self);
+
+void sessions_deinit(struct sessions *self);
+
+#endif

@@ -1,0 +1,310 @@
+#include "peer/compute/compute.h"
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "peer/daemon/offers.h"
+#include "trainer/backend/blas_kernel.h"
+#include "trainer/optimizer/master.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A sample that a worker has begun. */
+struct running {
+    bool used;
+    struct work_item item;
+    uint64_t began_ns;
+    bool last; /* of those that its thread took together */
+};
+
+struct compute {
+    struct compute_settings settings;
+    struct compute_shared *shared;
+    struct model *model;
+    struct gradient *gradient;
+    struct team *team;
+    struct team_source source;
+    bool started;
+    uint32_t context;
+    enum codec codec;
+    struct exact_grid grid;
+    size_t value_count;
+    float *params; /* P as the coordinator has it */
+    struct weights *weights;
+    struct team_plan plan;
+    struct running running[WORK_THREADS_MAX];
+};
+
+static void begin_sample(struct compute *self, const struct work_item *item, struct team_item *out)
+{
+    size_t slot = 0;
+    while (self->running[slot].used) {
+        slot++;
+    }
+    CHECK(slot < WORK_THREADS_MAX);
+    self->running[slot] = (struct running){.used = true, .item = *item, .began_ns = clock_now_ns()};
+    *out = (struct team_item){.tokens = item->tokens, .token_count = self->context, .tag = slot};
+}
+
+/* A thread takes its fair share of what is waiting, so that all end at about the same time. */
+static size_t take_samples(void *context, struct team_item *out, size_t max)
+{
+    struct compute *self = context;
+    struct compute_shared *shared = self->shared;
+    struct work_item item;
+    size_t count = 0;
+    (void)pthread_mutex_lock(&shared->lock);
+    while (!shared->stopping && work_waiting(shared->work) == 0) {
+        (void)pthread_cond_wait(&shared->changed, &shared->lock);
+    }
+    size_t threads = self->settings.thread_count;
+    size_t share = (work_waiting(shared->work) + threads - 1) / threads;
+    share = share < max ? share : max;
+    while (!shared->stopping && count < share && work_begin(shared->work, &item)) {
+        begin_sample(self, &item, &out[count++]);
+    }
+    if (count > 0) {
+        self->running[out[count - 1].tag].last = true;
+    }
+    (void)pthread_mutex_unlock(&shared->lock);
+    return count;
+}
+
+/* An owner's CPU limit: after each pass the thread rests in proportion. */
+static void rest(struct compute *self, uint64_t busy_ns)
+{
+    uint64_t rest_ns = busy_ns * (100U - self->settings.cpu_percent) / self->settings.cpu_percent;
+    if (rest_ns == 0) {
+        return;
+    }
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    uint64_t end_ns = (uint64_t)until.tv_nsec + rest_ns;
+    until.tv_sec += (time_t)(end_ns / 1000000000U);
+    until.tv_nsec = (long)(end_ns % 1000000000U);
+    struct compute_shared *shared = self->shared;
+    (void)pthread_mutex_lock(&shared->lock);
+    while (!shared->stopping &&
+           pthread_cond_timedwait(&shared->changed, &shared->lock, &until) != ETIMEDOUT) {
+    }
+    (void)pthread_mutex_unlock(&shared->lock);
+}
+
+static void sample_done(void *context, const struct team_item *item, double loss_sum)
+{
+    struct compute *self = context;
+    struct compute_shared *shared = self->shared;
+    struct running *running = &self->running[item->tag];
+    (void)pthread_mutex_lock(&shared->lock);
+    uint64_t busy_ns = running->last ? clock_now_ns() - running->began_ns : 0;
+    work_done(shared->work, &running->item, loss_sum);
+    running->used = false;
+    (void)pthread_mutex_unlock(&shared->lock);
+    uint64_t one = 1;
+    ssize_t written = write(shared->wake_fd, &one, sizeof one);
+    (void)written; /* a full counter wakes as well */
+    rest(self, busy_ns);
+}
+
+static enum status check_memory(const struct compute *self)
+{
+    uint64_t values = self->value_count;
+    /* What is on its way: a snapshot coming, or an update coming while offers are kept. */
+    uint64_t snapshot = values * sizeof(float);
+    uint64_t encoded = compute_encoded_bytes(self) * (OFFERS_MAX + 1);
+    uint64_t need = values * (2 * sizeof(float)) + (snapshot > encoded ? snapshot : encoded) +
+                    weights_bytes(self->model) + team_bytes(self->model, &self->plan);
+    uint64_t limit = self->settings.memory_bytes_max;
+    log_info("compute", "plan", "memory_mb=%llu sequences_per_pass=%zu",
+             (unsigned long long)need / 1000000, self->plan.workspace.sequence_count);
+    if (limit > 0 && need > limit) {
+        return fault(STATUS_NO_MEMORY,
+                     "computing for this run needs %llu MiB of memory and --memory allows %llu; "
+                     "use fewer --threads, --recompute blocks, or allow more",
+                     (unsigned long long)(need >> 20) + 1, (unsigned long long)(limit >> 20));
+    }
+    return memory_check_fits("computing for this run", need,
+                             "use fewer --threads, --recompute blocks, or another machine");
+}
+
+static enum status allocate(struct compute *self)
+{
+    self->params = calloc(self->value_count, sizeof *self->params);
+    if (self->params == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory for the model's parameters");
+    }
+    enum status status = weights_new(self->model, &self->weights);
+    if (status == STATUS_OK) {
+        status = gradient_new(self->model, &self->gradient);
+    }
+    if (status == STATUS_OK) {
+        status = team_new(self->model, &self->plan, &self->team);
+    }
+    return status;
+}
+
+static enum status start_team(struct compute *self)
+{
+    self->source = (struct team_source){.context = self, .take = take_samples, .done = sample_done};
+    enum status status = team_start(self->team, self->weights, self->gradient, &self->source);
+    self->started = status == STATUS_OK;
+    return status;
+}
+
+static struct team_plan plan_of(const struct compute *self)
+{
+    const struct compute_settings *settings = &self->settings;
+    struct workspace_plan workspace = {
+        .context = self->context,
+        .sequence_count =
+            workspace_sequences(self->context, WORK_THREADS_MAX / settings->thread_count),
+        .purpose = WORKSPACE_GRADIENT,
+        .recompute = settings->recompute};
+    return (struct team_plan){
+        .thread_count = settings->thread_count, .pinned = settings->pinned, .workspace = workspace};
+}
+
+static enum status choose_backend(struct compute *self, const struct model_config *config)
+{
+    struct precision_choice choice = {.reason = "asked for"};
+    if (self->settings.backend == NULL) {
+        enum status status = precision_choose(self->settings.precision, config, &choice);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        self->settings.backend = choice.backend;
+    }
+    log_info("compute", "backend",
+             "backend=%s reason=\"%s\" kernel=%s kernel_chosen_by=%s threads=%zu",
+             self->settings.backend->name, choice.reason, blas_kernel_name(),
+             blas_kernel_chosen_by(), self->settings.thread_count);
+    return STATUS_OK;
+}
+
+static enum status build(struct compute *self, const struct wire_welcome *welcome)
+{
+    struct model_config config;
+    enum status status =
+        model_config_from_json(welcome->model_json, strlen(welcome->model_json), &config);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (welcome->context > config.context_max || welcome->step_tokens == 0 ||
+        welcome->step_tokens > UINT64_C(1) << EXACT_SUM_TOKENS_LOG2_MAX) {
+        return fault(STATUS_OUT_OF_RANGE, "the coordinator describes a run that cannot be: its "
+                                          "context or target batch is out of range");
+    }
+    status = choose_backend(self, &config);
+    if (status == STATUS_OK) {
+        status = model_new(&config, self->settings.backend, &self->model);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    self->context = welcome->context;
+    self->codec = welcome->codec;
+    self->grid = exact_grid_for(welcome->step_tokens);
+    self->value_count = layout_value_count(model_layout(self->model));
+    self->plan = plan_of(self);
+    status = check_memory(self);
+    if (status == STATUS_OK) {
+        status = allocate(self);
+    }
+    return status == STATUS_OK ? start_team(self) : status;
+}
+
+enum status compute_new(const struct wire_welcome *welcome, const struct compute_settings *settings,
+                        struct compute_shared *shared, struct compute **out)
+{
+    *out = NULL;
+    struct compute *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory for the model");
+    }
+    self->settings = *settings;
+    self->shared = shared;
+    enum status status = build(self, welcome);
+    if (status != STATUS_OK) {
+        compute_free(self);
+        return status;
+    }
+    *out = self;
+    return STATUS_OK;
+}
+
+void compute_free(struct compute *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    (void)pthread_mutex_lock(&self->shared->lock);
+    self->shared->stopping = true;
+    (void)pthread_cond_broadcast(&self->shared->changed);
+    (void)pthread_mutex_unlock(&self->shared->lock);
+    if (self->started) {
+        team_join(self->team);
+    }
+    team_free(self->team);
+    gradient_free(self->gradient);
+    model_free(self->model);
+    weights_free(self->weights);
+    free(self->params);
+    free(self);
+}
+
+size_t compute_value_count(const struct compute *self)
+{
+    return self->value_count;
+}
+
+uint32_t compute_vocab_size(const struct compute *self)
+{
+    return model_config_of(self->model)->vocab_size;
+}
+
+size_t compute_encoded_bytes(const struct compute *self)
+{
+    return codec_encoded_bytes(self->codec, self->value_count);
+}
+
+enum status compute_check_blob(const struct compute *self, enum blob_kind kind, const uint8_t *data,
+                               size_t size_bytes)
+{
+    enum codec codec = kind == BLOB_SNAPSHOT ? CODEC_FP32 : self->codec;
+    return codec_check(codec, data, size_bytes, self->value_count);
+}
+
+static struct digest publish(struct compute *self)
+{
+    weights_load(self->weights, self->params);
+    return params_digest(self->params, self->value_count);
+}
+
+struct digest compute_load(struct compute *self, const uint8_t *snapshot)
+{
+    memcpy(self->params, snapshot, self->value_count * sizeof *self->params);
+    return publish(self);
+}
+
+struct digest compute_apply(struct compute *self, const uint8_t *update)
+{
+    codec_add(self->codec, update, self->value_count, self->params);
+    return publish(self);
+}
+
+enum status compute_encode(struct compute *self, uint8_t *out)
+{
+    return codec_encode(self->codec, -self->grid.shift, gradient_values(self->gradient),
+                        self->value_count, out);
+}
+
+void compute_discard(struct compute *self)
+{
+    gradient_zero(self->gradient);
+}

@@ -1,0 +1,65 @@
+/* compute - the numbers of a peer: model, parameters, one gradient, and the threads that work.
+ *
+ * Worker threads take samples from the session's work under `lock` and report each done sample
+ * through `wake_fd`. What touches parameters or gradient from outside is called only while no
+ * sample is being computed; the session sees to that. */
+#ifndef DUGNAD_PEER_COMPUTE_COMPUTE_H
+#define DUGNAD_PEER_COMPUTE_COMPUTE_H
+
+#include "peer/core/session.h"
+#include "proto/codec/exact_sum.h"
+#include "trainer/model/precision.h"
+#include "trainer/model/team.h"
+
+#include <pthread.h>
+
+struct compute_settings {
+    const struct backend *backend; /* NULL: by the precision, once the model is known */
+    enum precision precision;
+    size_t thread_count;
+    bool pinned; /* as in team_plan */
+    enum recompute recompute;
+    unsigned cpu_percent;      /* 1..100: of each thread's time */
+    uint64_t memory_bytes_max; /* the owner's limit; 0: what the machine has */
+};
+
+/* What the workers share with the daemon's own thread. */
+struct compute_shared {
+    pthread_mutex_t lock;   /* guards `work` (and the session around it) and `stopping` */
+    pthread_cond_t changed; /* there may be new work, or the end; on the monotonic clock */
+    struct work *work;
+    bool stopping;
+    int wake_fd; /* eventfd, written after each done sample */
+};
+
+struct compute;
+
+/* Builds everything for the welcomed run; checks first that the machine has the memory. All
+ * arguments are borrowed until compute_free. Errors: BAD_DATA, BAD_CONFIG, OUT_OF_RANGE (the
+ * model's sizes), NO_MEMORY with the figure, OS. */
+MUST_CHECK enum status compute_new(const struct wire_welcome *welcome,
+                                   const struct compute_settings *settings,
+                                   struct compute_shared *shared, struct compute **out);
+/* Ends the threads (each after its sample). NULL is allowed. */
+void compute_free(struct compute *self);
+
+size_t compute_value_count(const struct compute *self);
+uint32_t compute_vocab_size(const struct compute *self);
+size_t compute_encoded_bytes(const struct compute *self);
+
+/* Checks a fetched blob before it is loaded or applied. Errors: BAD_SHAPE, OUT_OF_RANGE. */
+MUST_CHECK enum status compute_check_blob(const struct compute *self, enum blob_kind kind,
+                                          const uint8_t *data, size_t size_bytes);
+
+/* P = the snapshot; P += the update. Both were checked. Returns P's digest. */
+struct digest compute_load(struct compute *self, const uint8_t *snapshot);
+struct digest compute_apply(struct compute *self, const uint8_t *update);
+
+/* Encodes the gradient into out (compute_encoded_bytes); what the codec leaves stays in it.
+ * Errors: OUT_OF_RANGE (NaN or infinite; the gradient is as it was). */
+MUST_CHECK enum status compute_encode(struct compute *self, uint8_t *out);
+
+/* The gradient is zero again. */
+void compute_discard(struct compute *self);
+
+#endif

@@ -1,0 +1,309 @@
+#include "peer/daemon/daemon.h"
+
+#include "common/clock.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "peer/daemon/daemon_state.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    TICK_MS = 100,
+    ALIVE_MS = 1000,
+    SILENCE_MS_MAX = 30000,
+    HELLO_MS = 1000,
+    HELLO_MS_MAX = 10000,
+    PROGRESS_MS = 200,
+    LEAVE_MS_MAX = 30000,
+    WRONG_KEY_MS_MAX = 3000,
+    MESSAGES_PER_TURN = 64
+};
+
+static volatile sig_atomic_t stop_requested;
+
+static void request_stop(int signal_number)
+{
+    (void)signal_number;
+    stop_requested = 1;
+}
+
+/* The first signal asks; a second one ends the process at once. */
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = request_stop, .sa_flags = (int)SA_RESETHAND};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    action = (struct sigaction){.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &action, NULL);
+}
+
+void daemon_fail(struct daemon *self, enum status status)
+{
+    self->over = true;
+    self->result = status;
+}
+
+void daemon_send(struct daemon *self)
+{
+    size_t size_bytes = 0;
+    if (wire_encode(&self->outgoing, self->head, WIRE_HEAD_MAX, &size_bytes) != STATUS_OK) {
+        log_error("peer", "too_large", "message=%d", (int)self->outgoing.type);
+        return;
+    }
+    if (self->channel == NULL ||
+        channel_client_send(self->channel, self->head, size_bytes, NULL, 0) != STATUS_OK) {
+        log_event(LOG_DEBUG, "peer", "not_sent", "message=%d", (int)self->outgoing.type);
+    }
+}
+
+/* Counts what the workers did since the last look, for the progress line. */
+static void count_work(struct daemon *self, uint64_t now_ms)
+{
+    const struct work *work = &self->session.work;
+    uint64_t fresh =
+        work->held_samples > self->held_samples ? work->held_samples - self->held_samples : 0;
+    self->held_samples = work->held_samples;
+    progress_count(&self->progress, fresh * work->context, now_ms);
+}
+
+void daemon_step(struct daemon *self, struct session_event *event)
+{
+    struct session_actions actions;
+    (void)pthread_mutex_lock(&self->shared.lock);
+    count_work(self, self->now_ms);
+    session_step(&self->session, self->now_ms, event, &actions);
+    (void)pthread_cond_broadcast(&self->shared.changed);
+    (void)pthread_mutex_unlock(&self->shared.lock);
+    for (size_t i = 0; i < actions.count && !self->over; i++) {
+        daemon_act(self, &actions.items[i]);
+    }
+}
+
+/* Copies a lease's tokens; NULL when the coordinator sent what cannot be computed. */
+static uint16_t *take_tokens(struct daemon *self, const struct channel_message *incoming)
+{
+    const struct wire_lease *lease = &self->incoming.as.lease;
+    size_t count = lease->samples.count * ((size_t)self->session.work.context + 1);
+    if (self->compute == NULL || incoming->body_size_bytes != count * sizeof(uint16_t)) {
+        return NULL;
+    }
+    uint16_t *tokens = malloc(count * sizeof *tokens);
+    if (tokens == NULL) {
+        return NULL;
+    }
+    memcpy(tokens, incoming->body, count * sizeof *tokens);
+    uint32_t vocab_size = compute_vocab_size(self->compute);
+    for (size_t i = 0; i < count; i++) {
+        if (tokens[i] >= vocab_size) {
+            free(tokens);
+            return NULL;
+        }
+    }
+    return tokens;
+}
+
+static void take_message(struct daemon *self, const struct channel_message *incoming)
+{
+    struct session_event event = {.type = SESSION_MESSAGE, .message = &self->incoming};
+    if (wire_is_chunk(incoming->head, incoming->head_size_bytes)) {
+        daemon_take_chunk(self, incoming);
+        return;
+    }
+    if (wire_decode(incoming->head, incoming->head_size_bytes, &self->incoming) != STATUS_OK) {
+        log_warn("peer", "malformed", "bytes=%zu", incoming->head_size_bytes);
+        return;
+    }
+    if (self->incoming.type == WIRE_GRANT) {
+        daemon_serve_grant(self, &self->incoming.as.grant);
+    }
+    if (self->incoming.type == WIRE_LEASE) {
+        event.tokens = take_tokens(self, incoming);
+        if (event.tokens == NULL) {
+            log_warn("peer", "malformed", "reason=\"a lease whose tokens do not fit the model\"");
+            return;
+        }
+    }
+    if (self->incoming.type == WIRE_VERDICT && !self->incoming.as.verdict.accepted) {
+        log_warn("peer", "contribution_refused", "reason=\"%s\"", self->incoming.as.verdict.text);
+    }
+    if (self->incoming.type == WIRE_COMMITTED) {
+        progress_step(&self->progress, self->incoming.as.committed.step + 1,
+                      self->incoming.as.committed.loss);
+    }
+    daemon_step(self, &event);
+}
+
+static void receive_all(struct daemon *self)
+{
+    for (int i = 0; i < MESSAGES_PER_TURN && !self->over; i++) {
+        struct channel_message incoming;
+        if (channel_client_receive(self->channel, &incoming) != STATUS_OK) {
+            return;
+        }
+        take_message(self, &incoming);
+        channel_message_close(&incoming);
+    }
+}
+
+/* A link with another coordinator's key never gets anywhere: say so instead of trying for ever. */
+static void watch_handshake(struct daemon *self, uint64_t now_ms)
+{
+    if (channel_client_trouble(self->channel) != CHANNEL_WRONG_KEY) {
+        self->wrong_key_ms = 0;
+    } else if (self->wrong_key_ms == 0) {
+        self->wrong_key_ms = now_ms;
+    } else if (!self->session.welcomed && now_ms - self->wrong_key_ms > WRONG_KEY_MS_MAX) {
+        daemon_fail(self, fault(STATUS_REFUSED,
+                                "%s answers, but is not the coordinator of this link; ask for a "
+                                "new link",
+                                self->options->link.address));
+    }
+}
+
+static const char *doing(const struct daemon *self)
+{
+    switch (self->session.phase) {
+    case SESSION_HELLO:
+        return "connecting";
+    case SESSION_SYNC:
+        return "fetching parameters";
+    case SESSION_TRAIN:
+        return self->session.stopping           ? "leaving"
+               : self->session.offer_open       ? "handing in"
+               : self->session.update_count > 0 ? "updating"
+               : self->session.asked            ? "waiting for work"
+                                                : "computing";
+    case SESSION_OVER:
+    default:
+        return "ending";
+    }
+}
+
+static void drain_wakeups(int wake_fd)
+{
+    uint64_t count = 0;
+    ssize_t got = read(wake_fd, &count, sizeof count);
+    (void)got;
+}
+
+bool daemon_turn(struct daemon *self, uint64_t now_ms, bool stop, enum status *out_result)
+{
+    self->now_ms = now_ms;
+    drain_wakeups(self->shared.wake_fd);
+    receive_all(self);
+    struct session_event event = {.type = SESSION_WORKED};
+    if (stop && !self->stop_told) {
+        self->stop_told = true;
+        event.type = SESSION_STOP;
+        progress_break(&self->progress);
+        log_info("peer", "stopping", "reason=\"finishing the sequence and handing in\"");
+    } else if (now_ms - self->tick_ms >= TICK_MS) {
+        self->tick_ms = now_ms;
+        event.type = SESSION_TICK;
+    }
+    if (!self->over) {
+        daemon_step(self, &event);
+    }
+    if (!self->over && event.type == SESSION_TICK) {
+        daemon_transfer_tick(self);
+    }
+    if (!self->over) {
+        watch_handshake(self, now_ms);
+        progress_show(&self->progress, doing(self), now_ms);
+    }
+    *out_result = self->result;
+    return self->over;
+}
+
+void daemon_wait(struct daemon *self)
+{
+    channel_client_wait(self->channel, self->shared.wake_fd, TICK_MS);
+}
+
+static enum status open_daemon(struct daemon *self, uint64_t now_ms)
+{
+    self->now_ms = now_ms;
+    struct session_settings settings = {.thread_count =
+                                            (uint32_t)self->options->compute.thread_count,
+                                        .alive_ms = ALIVE_MS,
+                                        .silence_ms_max = SILENCE_MS_MAX,
+                                        .hello_ms = HELLO_MS,
+                                        .hello_ms_max = HELLO_MS_MAX,
+                                        .first_ms_max = self->options->first_ms_max,
+                                        .progress_ms = PROGRESS_MS,
+                                        .leave_ms_max = LEAVE_MS_MAX};
+    session_init(&self->session, &settings, now_ms);
+    progress_init(&self->progress, now_ms);
+    self->shared.work = &self->session.work;
+    (void)pthread_mutex_init(&self->shared.lock, NULL);
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&self->shared.changed, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+    self->shared.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    self->head = malloc(WIRE_HEAD_MAX);
+    if (self->shared.wake_fd < 0 || self->head == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory to start");
+    }
+    return channel_client_new(&self->options->link, self->identity, &self->channel);
+}
+
+void daemon_free(struct daemon *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    compute_free(self->compute);
+    channel_client_free(self->channel);
+    blob_receiver_free(self->receiver);
+    offers_clear(&self->offers);
+    session_deinit(&self->session);
+    (void)pthread_cond_destroy(&self->shared.changed);
+    (void)pthread_mutex_destroy(&self->shared.lock);
+    if (self->shared.wake_fd >= 0) {
+        (void)close(self->shared.wake_fd);
+    }
+    free(self->head);
+    free(self);
+}
+
+enum status daemon_new(const struct daemon_options *options, const struct identity *identity,
+                       uint64_t now_ms, struct daemon **out)
+{
+    *out = NULL;
+    struct daemon *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory to start");
+    }
+    self->options = options;
+    self->identity = identity;
+    enum status status = open_daemon(self, now_ms);
+    if (status != STATUS_OK) {
+        daemon_free(self);
+        return status;
+    }
+    *out = self;
+    return STATUS_OK;
+}
+
+enum status daemon_run(const struct daemon_options *options, const struct identity *identity)
+{
+    struct daemon *self = NULL;
+    enum status status = daemon_new(options, identity, clock_now_ms(), &self);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    catch_signals();
+    while (!daemon_turn(self, clock_now_ms(), stop_requested != 0, &status)) {
+        daemon_wait(self);
+    }
+    daemon_free(self);
+    return status;
+}

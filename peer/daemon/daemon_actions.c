@@ -1,0 +1,204 @@
+#include "common/check.h"
+#include "common/fault.h"
+#include "common/log.h"
+#include "peer/daemon/daemon_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void send_hello(struct daemon *self, uint64_t version_held)
+{
+    struct wire_hello *hello = &self->outgoing.as.hello;
+    memset(hello, 0, sizeof *hello);
+    self->outgoing.type = WIRE_HELLO;
+    hello->protocol_version = WIRE_PROTOCOL_VERSION;
+    memcpy(hello->public_key, self->identity->public_key, sizeof hello->public_key);
+    memcpy(hello->token, self->options->link.token, sizeof hello->token);
+    (void)snprintf(hello->name, sizeof hello->name, "%s", self->options->name);
+    hello->thread_count = (uint32_t)self->options->compute.thread_count;
+    hello->version_held = version_held;
+    hello->digest_held = self->digest;
+    daemon_send(self);
+}
+
+static void send_message(struct daemon *self, const struct session_action *action)
+{
+    if (action->send == WIRE_HELLO) {
+        send_hello(self, action->as.version_held);
+        return;
+    }
+    self->outgoing.type = action->send;
+    switch (action->send) {
+    case WIRE_READY:
+        self->outgoing.as.ready = action->as.ready;
+        break;
+    case WIRE_PROGRESS:
+        self->outgoing.as.progress = action->as.progress;
+        break;
+    case WIRE_YIELDED:
+        self->outgoing.as.yielded = action->as.yielded;
+        break;
+    case WIRE_APPLIED:
+        self->outgoing.as.applied = action->as.applied;
+        break;
+    case WIRE_ALIVE:
+    case WIRE_LEAVE:
+        break;
+    case WIRE_HELLO:
+    case WIRE_WELCOME:
+    case WIRE_REFUSED:
+    case WIRE_LEASE:
+    case WIRE_RECLAIM:
+    case WIRE_COLLECT:
+    case WIRE_CONTRIBUTION:
+    case WIRE_VERDICT:
+    case WIRE_COMMITTED:
+    case WIRE_GRANT:
+    case WIRE_FINISHED:
+    case WIRE_TYPE_END:
+    default:
+        CHECK(false);
+    }
+    daemon_send(self);
+}
+
+static void set_up(struct daemon *self)
+{
+    const struct wire_welcome *welcome = &self->incoming.as.welcome;
+    enum status status =
+        compute_new(welcome, &self->options->compute, &self->shared, &self->compute);
+    if (status != STATUS_OK) {
+        daemon_fail(self, status);
+        return;
+    }
+    log_info("peer", "joined", "run=%s parameters=%zu", welcome->run_name,
+             compute_value_count(self->compute));
+}
+
+/* Offers the accumulator's content with exactly the samples inside it. */
+static void hand_in(struct daemon *self)
+{
+    size_t size_bytes = compute_encoded_bytes(self->compute);
+    uint8_t *data = malloc(size_bytes);
+    enum status status = data != NULL ? compute_encode(self->compute, data) : STATUS_NO_MEMORY;
+    if (status != STATUS_OK) {
+        free(data);
+        daemon_fail(self, fault(status,
+                                "the gradient cannot be encoded (%s); this machine's "
+                                "samples go to others",
+                                status_text(status)));
+        return;
+    }
+    struct wire_contribution *offer = &self->outgoing.as.contribution;
+    self->outgoing.type = WIRE_CONTRIBUTION;
+    (void)pthread_mutex_lock(&self->shared.lock);
+    struct work *work = &self->session.work;
+    offer->step = self->session.version;
+    offer->range_count = (uint32_t)work->held_count;
+    for (size_t i = 0; i < work->held_count; i++) {
+        offer->ranges[i] =
+            (struct sample_range){.first = work->held[i].first, .count = work->held[i].count};
+    }
+    offer->tokens = work->held_samples * work->context;
+    offer->loss_sum = work->held_loss_sum;
+    work_clear_held(work);
+    (void)pthread_mutex_unlock(&self->shared.lock);
+    self->held_samples = 0;
+    offer->blob = offers_add(&self->offers, data, size_bytes);
+    daemon_send(self);
+}
+
+static void report_mismatch(struct daemon *self)
+{
+    self->mismatches++;
+    progress_break(&self->progress);
+    log_error("peer", "digest_mismatch",
+              "count=%" PRIu64 " reason=\"the parameters here are not the coordinator's; "
+              "fetching them again\"",
+              self->mismatches);
+}
+
+static void reconnect(struct daemon *self)
+{
+    progress_break(&self->progress);
+    log_warn("peer", "reconnecting", "address=%s", self->options->link.address);
+    channel_client_free(self->channel);
+    self->channel = NULL;
+    enum status status = channel_client_new(&self->options->link, self->identity, &self->channel);
+    if (status != STATUS_OK) {
+        daemon_fail(self, status);
+    }
+}
+
+static void tell_applied(struct daemon *self, struct digest digest)
+{
+    blob_receiver_free(self->receiver);
+    self->receiver = NULL;
+    self->digest = digest;
+    struct session_event event = {.type = SESSION_APPLIED, .digest = digest};
+    daemon_step(self, &event);
+}
+
+static void end(struct daemon *self, const struct session_action *action)
+{
+    progress_break(&self->progress);
+    self->over = true;
+    self->result = action->status;
+    if (action->status == STATUS_NO_HOST) {
+        self->result = fault(STATUS_NO_HOST,
+                             "nobody answers at %s; check that the coordinator runs and that "
+                             "this port can be reached",
+                             self->options->link.address);
+    } else if (action->status != STATUS_OK) {
+        self->result = fault(action->status, "the coordinator refused: %s", action->text);
+    } else {
+        log_info("peer", "ended", "reason=\"%s\" tokens=%" PRIu64, action->text,
+                 self->progress.tokens);
+    }
+}
+
+void daemon_act(struct daemon *self, const struct session_action *action)
+{
+    switch (action->type) {
+    case SESSION_SEND:
+        send_message(self, action);
+        break;
+    case SESSION_SETUP:
+        set_up(self);
+        break;
+    case SESSION_FETCH:
+        daemon_fetch(self, &action->ref);
+        break;
+    case SESSION_LOAD:
+        tell_applied(self, compute_load(self->compute, blob_receiver_data(self->receiver)));
+        break;
+    case SESSION_APPLY:
+        tell_applied(self, compute_apply(self->compute, blob_receiver_data(self->receiver)));
+        break;
+    case SESSION_ENCODE:
+        hand_in(self);
+        break;
+    case SESSION_DISCARD:
+        if (self->compute != NULL) {
+            compute_discard(self->compute);
+        }
+        self->held_samples = 0;
+        break;
+    case SESSION_DROP_OFFERS:
+        offers_clear(&self->offers);
+        break;
+    case SESSION_RECONNECT:
+        reconnect(self);
+        break;
+    case SESSION_MISMATCH:
+        report_mismatch(self);
+        break;
+    case SESSION_EXIT:
+        end(self, action);
+        break;
+    default:
+        CHECK(false);
+    }
+}

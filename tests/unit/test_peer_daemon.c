@@ -1,0 +1,210 @@
+#include "common/fault.h"
+#include "peer/daemon/offers.h"
+#include "peer/daemon/progress.h"
+#include "peer/daemon/state_dir.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/suite.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct blob_ref add_offer(struct offers *offers, size_t size_bytes, int fill)
+{
+    uint8_t *data = malloc(size_bytes);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(data);
+    memset(data, fill, size_bytes);
+    return offers_add(offers, data, size_bytes);
+}
+
+static void offers_keep_the_latest(void)
+{
+    struct offers offers = {.next_id = 0};
+    CU_ASSERT_PTR_NULL(offers_find(&offers, 0));
+    for (int i = 1; i <= 11; i++) {
+        struct blob_ref ref = add_offer(&offers, 10U + (unsigned)i, i);
+        CU_ASSERT_EQUAL(ref.kind, BLOB_CONTRIBUTION);
+        CU_ASSERT_EQUAL(ref.id, i);
+        CU_ASSERT_EQUAL(ref.size_bytes, 10 + i);
+        for (int id = 0; id <= i + 1; id++) {
+            bool expected = id >= 1 && id <= i && id > i - OFFERS_MAX;
+            const struct offer *offer = offers_find(&offers, (uint64_t)id);
+            CU_ASSERT_EQUAL(offer != NULL, expected);
+            if (offer != NULL) {
+                struct blob_ref again =
+                    blob_describe(BLOB_CONTRIBUTION, (uint64_t)id, offer->data, 10U + (unsigned)id);
+                CU_ASSERT_EQUAL(offer->data[0], id);
+                CU_ASSERT_TRUE(digest_equal(&offer->ref.root, &again.root));
+            }
+        }
+    }
+    offers_clear(&offers);
+    for (uint64_t id = 0; id < 13; id++) {
+        CU_ASSERT_PTR_NULL(offers_find(&offers, id));
+    }
+    CU_ASSERT_EQUAL(add_offer(&offers, 3, 1).id, 12); /* numbers are never used again */
+    offers_clear(&offers);
+    offers_clear(&offers);
+}
+
+/* Opens the state in a process of its own (the lock ends with it) and returns the status; the
+ * key's short name goes to out_name. */
+static enum status open_apart(const char *path, char out_name[IDENTITY_NAME_BYTES])
+{
+    struct {
+        enum status status;
+        char name[IDENTITY_NAME_BYTES];
+    } answer = {.status = STATUS_COUNT};
+    int ends[2];
+    CU_ASSERT_EQUAL_FATAL(pipe2(ends, O_CLOEXEC), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct identity identity;
+        answer.status = state_dir_open(path, &identity);
+        if (answer.status == STATUS_OK) {
+            identity_name(identity.public_key, answer.name);
+        }
+        _exit(write(ends[1], &answer, sizeof answer) == sizeof answer ? 0 : 1);
+    }
+    CU_ASSERT_EQUAL(read(ends[0], &answer, sizeof answer), sizeof answer);
+    CU_ASSERT_EQUAL(waitpid(child, NULL, 0), child);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    memcpy(out_name, answer.name, IDENTITY_NAME_BYTES);
+    return answer.status;
+}
+
+static void state_is_made_once_and_locked(void)
+{
+    char first[IDENTITY_NAME_BYTES];
+    char second[IDENTITY_NAME_BYTES];
+    char other[IDENTITY_NAME_BYTES];
+    struct identity identity;
+    struct stat facts;
+    scratch_begin();
+    CU_ASSERT_EQUAL(open_apart(scratch_path("a/b/state"), first), STATUS_OK);
+    CU_ASSERT_EQUAL(stat(scratch_path("a/b/state/identity.key"), &facts), 0);
+    CU_ASSERT_EQUAL(facts.st_mode & 07777U, 0600);
+    CU_ASSERT_EQUAL(open_apart(scratch_path("a/b/state"), second), STATUS_OK);
+    CU_ASSERT_STRING_EQUAL(first, second);
+    CU_ASSERT_EQUAL(open_apart(scratch_path("other"), other), STATUS_OK);
+    CU_ASSERT_STRING_NOT_EQUAL(first, other);
+    CU_ASSERT_EQUAL(state_dir_open(scratch_path("a/b/state"), &identity), STATUS_OK);
+    CU_ASSERT_EQUAL(open_apart(scratch_path("a/b/state"), second), STATUS_UNAVAILABLE);
+    identity_wipe(&identity);
+    CU_ASSERT_EQUAL(chmod(scratch_path("other/identity.key"), 0644), 0);
+    CU_ASSERT_EQUAL(open_apart(scratch_path("other"), other), STATUS_REFUSED);
+    scratch_write_text("file", "x");
+    CU_ASSERT_EQUAL(state_dir_open(scratch_path("file"), &identity), STATUS_CANNOT_CREATE);
+    scratch_end();
+}
+
+static void state_without_a_path_lies_where_the_system_says(void)
+{
+    char name[IDENTITY_NAME_BYTES];
+    struct identity identity;
+    scratch_begin();
+    CU_ASSERT_EQUAL(setenv("XDG_STATE_HOME", scratch_path("xdg"), 1), 0);
+    CU_ASSERT_EQUAL(setenv("HOME", scratch_path("home"), 1), 0);
+    CU_ASSERT_EQUAL(open_apart(NULL, name), STATUS_OK);
+    CU_ASSERT_TRUE(files_exists(scratch_path("xdg/dugnad/identity.key")));
+    CU_ASSERT_FALSE(files_exists(scratch_path("home")));
+    CU_ASSERT_EQUAL(setenv("XDG_STATE_HOME", "relative", 1), 0); /* the standard: ignore it */
+    CU_ASSERT_EQUAL(open_apart(NULL, name), STATUS_OK);
+    CU_ASSERT_TRUE(files_exists(scratch_path("home/.local/state/dugnad/identity.key")));
+    CU_ASSERT_EQUAL(unsetenv("XDG_STATE_HOME"), 0);
+    CU_ASSERT_EQUAL(unsetenv("HOME"), 0);
+    CU_ASSERT_EQUAL(state_dir_open(NULL, &identity), STATUS_USAGE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "--state"));
+    scratch_end();
+}
+
+static int stderr_kept = -1;
+
+/* Sends stderr to scratch/stderr until capture_end. */
+static void capture_begin(void)
+{
+    int fd = open(scratch_path("stderr"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    stderr_kept = dup(STDERR_FILENO);
+    CU_ASSERT_FATAL(fd >= 0 && stderr_kept >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+    (void)close(fd);
+}
+
+/* What came, as text; the caller frees it. */
+static char *capture_end(void)
+{
+    size_t size_bytes = 0;
+    (void)fflush(stderr);
+    CU_ASSERT_FATAL(dup2(stderr_kept, STDERR_FILENO) >= 0);
+    (void)close(stderr_kept);
+    return (char *)scratch_read("stderr", &size_bytes);
+}
+
+static void rate_is_measured_over_two_seconds(void)
+{
+    struct progress progress;
+    progress_init(&progress, 1000);
+    progress_count(&progress, 100, 1500);
+    CU_ASSERT(progress.tokens_per_s == 0.0);
+    progress_count(&progress, 300, 3000);
+    CU_ASSERT(progress.tokens_per_s == 200.0);
+    progress_count(&progress, 50, 4999);
+    CU_ASSERT(progress.tokens_per_s == 200.0);
+    progress_count(&progress, 50, 5000);
+    CU_ASSERT(progress.tokens_per_s == 50.0);
+    CU_ASSERT_EQUAL(progress.tokens, 500);
+    progress_count(&progress, 0, 9000);
+    CU_ASSERT(progress.tokens_per_s == 0.0);
+}
+
+static void terminal_line_is_rewritten_at_most_four_times_a_second(void)
+{
+    struct progress progress;
+    scratch_begin();
+    capture_begin();
+    progress_init(&progress, 1000);
+    progress.terminal = true;
+    progress_show(&progress, "waiting", 1000);
+    progress_show(&progress, "hidden", 1249);
+    progress_step(&progress, 7, 2.5);
+    progress_show(&progress, "computing", 1250);
+    progress_break(&progress);
+    progress_break(&progress);
+    char *text = capture_end();
+    CU_ASSERT_STRING_EQUAL(
+        text, "\r\033[Kstep 0  loss -  0 tokens/s here  0 tokens given  waiting"
+              "\r\033[Kstep 7  loss 2.5000  0 tokens/s here  0 tokens given  computing\n");
+    free(text);
+    scratch_end();
+}
+
+static void log_gets_a_line_for_each_step(void)
+{
+    struct progress progress;
+    scratch_begin();
+    capture_begin();
+    progress_init(&progress, 1000);
+    progress.terminal = false;
+    progress_show(&progress, "waiting", 9000);
+    progress_step(&progress, 7, 2.5);
+    progress_break(&progress);
+    char *text = capture_end();
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "event=step step=7 loss=2.5000 tokens=0"));
+    CU_ASSERT_PTR_NULL(strstr(text, "waiting"));
+    free(text);
+    scratch_end();
+}
+
+int main(void)
+{
+    static const struct suite_test tests[] = {
+        SUITE_TEST(offers_keep_the_latest),
+        SUITE_TEST(state_is_made_once_and_locked),
+        SUITE_TEST(state_without_a_path_lies_where_the_system_says),
+        SUITE_TEST(rate_is_measured_over_two_seconds),
+        SUITE_TEST(terminal_line_is_rewritten_at_most_four_times_a_second),
+        SUITE_TEST(log_gets_a_line_for_each_step),
+    };
+    return suite_run("peer_daemon", tests, sizeof tests / sizeof tests[0]);
+}
