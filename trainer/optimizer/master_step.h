@@ -33,4 +33,9 @@ MUST_CHECK enum status master_step_from_mean(struct master *master, struct slice
                                              const uint8_t *encoded, size_t size_bytes,
                                              uint8_t *update, struct master_step_result *out);
 
+/* The same step when phase 1 of all slices is done already (master_take_mean): for one who sums
+ * slice by slice and never holds the sums of the whole vector. Errors: OUT_OF_RANGE as above. */
+MUST_CHECK enum status master_step_after_mean(struct master *master, struct slices *slices,
+                                              uint8_t *update, struct master_step_result *out);
+
 #endif
