@@ -44,7 +44,7 @@ MUST_CHECK enum status master_new(const struct layout *layout, const struct mode
 void master_free(struct master *self); /* NULL is allowed. */
 
 /* About what master_new allocates: for each value 12 bytes (master copy, P, mean gradient), 4 for
- * each full state vector, and the encoded mean gradient (bf16: 2; mx8 with its residual: 6.1). */
+ * each full state vector, and the encoded mean gradient (bf16: 2; mx8 with its residual: 8.1). */
 uint64_t master_bytes(const struct layout *layout, const struct model_config *model,
                       enum optimizer_kind kind, enum codec mean_codec);
 
