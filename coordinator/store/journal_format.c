@@ -381,6 +381,10 @@ static void take_contributions(struct taker *from, const struct journal_lists *l
                                struct journal_step *out)
 {
     size_t used = 0;
+    if (lists->contributions == NULL || lists->ranges == NULL) {
+        from->spoiled = out->contribution_count > 0; /* of no samples */
+        return;
+    }
     for (size_t i = 0; i < out->contribution_count && !from->spoiled; i++) {
         struct journal_contribution *one = &lists->contributions[i];
         take_bytes(from, one->key, IDENTITY_KEY_BYTES);
@@ -392,7 +396,7 @@ static void take_contributions(struct taker *from, const struct journal_lists *l
             return;
         }
         one->range_count = (size_t)count;
-        one->ranges = lists->ranges != NULL ? lists->ranges + used : NULL;
+        one->ranges = lists->ranges + used;
         for (size_t j = 0; j < one->range_count; j++) {
             take_range(from, &lists->ranges[used++]);
         }

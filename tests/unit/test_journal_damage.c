@@ -155,10 +155,11 @@ static void flip_each_byte(const char *name, uint64_t segment)
     size_t missed = 0;
     for (size_t i = 0; i < file.size_bytes; i++) {
         for (unsigned way = 0; way < 3; way++) {
-            put_byte(fd, file.data[i] ^ (uint8_t)(way == 2 ? 0xFF : 1U << (i + 4 * way) % 8), i);
+            unsigned flip = way == 2 ? 0xFF : 1U << (i + 4 * way) % 8;
+            put_byte(fd, (uint8_t)(file.data[i] ^ flip), i);
             if (!flip_is_found(&file, i, way != 1)) {
                 missed++;
-                (void)fprintf(stderr, "%s: flipped byte %zu (way %d) is missed\n", name, i, way);
+                (void)fprintf(stderr, "%s: flipped byte %zu (way %u) is missed\n", name, i, way);
             }
         }
         put_byte(fd, file.data[i], i);
@@ -172,7 +173,7 @@ static bool cut_is_found(const struct damaged_file *file, bool last_segment, uin
 {
     struct fixture_end end;
     size_t index = record_at(file, size_bytes);
-    bool whole = size_bytes > 0 && originals[index - 1].end == size_bytes &&
+    bool whole = size_bytes > 0 && index > 0 && originals[index - 1].end == size_bytes &&
                  originals[index - 1].record.segment == file->segment;
     all_same = true;
     wrong_payloads = 0;
