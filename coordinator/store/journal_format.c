@@ -391,7 +391,7 @@ static void take_contributions(struct taker *from, const struct journal_lists *l
         one->tokens = take_u64(from);
         one->loss_sum = take_double(from);
         uint64_t count = take_u64(from);
-        if (count > from->left / RANGE_BYTES || count > lists->range_capacity - used) {
+        if (count > lists->range_capacity - used) {
             from->spoiled = true;
             return;
         }

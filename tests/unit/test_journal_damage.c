@@ -106,15 +106,21 @@ static bool payload_holds(size_t index, uint64_t offset)
            offset >= original->record.offset + JOURNAL_HEADER_BYTES + original->meta_bytes;
 }
 
+static bool step_stands_behind(size_t index)
+{
+    bool step = false;
+    for (size_t i = index + 1; i < original_count; i++) {
+        step = step || originals[i].record.type == JOURNAL_STEP;
+    }
+    return step;
+}
+
 /* Damage that a crash cannot have done: something behind it was written after a sync. */
 static bool was_durable(size_t index)
 {
-    bool durable = originals[index].record.type == JOURNAL_STEP && index + 1 < original_count;
-    for (size_t i = index + 1; i < original_count; i++) {
-        durable = durable || originals[i].record.type == JOURNAL_STEP ||
-                  originals[i].record.segment != originals[index].record.segment;
-    }
-    return durable;
+    bool last = index + 1 == original_count;
+    return step_stands_behind(index) || (!last && originals[index].record.type == JOURNAL_STEP) ||
+           originals[index].record.segment != originals[original_count - 1].record.segment;
 }
 
 static bool fault_fits(const struct journal_fault *fault, const struct damaged_file *file,
@@ -124,7 +130,8 @@ static bool fault_fits(const struct journal_fault *fault, const struct damaged_f
            fault->offset <= offset && strlen(fault->text) > 0;
 }
 
-/* With all payloads checked, nothing escapes; without, only a payload may, and reading it tells. */
+/* With all payloads checked, nothing escapes; without, only that of a step that is not the last
+ * may, and reading it tells. */
 static bool flip_is_found(const struct damaged_file *file, uint64_t offset, bool check_payloads)
 {
     struct fixture_end end;
@@ -288,7 +295,7 @@ static void missing_swapped_or_foreign_segments_are_damage(void)
     scratch_write("journal/000000000001.journal", data, size_bytes);
     fixture_assert_damage("journal/000000000001.journal", 0, 9);
     free(data);
-    /* of a run that is like this one but for its name */
+    /* of another course of the same run */
     CU_ASSERT_EQUAL(unlink(scratch_path("journal/000000000001.journal")), 0);
     CU_ASSERT_EQUAL(unlink(scratch_path("journal/000000000003.journal")), 0);
     CU_ASSERT_EQUAL(rename(scratch_path("journal"), scratch_path("first")), 0);
@@ -298,7 +305,6 @@ static void missing_swapped_or_foreign_segments_are_damage(void)
     }
     fixture_append_step(journal, 0, 100);
     state = fixture_state(2);
-    state.run_id.bytes[0] ^= 1;
     CU_ASSERT_EQUAL_FATAL(journal_roll(journal, &state), STATUS_OK);
     journal_close(journal);
     fixture_assert_damage(FIXTURE_SEGMENT_2, 0, 9); /* version 2 after one step */
@@ -435,6 +441,27 @@ static void put_le(uint8_t *at, uint64_t value, size_t size_bytes)
     }
 }
 
+static void record_forged_for_another_place_is_damage(void)
+{
+    struct fixture_end end;
+    begin_original();
+    const struct original *like = &originals[FIXTURE_RECORDS - 1];
+    for (int i = 0; i < 6; i++) {
+        struct journal_header header = forged_header(like);
+        header.sequence += i == 1;
+        header.sequence -= i == 2;
+        header.previous.bytes[31] ^= i == 3;
+        header.type = i == 4 ? JOURNAL_SEGMENT : i == 5 ? JOURNAL_EVENT : header.type;
+        append_forged(like->meta_bytes, like->meta, header);
+        fixture_read(UINT64_MAX, false, NULL, &end);
+        CU_ASSERT_FALSE(end.torn.found);
+        CU_ASSERT_EQUAL(end.damage.found, i != 0);
+        CU_ASSERT_EQUAL(end.count, FIXTURE_RECORDS + (i == 0));
+        CU_ASSERT_TRUE(i == 0 || end.damage.offset == journal_align(like->end));
+    }
+    scratch_end();
+}
+
 static void huge_lengths_and_counts_are_refused(void)
 {
     enum { CONTRIBUTION_COUNT_AT = 100, RANGE_COUNT_AT = 104 + 48, RANGES_AT = RANGE_COUNT_AT + 8 };
@@ -533,6 +560,7 @@ int main(void)
         SUITE_TEST(segment_of_another_run_is_damage),
         SUITE_TEST(step_that_does_not_follow_is_damage),
         SUITE_TEST(facts_forged_with_right_hashes_are_taken_or_refused_whole),
+        SUITE_TEST(record_forged_for_another_place_is_damage),
         SUITE_TEST(huge_lengths_and_counts_are_refused),
         SUITE_TEST(garbage_is_never_a_record),
         SUITE_TEST(flood_of_headers_is_given_up_in_time),
