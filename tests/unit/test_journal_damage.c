@@ -139,7 +139,7 @@ static bool flip_is_found(const struct damaged_file *file, uint64_t offset, bool
     all_same = true;
     wrong_payloads = 0;
     fixture_read(UINT64_MAX, check_payloads, compare, &end);
-    bool escaped = !check_payloads && payload_holds(index, offset) && index + 1 < original_count &&
+    bool escaped = !check_payloads && payload_holds(index, offset) && step_stands_behind(index) &&
                    !end.damage.found && !end.torn.found;
     if (escaped) {
         return all_same && wrong_payloads == 1 && end.count == original_count;
@@ -274,6 +274,38 @@ static void leases_lost_before_others_are_a_torn_tail(void)
         CU_ASSERT_EQUAL(fault->offset, lost);
     }
     free(data);
+    scratch_end();
+}
+
+static void flip_in(const char *name, uint64_t offset)
+{
+    size_t size_bytes = 0;
+    uint8_t *data = scratch_read(name, &size_bytes);
+    CU_ASSERT_TRUE_FATAL(offset < size_bytes);
+    data[offset] ^= 1;
+    scratch_write(name, data, size_bytes);
+    free(data);
+}
+
+/* Where a step is as short as a lease, that something stands behind it tells that it was durable.
+ */
+static void short_step_before_leases_was_durable(void)
+{
+    scratch_begin();
+    struct journal *journal = NULL;
+    struct journal_state state = fixture_state(0);
+    CU_ASSERT_EQUAL_FATAL(journal_create(scratch_folder, &state, &journal), STATUS_OK);
+    uint64_t lease_at = journal_bytes(journal);
+    fixture_append_lease(journal, 1);
+    uint64_t step_at = journal_bytes(journal);
+    fixture_append_step(journal, 0, 8);
+    uint64_t payload_at = journal_bytes(journal) - 8;
+    fixture_append_lease(journal, 2);
+    journal_close(journal);
+    flip_in(FIXTURE_SEGMENT_0, payload_at);
+    fixture_assert_damage(FIXTURE_SEGMENT_0, step_at, 2);
+    flip_in(FIXTURE_SEGMENT_0, lease_at + 130);
+    fixture_assert_damage(FIXTURE_SEGMENT_0, lease_at, 1);
     scratch_end();
 }
 
@@ -462,6 +494,52 @@ static void record_forged_for_another_place_is_damage(void)
     scratch_end();
 }
 
+static void segment_that_begins_with_a_lease_is_damage(void)
+{
+    struct fixture_end end;
+    uint8_t bytes[JOURNAL_HEADER_BYTES + META_MAX];
+    begin_original();
+    const struct original *like = &originals[FIXTURE_RECORDS - 1];
+    struct journal_header header = forged_header(like);
+    header.sequence = 0;
+    header.previous = (struct digest){{0}};
+    header.payload = digest_of(NULL, 0);
+    memcpy(bytes + JOURNAL_HEADER_BYTES, like->meta, like->meta_bytes);
+    journal_header_encode(&header, bytes);
+    (void)journal_header_seal(bytes, bytes + JOURNAL_HEADER_BYTES, like->meta_bytes);
+    scratch_write(FIXTURE_SEGMENT_0, bytes, JOURNAL_HEADER_BYTES + like->meta_bytes);
+    CU_ASSERT_EQUAL(unlink(scratch_path(FIXTURE_SEGMENT_2)), 0);
+    fixture_read(UINT64_MAX, true, NULL, &end);
+    CU_ASSERT_TRUE(end.damage.found);
+    CU_ASSERT_EQUAL(end.count, 0);
+    scratch_end();
+}
+
+static void meta_part_past_the_limit_is_no_record(void)
+{
+    enum { TOO_LARGE = JOURNAL_META_BYTES_MAX + 8 };
+    struct fixture_end end;
+    uint8_t head[JOURNAL_HEADER_BYTES];
+    begin_original();
+    struct journal_header header = forged_header(&originals[13]);
+    uint8_t *meta = calloc(1, TOO_LARGE);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(meta);
+    header.meta_bytes = TOO_LARGE;
+    journal_header_encode(&header, head);
+    (void)journal_header_seal(head, meta, TOO_LARGE);
+    free(meta);
+    uint64_t before = originals[FIXTURE_RECORDS - 1].end;
+    int fd = open(scratch_path(FIXTURE_SEGMENT_2), O_WRONLY | O_APPEND | O_CLOEXEC);
+    CU_ASSERT_TRUE_FATAL(fd >= 0);
+    CU_ASSERT_EQUAL(write(fd, head, sizeof head), sizeof head);
+    CU_ASSERT_EQUAL(ftruncate(fd, (off_t)(before + JOURNAL_HEADER_BYTES + TOO_LARGE)), 0);
+    CU_ASSERT_EQUAL(close(fd), 0);
+    fixture_read(UINT64_MAX, true, NULL, &end);
+    CU_ASSERT_TRUE(end.torn.found); /* were it read, its facts would be damage */
+    CU_ASSERT_EQUAL(end.count, FIXTURE_RECORDS);
+    scratch_end();
+}
+
 static void huge_lengths_and_counts_are_refused(void)
 {
     enum { CONTRIBUTION_COUNT_AT = 100, RANGE_COUNT_AT = 104 + 48, RANGES_AT = RANGE_COUNT_AT + 8 };
@@ -556,11 +634,14 @@ int main(void)
         SUITE_TEST(flip_of_any_byte_is_found),
         SUITE_TEST(cut_at_any_length_is_found),
         SUITE_TEST(leases_lost_before_others_are_a_torn_tail),
+        SUITE_TEST(short_step_before_leases_was_durable),
         SUITE_TEST(missing_swapped_or_foreign_segments_are_damage),
         SUITE_TEST(segment_of_another_run_is_damage),
         SUITE_TEST(step_that_does_not_follow_is_damage),
         SUITE_TEST(facts_forged_with_right_hashes_are_taken_or_refused_whole),
         SUITE_TEST(record_forged_for_another_place_is_damage),
+        SUITE_TEST(segment_that_begins_with_a_lease_is_damage),
+        SUITE_TEST(meta_part_past_the_limit_is_no_record),
         SUITE_TEST(huge_lengths_and_counts_are_refused),
         SUITE_TEST(garbage_is_never_a_record),
         SUITE_TEST(flood_of_headers_is_given_up_in_time),
