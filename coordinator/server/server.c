@@ -313,7 +313,7 @@ enum status server_stop(struct server *self, uint64_t now_ms)
     return status;
 }
 
-enum status server_new(const struct run_dir *run, const struct server_options *options,
+enum status server_new(struct run_dir *run, const struct server_options *options,
                        struct server **out)
 {
     *out = NULL;
@@ -337,7 +337,7 @@ enum status server_new(const struct run_dir *run, const struct server_options *o
     return STATUS_OK;
 }
 
-enum status server_run(const struct run_dir *run, const struct server_options *options)
+enum status server_run(struct run_dir *run, const struct server_options *options)
 {
     struct server *self = NULL;
     bool over = false;

@@ -16,7 +16,7 @@
 enum { EVENTS_MAX = 64, DIGESTS_KEPT = 128 };
 
 struct server {
-    const struct run_dir *run;
+    struct run_dir *run;
     struct channel_server *channel;
     struct core *core;
     struct core_actions actions;

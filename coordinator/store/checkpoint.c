@@ -1,11 +1,11 @@
 #include "coordinator/store/checkpoint.h"
 
+#include "common/disk.h"
 #include "common/fault.h"
 #include "trainer/data/dataset.h"
 #include "trainer/formats/hf_folder.h"
 #include "trainer/formats/safetensors.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -203,6 +203,21 @@ static int compare_versions(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+struct listing {
+    struct versions *versions;
+    enum status status;
+};
+
+static bool see_name(void *context, const char *name)
+{
+    struct listing *listing = context;
+    uint64_t version = 0;
+    if (parse_version(name, &version)) {
+        listing->status = add_version(listing->versions, version);
+    }
+    return listing->status == STATUS_OK;
+}
+
 /* The caller frees out->items, also after an error. */
 static enum status list_versions(const struct run_dir *run, struct versions *out)
 {
@@ -212,23 +227,15 @@ static enum status list_versions(const struct run_dir *run, struct versions *out
     if (status != STATUS_OK) {
         return status;
     }
-    DIR *entries = opendir(folder);
-    if (entries == NULL) {
+    struct listing listing = {.versions = out};
+    if (!disk_list(folder, see_name, &listing)) {
         return fault(STATUS_NO_INPUT, "%s cannot be read; is %s the folder of a run?", folder,
                      run->path);
     }
-    for (const struct dirent *entry = readdir(entries); entry != NULL && status == STATUS_OK;
-         entry = readdir(entries)) {
-        uint64_t version = 0;
-        if (parse_version(entry->d_name, &version)) {
-            status = add_version(out, version);
-        }
-    }
-    (void)closedir(entries);
     if (out->count > 0) {
         qsort(out->items, out->count, sizeof out->items[0], compare_versions);
     }
-    return status;
+    return listing.status;
 }
 
 static enum status remove_version(const struct run_dir *run, uint64_t version)

@@ -1,5 +1,6 @@
 #include "coordinator/store/run_dir.h"
 
+#include "common/disk.h"
 #include "common/fault.h"
 #include "common/memory.h"
 #include "coordinator/store/checkpoint.h"
@@ -10,12 +11,9 @@
 #include "trainer/tokenizer/tokenizer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 enum { RUN_FILE_BYTES_MAX = 1 << 20 };
 
@@ -60,7 +58,7 @@ static enum status set_path(struct run_dir *self, const char *path)
 
 static enum status write_first_checkpoint(const char *path, const struct run_config *config)
 {
-    struct run_dir run = {.config = *config};
+    struct run_dir run = {.config = *config, .lock_fd = -1};
     struct master *master = NULL;
     char folder[FILES_PATH_MAX];
     enum status status = set_path(&run, path);
@@ -197,6 +195,7 @@ static enum status compute_run_id(struct run_dir *self)
 enum status run_dir_open(const char *path, struct run_dir *out)
 {
     memset(out, 0, sizeof *out);
+    out->lock_fd = -1;
     char file[FILES_PATH_MAX];
     enum status status = set_path(out, path);
     if (status == STATUS_OK) {
@@ -234,23 +233,26 @@ void run_dir_close(struct run_dir *self)
     layout_free(self->layout);
     self->layout = NULL;
     identity_wipe(&self->identity);
+    if (self->lock_fd >= 0) {
+        (void)disk_close(self->lock_fd);
+        self->lock_fd = -1;
+    }
 }
 
-enum status run_dir_lock(const struct run_dir *self)
+enum status run_dir_lock(struct run_dir *self)
 {
     char path[FILES_PATH_MAX];
     enum status status = files_join(self->path, "lock", path);
     if (status != STATUS_OK) {
         return status;
     }
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        return fault(STATUS_CANNOT_CREATE, "cannot create %s: %s", path, strerror(errno));
+    int fd = disk_open(path, DISK_LOCK, 0644);
+    if (fd >= 0) {
+        self->lock_fd = fd;
+        return STATUS_OK;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        (void)close(fd);
-        return fault(STATUS_UNAVAILABLE,
-                     "another dugnad-coordinator serves %s already; stop it first", self->path);
-    }
-    return STATUS_OK; /* the descriptor stays open as long as the process lives */
+    return errno == EWOULDBLOCK
+               ? fault(STATUS_UNAVAILABLE,
+                       "another dugnad-coordinator serves %s already; stop it first", self->path)
+               : fault(STATUS_CANNOT_CREATE, "cannot create %s: %s", path, strerror(errno));
 }

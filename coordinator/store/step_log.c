@@ -1,16 +1,15 @@
 #include "coordinator/store/step_log.h"
 
+#include "common/disk.h"
 #include "common/fault.h"
 #include "common/files.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { STEP_LOG_BYTES_MAX = 1 << 30 };
 
@@ -101,6 +100,21 @@ static enum status measure_kept(const char *path, const char *text, size_t size_
     return STATUS_OK;
 }
 
+/* Opens the file at its end; one that is made has a durable name. */
+static enum status open_at_end(struct step_log *self, const char *run_path)
+{
+    bool made = !files_exists(self->path);
+    self->fd = disk_open(self->path, made ? DISK_CREATE : DISK_APPEND, 0644);
+    if (self->fd < 0) {
+        return fault(STATUS_CANNOT_CREATE, "cannot open %s: %s", self->path, strerror(errno));
+    }
+    enum status status = made ? files_sync_folder(run_path) : STATUS_OK;
+    if (status != STATUS_OK) {
+        (void)disk_close(self->fd);
+    }
+    return status;
+}
+
 enum status step_log_open(const char *run_path, uint64_t version, struct step_log_facts *out_facts,
                           struct step_log **out)
 {
@@ -126,10 +140,7 @@ enum status step_log_open(const char *run_path, uint64_t version, struct step_lo
     }
     free(text);
     if (status == STATUS_OK) {
-        self->fd = open(self->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-        if (self->fd < 0) {
-            status = fault(STATUS_CANNOT_CREATE, "cannot open %s: %s", self->path, strerror(errno));
-        }
+        status = open_at_end(self, run_path);
     }
     if (status != STATUS_OK) {
         free(self);
@@ -142,7 +153,7 @@ enum status step_log_open(const char *run_path, uint64_t version, struct step_lo
 void step_log_close(struct step_log *self)
 {
     if (self != NULL) {
-        (void)close(self->fd);
+        (void)disk_close(self->fd);
         free(self);
     }
 }
@@ -180,8 +191,7 @@ enum status step_log_append(struct step_log *self, const struct step_record *rec
     enum status status = STATUS_OK;
     if (fclose(out) != 0) {
         status = fault(STATUS_NO_MEMORY, "no memory for the step log");
-    } else if (write(self->fd, text, size_bytes) != (ssize_t)size_bytes ||
-               fdatasync(self->fd) != 0) {
+    } else if (!disk_write(self->fd, text, size_bytes) || !disk_sync(self->fd)) {
         status = fault(STATUS_IO,
                        "writing %s failed: %s; free some space and start the coordinator again",
                        self->path, strerror(errno));

@@ -253,6 +253,20 @@ static void open_of_no_run_says_how_to_make_one(void)
     scratch_end();
 }
 
+static void lock_lasts_until_the_run_is_closed(void)
+{
+    struct run_dir run;
+    struct run_dir again;
+    run_fixture_open(&run, "mx8", NULL, NULL);
+    CU_ASSERT_EQUAL_FATAL(run_dir_open(scratch_path("run"), &again), STATUS_OK);
+    CU_ASSERT_EQUAL(run_dir_lock(&run), STATUS_OK);
+    CU_ASSERT_EQUAL(run_dir_lock(&again), STATUS_UNAVAILABLE);
+    CU_ASSERT_EQUAL(run_dir_lock(&run), STATUS_UNAVAILABLE);
+    run_dir_close(&run);
+    CU_ASSERT_EQUAL(run_dir_lock(&again), STATUS_OK);
+    run_fixture_close(&again);
+}
+
 static void lock_keeps_another_process_out(void)
 {
     struct run_dir run;
@@ -419,6 +433,7 @@ int main(void)
         SUITE_TEST(create_over_a_run_is_refused_and_changes_nothing),
         SUITE_TEST(create_that_cannot_work_leaves_nothing),
         SUITE_TEST(open_of_no_run_says_how_to_make_one),
+        SUITE_TEST(lock_lasts_until_the_run_is_closed),
         SUITE_TEST(lock_keeps_another_process_out),
         SUITE_TEST(invite_is_known_and_only_its_hash_is_stored),
         SUITE_TEST(damaged_invites_let_nobody_in),
