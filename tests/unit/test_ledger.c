@@ -161,9 +161,10 @@ static struct journal_record bad_step(int which, struct fixture_step *storage)
     case 3: /* that of the first contribution */
         storage->ranges[3].first = storage->ranges[0].first;
         break;
-    case 4: /* the sum of the two would wrap to 4 */
-        storage->ranges[0].count = UINT64_MAX;
-        storage->ranges[1].count = 5;
+    case 4: /* each can be held, and the sum of the three would wrap to 2 */
+        storage->ranges[0].count = INT64_MAX;
+        storage->ranges[1].count = INT64_MAX;
+        storage->contributions[0].range_count = 3;
         break;
     case 5:
         storage->contributions[1].tokens = 0;
