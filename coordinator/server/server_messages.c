@@ -137,6 +137,7 @@ static void take_hello(struct server *self, const uint8_t *curve_key)
     server_push(self, &(struct core_event){.type = CORE_JOINED,
                                            .peer = sessions_index(self->sessions, session),
                                            .threads = hello.thread_count});
+    store_name_peer(self->store, session->public_key, session->name);
     log_info("peers", "joined", "peer=%s name=\"%s\" threads=%" PRIu32 " peers=%" PRIu32,
              session->id, session->name, session->threads, self->sessions->count);
     welcome_peer(self, session, &hello);
@@ -170,7 +171,7 @@ static void take_contribution(struct server *self, struct session *session)
 {
     const struct wire_contribution *offer = &self->message.as.contribution;
     const struct run_config *config = &self->run->config;
-    uint64_t base = offer->step * config->target_batch;
+    uint64_t base = server_sample_base(self); /* of another step: the core refuses it anyway */
     struct core_range *ranges = self->ranges;
     uint64_t samples = 0;
     for (uint32_t i = 0; i < offer->range_count; i++) {

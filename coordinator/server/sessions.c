@@ -52,6 +52,7 @@ enum status sessions_add(struct sessions *self, const struct wire_hello *hello,
     struct session *session = &self->items[index];
     *session = (struct session){.used = true, .threads = hello->thread_count};
     memcpy(session->curve_key, curve_key, IDENTITY_KEY_BYTES);
+    memcpy(session->public_key, hello->public_key, IDENTITY_KEY_BYTES);
     identity_name(hello->public_key, session->id);
     (void)snprintf(session->name, sizeof session->name, "%s", hello->name);
     self->end = index >= self->end ? index + 1 : self->end;

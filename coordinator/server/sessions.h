@@ -13,6 +13,7 @@ enum upload_state { UPLOAD_NONE, UPLOAD_WAITING, UPLOAD_RUNNING };
 struct session {
     bool used;
     uint8_t curve_key[IDENTITY_KEY_BYTES];
+    uint8_t public_key[IDENTITY_KEY_BYTES]; /* Ed25519: who it is in the journal */
     char id[IDENTITY_NAME_BYTES]; /* short form of its Ed25519 key */
     char name[WIRE_NAME_MAX];
     uint32_t threads;

@@ -2,9 +2,9 @@
  *
  *   checkpoints/step-000100/   config.json, model.safetensors (P), tokenizer files,
  *                              weights.safetensors (float32 master copy), a file for each vector
- *                              that the optimizer keeps (moment1.safetensors, ...), state.json
- *                              (version, optimizer, digest of P, file hashes, where the run and its
- *                              journal stood)
+ *                              that the optimizer keeps (moment1.safetensors, ...), with the mean
+ *                              codec mx8 residual.safetensors, state.json (version, optimizer,
+ *                              mean codec, digest of P, file hashes, where the journal stood)
  *
  * A folder is written under a temporary name and renamed when all of it is on disk. */
 #ifndef DUGNAD_COORDINATOR_STORE_CHECKPOINT_H
@@ -41,7 +41,7 @@ MUST_CHECK enum status checkpoint_mark_of(const struct run_dir *run, uint64_t ve
                                           bool *out_has, struct checkpoint_mark *out);
 
 /* Loads one checkpoint into `master`, all hashes checked, and gives the master the settings of its mark.
- * Errors: NO_INPUT, BAD_DATA, CORRUPT, IO (it is not whole; `master` holds anything), BAD_CONFIG (it is
+ * A residual that it was made without, because its mean codec was another, is zero. Errors: NO_INPUT, BAD_DATA, CORRUPT, IO (it is not whole; `master` holds anything), BAD_CONFIG (it is
  * of another optimizer), NO_MEMORY. */
 MUST_CHECK enum status checkpoint_load_version(const struct run_dir *run, uint64_t version,
                                                struct master *master);

@@ -24,15 +24,15 @@ struct parts parts_of(const struct layout *layout, struct master *master)
     size_t value_count = layout_value_count(layout);
     add_part(&parts, "model", master_params(master), value_count);
     add_part(&parts, "weights", master_weights(master), value_count);
-    if (master_residual(master) != NULL) {
-        add_part(&parts, "residual", master_residual(master), value_count);
-    }
     for (size_t i = 0; i < optimizer_state_count(master_kind(master)); i++) {
         const struct optimizer_state *facts = optimizer_state(master_kind(master), i);
         size_t count = 0;
         float *values = master_state(master, i, &count);
         add_part(&parts, facts->name, values, count);
         parts.items[parts.count - 1].per_block = facts->per_block;
+    }
+    if (master_residual(master) != NULL) {
+        add_part(&parts, "residual", master_residual(master), value_count);
     }
     return parts;
 }

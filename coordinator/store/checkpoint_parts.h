@@ -20,7 +20,8 @@ struct parts {
     size_t count;
 };
 
-/* The model comes first: hf_folder_write makes its file. */
+/* The model comes first: hf_folder_write makes its file. The residual comes last: a checkpoint of
+ * another mean codec lacks it. */
 struct parts parts_of(const struct layout *layout, struct master *master);
 
 /* Hash of folder/name. Errors: NO_INPUT, IO, USAGE. */

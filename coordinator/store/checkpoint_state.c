@@ -105,9 +105,9 @@ static json_t *json_of_state(const struct checkpoint_state *self)
 {
     json_t *files = json_object();
     json_t *state =
-        json_pack("{s:I,s:s,s:o,s:o}", "version", (json_int_t)self->version, "optimizer",
-                  optimizer_name(self->optimizer), "digest", json_of_digest(&self->digest),
-                  "blake2b", files);
+        json_pack("{s:I,s:s,s:s,s:o,s:o}", "version", (json_int_t)self->version, "optimizer",
+                  optimizer_name(self->optimizer), "mean_codec", codec_name(self->mean_codec),
+                  "digest", json_of_digest(&self->digest), "blake2b", files);
     bool fine = state != NULL;
     for (size_t i = 0; i < self->file_count && fine; i++) {
         fine = json_object_set_new(files, self->files[i].name,
@@ -204,6 +204,11 @@ static enum status read_json(json_t *state, const char *path, uint64_t version,
     }
     if (!read_optimizer(json_object_get(state, "optimizer"), &out->optimizer)) {
         return fault(STATUS_BAD_DATA, "%s is damaged: it names no known optimizer", path);
+    }
+    out->mean_codec = CODEC_FP32;
+    if (json_object_get(state, "mean_codec") != NULL &&
+        !codec_at(state, "mean_codec", &out->mean_codec)) {
+        return fault(STATUS_BAD_DATA, "%s is damaged: it names no known mean_codec", path);
     }
     return STATUS_OK;
 }

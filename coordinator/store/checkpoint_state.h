@@ -1,8 +1,8 @@
 /* checkpoint_state - state.json of a checkpoint. Private to checkpoint*.c.
  *
- * {"version":..,"optimizer":"..","digest":"..","blake2b":{FILE:HASH,..},"journal":{..},"self":".."};
+ * {"version":..,"optimizer":"..","mean_codec":"..","digest":"..","blake2b":{FILE:HASH,..},"journal":{..},"self":".."};
  * "self" is the hash of all the rest, printed without spaces and with sorted keys. Checkpoints of
- * earlier releases have neither "journal" nor "self". */
+ * earlier releases have neither "mean_codec" nor "journal" nor "self". */
 #ifndef DUGNAD_COORDINATOR_STORE_CHECKPOINT_STATE_H
 #define DUGNAD_COORDINATOR_STORE_CHECKPOINT_STATE_H
 
@@ -12,6 +12,7 @@
 struct checkpoint_state {
     uint64_t version;
     enum optimizer_kind optimizer;
+    enum codec mean_codec; /* with mx8 there is a residual */
     struct digest digest; /* of P */
     bool has_mark;
     struct checkpoint_mark mark;

@@ -214,6 +214,11 @@ static enum status roll(struct store *self)
     return status;
 }
 
+uint64_t store_checkpoint_version(const struct store *self)
+{
+    return self->checkpoint;
+}
+
 enum status store_checkpoint(struct store *self, char *out_path)
 {
     uint64_t oldest = 0;

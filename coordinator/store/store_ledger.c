@@ -16,30 +16,6 @@ struct feed {
     uint64_t record_count; /* that were added */
 };
 
-/* A reader whose first record is `target` or an earlier one; NULL when there is none. */
-static enum status open_at(const char *run_path, uint64_t target, struct journal_reader **out,
-                           struct journal_record *out_first)
-{
-    uint64_t *segments = NULL;
-    size_t count = 0;
-    bool more = false;
-    *out = NULL;
-    enum status status = journal_segments(run_path, &segments, &count);
-    for (size_t i = count; i-- > 0 && status == STATUS_OK;) {
-        status = journal_reader_new(run_path, segments[i], out);
-        if (status == STATUS_OK) {
-            status = journal_read(*out, false, out_first, &more);
-        }
-        if (status == STATUS_OK && more && out_first->sequence <= target) {
-            break;
-        }
-        journal_reader_free(*out);
-        *out = NULL;
-    }
-    free(segments);
-    return status;
-}
-
 /* Adds one record; every so many a transaction ends and the next begins. */
 static enum status feed_record(struct feed *self, const struct journal_record *record)
 {
@@ -62,30 +38,68 @@ static enum status feed_record(struct feed *self, const struct journal_record *r
     return status;
 }
 
-/* Gives the ledger all that it lacks of the whole records. Errors: of the journal or the ledger. */
-static enum status feed_all(struct feed *self, const char *run_path)
+/* The records of one segment. Each has a reader of its own: behind a place where records were lost, the
+ * journal goes on with a segment that the chain does not lead to. */
+static enum status feed_segment(struct feed *self, const char *run_path, uint64_t segment)
 {
     struct journal_reader *reader = NULL;
     struct journal_record record;
     bool more = true;
-    self->fits = self->next == 0;
-    enum status status = open_at(run_path, self->next > 0 ? self->next - 1 : 0, &reader, &record);
-    if (status != STATUS_OK || reader == NULL) {
-        return status;
-    }
-    status = ledger_begin(self->ledger);
-    if (status != STATUS_OK) {
-        journal_reader_free(reader);
-        return status;
-    }
+    enum status status = journal_reader_new(run_path, segment, &reader);
     while (status == STATUS_OK && more) {
-        status = feed_record(self, &record);
-        if (status == STATUS_OK) {
-            status = journal_read(reader, false, &record, &more);
+        status = journal_read(reader, false, &record, &more);
+        more = more && record.segment == segment;
+        if (status == STATUS_OK && more) {
+            status = feed_record(self, &record);
         }
     }
     journal_reader_free(reader);
-    return status == STATUS_OK ? ledger_end(self->ledger) : status;
+    return status;
+}
+
+/* The last segment that begins at the record before the first that is lacking, or earlier. */
+static enum status first_to_feed(const struct feed *self, const char *run_path,
+                                 const uint64_t *segments, size_t count, size_t *out_index)
+{
+    enum status status = STATUS_OK;
+    bool found = false;
+    for (*out_index = count; *out_index > 0 && !found && status == STATUS_OK;) {
+        struct journal_reader *reader = NULL;
+        struct journal_record record;
+        bool more = false;
+        --*out_index;
+        status = journal_reader_new(run_path, segments[*out_index], &reader);
+        if (status == STATUS_OK) {
+            status = journal_read(reader, false, &record, &more);
+        }
+        found = status == STATUS_OK && more && record.sequence < self->next;
+        journal_reader_free(reader);
+    }
+    return status;
+}
+
+/* Gives the ledger all that it lacks of the whole records. Errors: of the journal or the ledger. */
+static enum status feed_all(struct feed *self, const char *run_path)
+{
+    uint64_t *segments = NULL;
+    size_t count = 0;
+    size_t first = 0;
+    self->fits = self->next == 0;
+    enum status status = journal_segments(run_path, &segments, &count);
+    if (status == STATUS_OK && self->next > 0) {
+        status = first_to_feed(self, run_path, segments, count, &first);
+    }
+    if (status == STATUS_OK) {
+        status = ledger_begin(self->ledger);
+    }
+    if (status == STATUS_OK) {
+        for (size_t i = first; i < count && status == STATUS_OK; i++) {
+            status = feed_segment(self, run_path, segments[i]);
+        }
+        status = status == STATUS_OK ? ledger_end(self->ledger) : status;
+    }
+    free(segments);
+    return status;
 }
 
 /* A new ledger with all records. On error *out is NULL. */
