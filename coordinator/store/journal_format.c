@@ -13,6 +13,7 @@ enum {
     CONTRIBUTION_BYTES = 56,
     RANGE_BYTES = 16,
     EVENT_BYTES = 48,
+    SETTINGS_BYTES = 20,
     CODEC_NUMBER_MAX = 3
 };
 
@@ -305,30 +306,46 @@ static void take_lease(struct taker *from, struct journal_lease *out)
     take_range(from, &out->samples);
 }
 
+static bool all_zeros(const uint8_t *bytes, size_t count)
+{
+    uint8_t seen = 0;
+    for (size_t i = 0; i < count; i++) {
+        seen |= bytes[i];
+    }
+    return seen == 0;
+}
+
+/* `length` bytes of text and the zeros that fill them up, to the end. */
+static void take_text(struct taker *from, size_t length, char out[JOURNAL_TEXT_MAX])
+{
+    if (length >= JOURNAL_TEXT_MAX || journal_align(length) != from->left ||
+        !all_zeros(from->at + length, from->left - length)) {
+        from->spoiled = true;
+        return;
+    }
+    memcpy(out, from->at, length);
+    for (size_t i = 0; i < length; i++) {
+        from->spoiled = from->spoiled || plain(out[i]) != (uint8_t)out[i];
+    }
+    from->left = 0;
+}
+
 static void take_event(struct taker *from, struct journal_event *out)
 {
-    struct live_settings settings;
     uint32_t type = take_u32(from);
     uint32_t length = take_u32(from);
     out->version = take_u64(from);
     out->unix_ms = take_u64(from);
-    take_settings(from, &settings);
+    bool set = from->left >= SETTINGS_BYTES && !all_zeros(from->at, SETTINGS_BYTES);
+    take_settings(from, &out->settings);
     uint32_t zero = take_u32(from);
-    if (type < JOURNAL_SERVED || type > JOURNAL_NOTE || zero != 0 || length >= JOURNAL_TEXT_MAX ||
-        journal_align(length) != from->left) {
+    if (from->spoiled || type < JOURNAL_SERVED || type > JOURNAL_NOTE || zero != 0 ||
+        set != (type == JOURNAL_SETTINGS)) {
         from->spoiled = true;
         return;
     }
     out->type = (enum journal_event_type)type;
-    if (out->type == JOURNAL_SETTINGS) {
-        out->settings = settings;
-    }
-    take_bytes(from, out->text, length);
-    for (size_t i = 0; i < length; i++) {
-        from->spoiled = from->spoiled || plain(out->text[i]) != (uint8_t)out->text[i];
-    }
-    from->at += from->left;
-    from->left = 0;
+    take_text(from, length, out->text);
 }
 
 void journal_lists_free(struct journal_lists *lists)

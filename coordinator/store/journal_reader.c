@@ -113,13 +113,19 @@ static enum status open_next(struct journal_reader *self)
     return journal_file_open(self->run_path, self->segments[self->segment_index], &self->file);
 }
 
-/* What fills the place up to the next record is not hashed, but it is known. */
+/* What fills the place up to the next record is not hashed, but it is known, and is only there when
+ * that record is. */
 static enum status check_padding(struct journal_reader *self)
 {
     uint8_t bytes[JOURNAL_ALIGN] = {0};
     uint64_t next = journal_align(self->end);
-    size_t count =
-        (size_t)((next < self->file.size_bytes ? next : self->file.size_bytes) - self->end);
+    if (next == self->end) {
+        return STATUS_OK;
+    }
+    if (next >= self->file.size_bytes) {
+        return end_at_bad_place(self, self->end, "the file ends inside a record", NULL);
+    }
+    size_t count = (size_t)(next - self->end);
     enum status status = journal_file_read(&self->file, self->end, bytes, count);
     bool zeros = true;
     for (size_t i = 0; i < count; i++) {
