@@ -31,25 +31,16 @@ static void count_sorted(const struct journal_step *step, const struct sample_ra
                          size_t range_count, struct sample_count *out)
 {
     uint64_t next = step->samples.first;
-    uint64_t end = step->samples.first + step->samples.count;
     for (size_t i = 0; i < range_count; i++) {
-        uint64_t first = ranges[i].first;
-        uint64_t last = first + ranges[i].count;
-        uint64_t inside_first = first < step->samples.first ? step->samples.first : first;
-        uint64_t inside_last = last > end ? end : last;
-        uint64_t inside = inside_last > inside_first ? inside_last - inside_first : 0;
-        out->foreign += ranges[i].count - inside;
-        if (inside == 0) {
-            continue;
-        }
-        out->missing += inside_first > next ? inside_first - next : 0;
-        uint64_t fresh_first = inside_first > next ? inside_first : next;
-        uint64_t fresh = inside_last > fresh_first ? inside_last - fresh_first : 0;
+        uint64_t end = ranges[i].first + ranges[i].count;
+        uint64_t fresh_first = ranges[i].first > next ? ranges[i].first : next;
+        uint64_t fresh = end > fresh_first ? end - fresh_first : 0;
+        out->missing += ranges[i].first > next ? ranges[i].first - next : 0;
         out->applied += fresh;
-        out->duplicated += inside - fresh;
-        next = inside_last > next ? inside_last : next;
+        out->duplicated += ranges[i].count - fresh;
+        next = end > next ? end : next;
     }
-    out->missing += end - next;
+    out->missing += step->samples.first + step->samples.count - next;
 }
 
 enum status sample_count_of(const struct journal_step *step, struct sample_count *out)

@@ -1,4 +1,6 @@
-/* sample_count - whether the contributions to a step hold each of its samples exactly once. Pure. */
+/* sample_count - whether the contributions to a step hold each of its samples exactly once. Pure.
+ *
+ * That they hold no others is what journal.h says of a step that was read. */
 #ifndef DUGNAD_COORDINATOR_STORE_SAMPLE_COUNT_H
 #define DUGNAD_COORDINATOR_STORE_SAMPLE_COUNT_H
 
@@ -8,7 +10,6 @@ struct sample_count {
     uint64_t applied;    /* different samples of the step that were applied */
     uint64_t duplicated; /* applied once more, each time */
     uint64_t missing;    /* not applied */
-    uint64_t foreign;    /* applied, but not of the step */
 };
 
 /* Counts over all ranges of the step. Errors: NO_MEMORY. */

@@ -140,13 +140,13 @@ static enum status check_samples(struct verifier *self, const struct journal_rec
         return status;
     }
     self->report->samples_applied += count.applied;
-    self->report->samples_duplicated += count.duplicated + count.foreign;
+    self->report->samples_duplicated += count.duplicated;
     self->report->samples_missing += count.missing;
-    if (count.duplicated + count.foreign + count.missing > 0) {
+    if (count.duplicated + count.missing > 0) {
         (void)snprintf(text, sizeof text,
-                       "of the samples of step %" PRIu64 " %" PRIu64 " are applied twice, %" PRIu64
-                       " not at all, and %" PRIu64 " of other steps are among them",
-                       step->step, count.duplicated, count.missing, count.foreign);
+                       "of the samples of step %" PRIu64 ", %" PRIu64
+                       " are applied twice and %" PRIu64 " not at all",
+                       step->step, count.duplicated, count.missing);
         tell_at(self, record, text);
     }
     return STATUS_OK;
