@@ -277,6 +277,8 @@ static void take_control(struct server *self, struct session *session)
     case WIRE_VERDICT:
     case WIRE_COMMITTED:
     case WIRE_FINISHED:
+    case WIRE_CLAIM:
+    case WIRE_CLAIMED:
     case WIRE_TYPE_END:
     default:
         server_drop(self, session, "sent a message that only a coordinator sends");
