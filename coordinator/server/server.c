@@ -21,6 +21,7 @@ enum {
     MESSAGES_PER_TURN = 256,
     TURNS_UNREAD_MAX = 64, /* so that a flood does not starve the timers */
     UPLOADS_MAX = 8,
+    SERIAL_SHIFT = 32, /* no process gives as many leases */
     UPLOADS_BYTES_MAX = 1 << 30
 };
 
@@ -75,10 +76,11 @@ static enum status open_state(struct server *self, size_t thread_count)
         return status;
     }
     self->version_first = master_version(master);
+    self->sample_first = store_state(self->store)->sample_first;
     self->digests[self->version_first % DIGESTS_KEPT] =
         params_digest(master_params(master), layout_value_count(self->run->layout));
-    status = checkpoint_path(self->run, store_checkpoint_version(self->store),
-                             self->status.checkpoint);
+    status =
+        checkpoint_path(self->run, store_checkpoint_version(self->store), self->status.checkpoint);
     if (status != STATUS_OK) {
         return status;
     }
@@ -89,6 +91,7 @@ static enum status open_state(struct server *self, size_t thread_count)
 static enum status open_core(struct server *self)
 {
     const struct run_config *config = &self->run->config;
+    const struct journal_state *state = store_state(self->store);
     uint32_t lease_bytes = (config->context + 1U) * (uint32_t)sizeof(uint16_t);
     uint32_t lease_samples_max = (uint32_t)WIRE_BODY_MAX / lease_bytes;
     if (lease_samples_max == 0) {
@@ -97,8 +100,8 @@ static enum status open_core(struct server *self)
     }
     struct core_settings settings = {.step_first = self->version_first,
                                      .step_count = config->step_count,
-                                     .target_batch =
-                                         store_state(self->store)->settings.target_batch,
+                                     .target_batch = state->settings.target_batch,
+                                     .lease_id_first = state->serial << SERIAL_SHIFT,
                                      .lease_samples_max =
                                          lease_samples_max < (uint32_t)WIRE_LEASE_SAMPLES_MAX
                                              ? lease_samples_max
@@ -164,11 +167,6 @@ void server_free(struct server *self)
     free(self);
 }
 
-uint64_t server_sample_base(const struct server *self)
-{
-    return store_state(self->store)->sample_first;
-}
-
 void server_push(struct server *self, const struct core_event *event)
 {
     CHECK(self->event_count < EVENTS_MAX);
@@ -202,12 +200,12 @@ static enum status pump_events(struct server *self, uint64_t now_ms)
 
 void server_drop(struct server *self, struct session *session, const char *why)
 {
-    log_info("peers", "left", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
-             session->name, why, self->sessions->count - 1);
     struct core_event event = {.type = CORE_LEFT, .peer = sessions_index(self->sessions, session)};
     server_push(self, &event);
     server_upload_end(self, session);
     sessions_remove(self->sessions, session);
+    log_info("peers", "left", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
+             session->name, why, self->sessions->count);
 }
 
 void server_send(struct server *self, struct session *session, const uint8_t *body,
@@ -256,6 +254,16 @@ static void write_status(struct server *self, const char *state, uint64_t now_ms
     }
 }
 
+/* The samples of the step in progress belong to those who had them when the process before this one
+ * ended. */
+static enum status begin(struct server *self, uint64_t now_ms)
+{
+    size_t count = 0;
+    const struct journal_lease *facts = store_leases(self->store, &count);
+    self->begun = true;
+    return self->finishing ? STATUS_OK : server_reserve_leases(self, facts, count, now_ms);
+}
+
 /* *out_unread: there may be more to read. */
 static enum status receive_turn(struct server *self, uint64_t now_ms, bool *out_unread)
 {
@@ -283,7 +291,10 @@ static bool finished(const struct server *self, uint64_t now_ms)
 enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
 {
     bool unread = false;
-    enum status status = receive_turn(self, now_ms, &unread);
+    enum status status = self->begun ? STATUS_OK : begin(self, now_ms);
+    if (status == STATUS_OK) {
+        status = receive_turn(self, now_ms, &unread);
+    }
     self->turns_unread = unread ? self->turns_unread + 1 : 0;
     *out_over = finished(self, now_ms);
     if (*out_over) {

@@ -14,26 +14,29 @@ static struct session *session_of(struct server *self, uint32_t peer)
     return &self->sessions->items[peer];
 }
 
-/* The windows of text go along: peers hold no data. */
-static void send_lease(struct server *self, const struct core_action *action)
+/* The windows of text go along: peers hold no data. The fact that it was given comes first. */
+static enum status send_lease(struct server *self, const struct core_action *action)
 {
-    const struct run_config *config = &self->run->config;
-    size_t window = config->context + 1U;
-    uint64_t first = server_sample_base(self) + action->first;
+    const struct journal_lease fact = server_lease_fact(self, action);
+    enum status status = store_lease(self->store, &fact);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    size_t window = self->run->config.context + 1U;
     uint16_t *tokens = (uint16_t *)(void *)self->body;
     for (uint32_t i = 0; i < action->count; i++) {
-        dataset_read(self->data, sampler_offset(&self->sampler, first + i), window,
+        dataset_read(self->data, sampler_offset(&self->sampler, fact.samples.first + i), window,
                      tokens + i * window);
     }
     self->message.type = WIRE_LEASE;
-    self->message.as.lease =
-        (struct wire_lease){.lease_id = action->lease_id,
-                            .step = action->step,
-                            .version = action->step,
-                            .samples = {.first = first, .count = action->count},
-                            .duration_ms = action->duration_ms};
+    self->message.as.lease = (struct wire_lease){.lease_id = action->lease_id,
+                                                 .step = action->step,
+                                                 .version = action->step,
+                                                 .samples = fact.samples,
+                                                 .duration_ms = action->duration_ms};
     server_send(self, session_of(self, action->peer), self->body,
                 action->count * window * sizeof *tokens);
+    return STATUS_OK;
 }
 
 static void send_reclaim(struct server *self, const struct core_action *action)
@@ -94,7 +97,7 @@ static enum status add_contribution(struct server *self, const struct core_actio
 static void announce(struct server *self, const struct wire_committed *committed)
 {
     for (uint32_t i = 0; i < self->sessions->end; i++) {
-        if (self->sessions->items[i].used) {
+        if (self->sessions->items[i].used && !self->sessions->items[i].away) {
             self->message.type = WIRE_COMMITTED;
             self->message.as.committed = *committed;
             server_send(self, &self->sessions->items[i], NULL, 0);
@@ -124,18 +127,18 @@ static enum status record_step(struct server *self, const struct aggregate_resul
                                struct journal_step *out)
 {
     const struct journal_state *state = store_state(self->store);
-    *out = (struct journal_step){.step = state->version,
-                                 .samples = {.first = state->sample_first,
-                                             .count = state->settings.target_batch},
-                                 .tokens = result->tokens,
-                                 .loss_sum = result->loss_sum,
-                                 .grad_l2 = result->grad_l2,
-                                 .learning_rate = result->learning_rate,
-                                 .unix_ms = clock_unix_ms(),
-                                 .digest = result->digest,
-                                 .mean_codec = state->settings.mean_codec,
-                                 .contribution_count = self->contributions.count,
-                                 .contributions = self->contributions.items};
+    *out = (struct journal_step){
+        .step = state->version,
+        .samples = {.first = state->sample_first, .count = state->settings.target_batch},
+        .tokens = result->tokens,
+        .loss_sum = result->loss_sum,
+        .grad_l2 = result->grad_l2,
+        .learning_rate = result->learning_rate,
+        .unix_ms = clock_unix_ms(),
+        .digest = result->digest,
+        .mean_codec = state->settings.mean_codec,
+        .contribution_count = self->contributions.count,
+        .contributions = self->contributions.items};
     return store_commit(self->store, out);
 }
 
@@ -153,6 +156,7 @@ static enum status commit_step(struct server *self, const struct core_action *ac
     if (status != STATUS_OK) {
         return status;
     }
+    self->sample_first = store_state(self->store)->sample_first;
     self->digests[(action->step + 1) % DIGESTS_KEPT] = result.digest;
     struct wire_committed committed = {.step = action->step,
                                        .loss = store_state(self->store)->loss_last,
@@ -173,10 +177,21 @@ static enum status commit_step(struct server *self, const struct core_action *ac
 static void expel(struct server *self, const struct core_action *action)
 {
     struct session *session = session_of(self, action->peer);
-    log_warn("peers", "lost", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
-             session->name, action->text, self->sessions->count - 1);
     server_upload_end(self, session);
     sessions_remove(self->sessions, session);
+    log_warn("peers", "lost", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
+             session->name, session->away ? "did not come back" : action->text,
+             self->sessions->count);
+}
+
+static void send_claim_answer(struct server *self, const struct core_action *action)
+{
+    struct session *session = session_of(self, action->peer);
+    self->message.type = WIRE_CLAIMED;
+    self->message.as.claimed = (struct wire_claimed){.step = action->step, .accepted = action->ok};
+    log_info("peers", "claimed", "peer=%s step=%" PRIu64 " accepted=%s", session->id, action->step,
+             action->ok ? "yes" : "no");
+    server_send(self, session, NULL, 0);
 }
 
 enum status server_act(struct server *self, const struct core_action *action, uint64_t now_ms)
@@ -187,8 +202,7 @@ enum status server_act(struct server *self, const struct core_action *action, ui
     }
     switch (action->type) {
     case CORE_LEASE:
-        send_lease(self, action);
-        return STATUS_OK;
+        return send_lease(self, action);
     case CORE_RECLAIM:
         send_reclaim(self, action);
         return STATUS_OK;
@@ -209,6 +223,9 @@ enum status server_act(struct server *self, const struct core_action *action, ui
         return commit_step(self, action, now_ms);
     case CORE_EXPEL:
         expel(self, action);
+        return STATUS_OK;
+    case CORE_CLAIM_ANSWER:
+        send_claim_answer(self, action);
         return STATUS_OK;
     case CORE_FINISHED:
         self->finishing = true;

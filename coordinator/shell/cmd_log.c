@@ -12,8 +12,11 @@ static const char help[] =
     "dugnad-coordinator log --dir RUN\n"
     "\n"
     "Prints what the journal of a run tells, one line of JSON for each committed step:\n"
-    "  {\"step\":..,\"loss\":..,\"tokens\":..,\"grad_l2\":..,\"learning_rate\":..,\"digest\":\"..\",\n"
-    "   \"unix_ms\":..,\"contributions\":[{\"peer\":\"..\",\"key\":\"..\",\"tokens\":..,\"loss\":..,\n"
+    "  "
+    "{\"step\":..,\"loss\":..,\"tokens\":..,\"grad_l2\":..,\"learning_rate\":..,\"digest\":\"..\","
+    "\n"
+    "   "
+    "\"unix_ms\":..,\"contributions\":[{\"peer\":\"..\",\"key\":\"..\",\"tokens\":..,\"loss\":..,\n"
     "   \"ranges\":[[first,count],..]},..]}\n"
     "and one for each event:\n"
     "  {\"event\":\"served|settings|paused|resumed|note\",\"version\":..,\"unix_ms\":..,..}\n"
@@ -126,7 +129,8 @@ static enum status print_log(const char *path)
         return status;
     }
     status = print_records(reader);
-    journal_reader_faults(reader, &torn, &damage); /* a torn end is being written, or was not kept */
+    journal_reader_faults(reader, &torn,
+                          &damage); /* a torn end is being written, or was not kept */
     journal_reader_free(reader);
     if (status == STATUS_OK && damage.found) {
         status = fault(STATUS_CORRUPT, "%s is damaged at byte %" PRIu64 ": %s", damage.path,

@@ -37,7 +37,6 @@ enum status command_dir(int argc, char **argv, const char *help, const char **ou
             return fault(STATUS_USAGE, "see 'dugnad-coordinator %s --help'", argv[0]);
         }
     }
-    return *out_path != NULL && optind == argc
-               ? STATUS_OK
-               : fault(STATUS_USAGE, "%s needs --dir RUN", argv[0]);
+    return *out_path != NULL && optind == argc ? STATUS_OK
+                                               : fault(STATUS_USAGE, "%s needs --dir RUN", argv[0]);
 }

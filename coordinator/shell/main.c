@@ -22,10 +22,13 @@ static const char help[] =
 static const struct {
     const char *name;
     enum status (*run)(int argc, char **argv);
-} commands[] = {
-    {"init", cmd_init},     {"serve", cmd_serve}, {"invite", cmd_invite},
-    {"status", cmd_status}, {"log", cmd_log},     {"verify", cmd_verify},
-    {"rebuild-ledger", cmd_rebuild_ledger}};
+} commands[] = {{"init", cmd_init},
+                {"serve", cmd_serve},
+                {"invite", cmd_invite},
+                {"status", cmd_status},
+                {"log", cmd_log},
+                {"verify", cmd_verify},
+                {"rebuild-ledger", cmd_rebuild_ledger}};
 
 static enum status dispatch(int argc, char **argv)
 {

@@ -1,4 +1,5 @@
-/* store_fixture - a tiny run with its store, beside a twin that makes the same steps and never stops. */
+/* store_fixture - a tiny run with its store, beside a twin that makes the same steps and never
+ * stops. */
 #ifndef DUGNAD_TESTS_UNIT_STORE_FIXTURE_H
 #define DUGNAD_TESTS_UNIT_STORE_FIXTURE_H
 
@@ -128,7 +129,8 @@ store_fixture_step(struct store_fixture *self, struct master *master, uint64_t t
     return result;
 }
 
-/* Commits one step, of two contributions that take turns sample by sample; the twin makes it too. */
+/* Commits one step, of two contributions that take turns sample by sample; the twin makes it too.
+ */
 __attribute__((unused)) static void store_fixture_commit(struct store_fixture *self)
 {
     const struct journal_state *state = store_state(self->store);

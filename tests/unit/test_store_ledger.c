@@ -2,9 +2,8 @@
 
 #include <unistd.h>
 
-static const uint8_t first_key[IDENTITY_KEY_BYTES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-                                                      1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-                                                      1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+static const uint8_t first_key[IDENTITY_KEY_BYTES] = {
+    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
 /* The ledger of a store that is closed holds exactly these steps of 8 samples of 16 tokens. */
 static void assert_ledger(const struct store_fixture *f, uint64_t steps)
