@@ -335,7 +335,8 @@ enum status server_new(struct run_dir *run, const struct server_options *options
     *out = NULL;
     struct server *self = calloc(1, sizeof *self);
     if (self == NULL) {
-        return fault(STATUS_NO_MEMORY, "no memory to serve the run");
+        (void)fault(STATUS_NO_MEMORY, "no memory to serve the run");
+        return STATUS_NO_MEMORY;
     }
     self->run = run;
     enum status status = open_server(self, options);

@@ -428,18 +428,17 @@ static enum status run_attempt(struct attempt *self)
     if (status == STATUS_OK) {
         status = checkpoint_list(self->run, &self->checkpoints, &self->checkpoint_count);
     }
-    if (status == STATUS_OK && self->checkpoint_count == 0) {
-        status = fault(STATUS_NO_INPUT,
-                       "%s/checkpoints holds no whole checkpoint; put a copy of one there",
-                       self->run->path);
-    }
-    if (status == STATUS_OK) {
-        out->damaged = calloc(self->checkpoint_count, sizeof *out->damaged);
-        status = out->damaged != NULL ? STATUS_OK
-                                      : fault(STATUS_NO_MEMORY, "no memory to recover the run");
-    }
     if (status != STATUS_OK) {
         return status;
+    }
+    if (self->checkpoint_count == 0) {
+        return fault(STATUS_NO_INPUT,
+                     "%s/checkpoints holds no whole checkpoint; put a copy of one there",
+                     self->run->path);
+    }
+    out->damaged = calloc(self->checkpoint_count, sizeof *out->damaged);
+    if (out->damaged == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory to recover the run");
     }
     out->has_journal = self->segment_count > 0;
     return out->has_journal ? try_all(self) : without_journal(self);

@@ -87,11 +87,13 @@ static enum status check_checkpoints(struct verifier *self)
     uint64_t *versions = NULL;
     size_t count = 0;
     enum status status = checkpoint_list(self->run, &versions, &count);
-    if (status == STATUS_OK) {
-        self->checkpoints = calloc(count > 0 ? count : 1, sizeof *self->checkpoints);
-        status = self->checkpoints != NULL
-                     ? STATUS_OK
-                     : fault(STATUS_NO_MEMORY, "no memory to check the checkpoints");
+    if (status != STATUS_OK) {
+        return status;
+    }
+    self->checkpoints = calloc(count + 1, sizeof *self->checkpoints);
+    if (self->checkpoints == NULL) {
+        free(versions);
+        return fault(STATUS_NO_MEMORY, "no memory to check the checkpoints");
     }
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         struct kept *kept = &self->checkpoints[self->checkpoint_count];
