@@ -3,7 +3,6 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "coordinator/server/server_state.h"
-#include "coordinator/store/checkpoint.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -22,6 +21,7 @@ enum {
     MESSAGES_PER_TURN = 256,
     TURNS_UNREAD_MAX = 64, /* so that a flood does not starve the timers */
     UPLOADS_MAX = 8,
+    SERIAL_SHIFT = 32, /* no process gives as many leases */
     UPLOADS_BYTES_MAX = 1 << 30
 };
 
@@ -43,9 +43,9 @@ static void catch_signals(void)
     (void)sigaction(SIGPIPE, &action, NULL);
 }
 
-static void warn_of_checkpoint(const char *sentence)
+static void warn_of_store(const char *sentence)
 {
-    log_warn("checkpoint", "skipped", "reason=\"%s\"", sentence);
+    log_warn("store", "note", "reason=\"%s\"", sentence);
 }
 
 static enum status open_data(struct server *self)
@@ -65,27 +65,25 @@ static enum status open_data(struct server *self)
 
 static enum status open_state(struct server *self, size_t thread_count)
 {
-    struct step_log_facts facts;
     enum status status = aggregate_new(self->run, thread_count, &self->aggregate);
     if (status != STATUS_OK) {
         return status;
     }
     struct master *master = aggregate_master(self->aggregate);
-    status = checkpoint_load(self->run, master, warn_of_checkpoint, self->status.checkpoint);
+    status = store_open(self->run, master, aggregate_slices(self->aggregate), warn_of_store,
+                        &self->store);
     if (status != STATUS_OK) {
         return status;
     }
     self->version_first = master_version(master);
-    self->checkpoint_version = self->version_first;
+    self->sample_first = store_state(self->store)->sample_first;
     self->digests[self->version_first % DIGESTS_KEPT] =
         params_digest(master_params(master), layout_value_count(self->run->layout));
-    status = step_log_open(self->run->path, self->version_first, &facts, &self->step_log);
+    status =
+        checkpoint_path(self->run, store_checkpoint_version(self->store), self->status.checkpoint);
     if (status != STATUS_OK) {
         return status;
     }
-    self->status.tokens = facts.tokens;
-    self->status.train_loss_first = facts.first_loss;
-    self->status.loss = facts.last_loss;
     return publisher_new(layout_value_count(self->run->layout),
                          aggregate_encoded_bytes(self->aggregate), &self->publisher);
 }
@@ -93,6 +91,7 @@ static enum status open_state(struct server *self, size_t thread_count)
 static enum status open_core(struct server *self)
 {
     const struct run_config *config = &self->run->config;
+    const struct journal_state *state = store_state(self->store);
     uint32_t lease_bytes = (config->context + 1U) * (uint32_t)sizeof(uint16_t);
     uint32_t lease_samples_max = (uint32_t)WIRE_BODY_MAX / lease_bytes;
     if (lease_samples_max == 0) {
@@ -101,7 +100,8 @@ static enum status open_core(struct server *self)
     }
     struct core_settings settings = {.step_first = self->version_first,
                                      .step_count = config->step_count,
-                                     .target_batch = config->target_batch,
+                                     .target_batch = state->settings.target_batch,
+                                     .lease_id_first = state->serial << SERIAL_SHIFT,
                                      .lease_samples_max =
                                          lease_samples_max < (uint32_t)WIRE_LEASE_SAMPLES_MAX
                                              ? lease_samples_max
@@ -157,8 +157,8 @@ void server_free(struct server *self)
     free(self->sessions);
     core_free(self->core);
     core_actions_deinit(&self->actions);
-    step_record_clear(&self->record);
-    step_log_close(self->step_log);
+    contributions_clear(&self->contributions);
+    store_close(self->store);
     publisher_free(self->publisher);
     aggregate_free(self->aggregate);
     dataset_close(self->data);
@@ -200,12 +200,12 @@ static enum status pump_events(struct server *self, uint64_t now_ms)
 
 void server_drop(struct server *self, struct session *session, const char *why)
 {
-    log_info("peers", "left", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
-             session->name, why, self->sessions->count - 1);
     struct core_event event = {.type = CORE_LEFT, .peer = sessions_index(self->sessions, session)};
     server_push(self, &event);
     server_upload_end(self, session);
     sessions_remove(self->sessions, session);
+    log_info("peers", "left", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
+             session->name, why, self->sessions->count);
 }
 
 void server_send(struct server *self, struct session *session, const uint8_t *body,
@@ -224,14 +224,13 @@ void server_send(struct server *self, struct session *session, const uint8_t *bo
 
 enum status server_checkpoint(struct server *self)
 {
-    struct master *master = aggregate_master(self->aggregate);
-    if (self->checkpoint_version == master_version(master)) {
+    uint64_t version = store_state(self->store)->version;
+    if (store_checkpoint_version(self->store) == version) {
         return STATUS_OK;
     }
-    enum status status = checkpoint_write(self->run, master, self->status.checkpoint);
+    enum status status = store_checkpoint(self->store, self->status.checkpoint);
     if (status == STATUS_OK) {
-        self->checkpoint_version = master_version(master);
-        log_info("checkpoint", "written", "step=%" PRIu64 " path=\"%s\"", self->checkpoint_version,
+        log_info("checkpoint", "written", "step=%" PRIu64 " path=\"%s\"", version,
                  self->status.checkpoint);
     }
     return status;
@@ -240,7 +239,11 @@ enum status server_checkpoint(struct server *self)
 /* status.json can always be made again: failing to write it is told, and no reason to stop. */
 static void write_status(struct server *self, const char *state, uint64_t now_ms)
 {
+    const struct journal_state *durable = store_state(self->store);
     (void)snprintf(self->status.state, sizeof self->status.state, "%s", state);
+    self->status.tokens = durable->tokens;
+    self->status.train_loss_first = durable->loss_first;
+    self->status.loss = durable->loss_last;
     self->status.step = core_current_step(self->core);
     self->status.peers = self->sessions->count;
     self->status.peers_seen = self->sessions->seen_count;
@@ -249,6 +252,16 @@ static void write_status(struct server *self, const char *state, uint64_t now_ms
     if (status_file_write(self->run->path, &self->status) != STATUS_OK) {
         log_warn("server", "status_not_written", "reason=\"%s\"", fault_text());
     }
+}
+
+/* The samples of the step in progress belong to those who had them when the process before this one
+ * ended. */
+static enum status begin(struct server *self, uint64_t now_ms)
+{
+    size_t count = 0;
+    const struct journal_lease *facts = store_leases(self->store, &count);
+    self->begun = true;
+    return self->finishing ? STATUS_OK : server_reserve_leases(self, facts, count, now_ms);
 }
 
 /* *out_unread: there may be more to read. */
@@ -278,7 +291,10 @@ static bool finished(const struct server *self, uint64_t now_ms)
 enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
 {
     bool unread = false;
-    enum status status = receive_turn(self, now_ms, &unread);
+    enum status status = self->begun ? STATUS_OK : begin(self, now_ms);
+    if (status == STATUS_OK) {
+        status = receive_turn(self, now_ms, &unread);
+    }
     self->turns_unread = unread ? self->turns_unread + 1 : 0;
     *out_over = finished(self, now_ms);
     if (*out_over) {
@@ -319,7 +335,8 @@ enum status server_new(struct run_dir *run, const struct server_options *options
     *out = NULL;
     struct server *self = calloc(1, sizeof *self);
     if (self == NULL) {
-        return fault(STATUS_NO_MEMORY, "no memory to serve the run");
+        (void)fault(STATUS_NO_MEMORY, "no memory to serve the run");
+        return STATUS_NO_MEMORY;
     }
     self->run = run;
     enum status status = open_server(self, options);

@@ -75,7 +75,7 @@ static enum status write_first_checkpoint(const char *path, const struct run_con
     }
     if (status == STATUS_OK) {
         master_set_params(master, master_params(master));
-        status = checkpoint_write(&run, master, folder);
+        status = checkpoint_write(&run, master, NULL, folder);
     }
     master_free(master);
     layout_free(run.layout);
@@ -98,7 +98,8 @@ static enum status make_identity(const char *path)
 
 static enum status refuse_existing(const char *path)
 {
-    static const char *const marks[] = {"run.yaml", "steps.jsonl"};
+    static const char *const marks[] = {"run.yaml", "journal",
+                                        "steps.jsonl" /* of earlier releases */};
     char file[FILES_PATH_MAX];
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         enum status status = files_join(path, marks[i], file);
