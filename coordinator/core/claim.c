@@ -14,7 +14,7 @@ void claim_return(struct core *self, uint64_t now_ms, const struct core_event *e
     peer->joined_ms = now_ms;
     peer->wants_work = false;
     peer->collect_sent = false;
-    if (!peer->claim_due) { /* to say hello again and again gives no more time */
+    if (!peer->claim_due) { /* hello again and again does not put it off */
         peer->claim_due = true;
         peer->claim_ms = now_ms;
     }

@@ -391,6 +391,56 @@ static void collect_stays_open_until_the_accumulator_is_handed_in_too(void)
     fixture_deinit(&f);
 }
 
+static void collect_is_settled_when_only_kept_samples_were_owned(void)
+{
+    struct fixture f;
+    struct core_settings settings = fixture_settings(4);
+    fixture_init(&f, &settings);
+    fixture_join(&f, 0, 1);
+    fixture_join(&f, 1, 1);
+    reserve(&f, 0, 0, 3);
+    reserve(&f, 1, 3, 1);
+    return_peer(&f, 0);
+    return_peer(&f, 1);
+    const struct core_range kept = {0, 3};
+    CU_ASSERT_TRUE(claim(&f, 0, (struct core_event){.kept = &kept, .kept_count = 1}));
+    CU_ASSERT_TRUE(claim_range(&f, 1, 3, 1));
+    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_COLLECT, 0));
+    offer_again(&f, 0, 0, 3);
+    fixture_answer(&f, CORE_RECEIVED, 0, true);
+    fixture_answer(&f, CORE_ADDED, 0, true);
+    fixture_tell(&f, CORE_LEFT, 1);
+    CU_ASSERT_EQUAL(fixture_ready(&f, 0).first, 3); /* nothing more is expected of it */
+    fixture_deinit(&f);
+}
+
+/* A contribution names each range, so that a claim of many must be handed in before more work. */
+static void claim_of_many_ranges_is_collected_before_more_is_lent(void)
+{
+    struct fixture f;
+    struct core_range ranges[CORE_UNCOLLECTED_MAX];
+    struct core_settings settings = fixture_settings(2 * CORE_UNCOLLECTED_MAX);
+    for (int refused = 0; refused < 2; refused++) {
+        fixture_init(&f, &settings);
+        fixture_join(&f, 0, 1);
+        reserve(&f, 0, 0, 2 * CORE_UNCOLLECTED_MAX);
+        for (uint64_t i = 0; i < CORE_UNCOLLECTED_MAX; i++) {
+            ranges[i] = (struct core_range){2 * i, 1};
+        }
+        CU_ASSERT_TRUE(claim(
+            &f, 0, (struct core_event){.ranges = ranges, .range_count = CORE_UNCOLLECTED_MAX}));
+        CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_COLLECT, 0));
+        CU_ASSERT_EQUAL(fixture_ready(&f, 0).count, 0);
+        return_peer(&f, 0);
+        CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_COLLECT, 0)); /* not before its claim */
+        if (refused == 1) {
+            CU_ASSERT_FALSE(claim_range(&f, 0, 1, 1));
+        }
+        CU_ASSERT_NOT_EQUAL(fixture_ready(&f, 0).count, 0); /* it has given them up */
+        fixture_deinit(&f);
+    }
+}
+
 static void offer_of_a_peer_that_has_not_claimed_frees_the_rest(void)
 {
     for (int again = 0; again < 2; again++) {
@@ -487,6 +537,8 @@ int main(void)
         SUITE_TEST(kept_contribution_whose_samples_went_to_others_is_no_strike),
         SUITE_TEST(kept_contribution_with_bad_bytes_is_a_strike_and_frees_its_samples_alone),
         SUITE_TEST(collect_stays_open_until_the_accumulator_is_handed_in_too),
+        SUITE_TEST(collect_is_settled_when_only_kept_samples_were_owned),
+        SUITE_TEST(claim_of_many_ranges_is_collected_before_more_is_lent),
         SUITE_TEST(offer_of_a_peer_that_has_not_claimed_frees_the_rest),
         SUITE_TEST(return_while_an_offer_is_fetched_forgets_the_offer_alone),
         SUITE_TEST(paused_core_finishes_its_step_and_begins_no_other),
