@@ -1,8 +1,8 @@
-#include "sim.h"
+#include "tests/sim/sim.h"
 
-#include "sim_check.h"
-#include "sim_network.h"
-#include "sim_template.h"
+#include "tests/sim/sim_check.h"
+#include "tests/sim/sim_network.h"
+#include "tests/sim/sim_template.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -26,7 +26,7 @@ void sim_fail(const char *format, ...)
 
 bool sim_tracing(void)
 {
-    return sim != NULL && sim->trace.wanted;
+    return sim != NULL && sim->trace.out != NULL;
 }
 
 void sim_line(const char *format, ...)
@@ -334,7 +334,7 @@ static void end(void)
     }
 }
 
-void sim_run(const struct sim_options *options, struct sim_result *out, FILE *lines)
+void sim_run(const struct sim_options *options, struct sim_result *out)
 {
     sim = sim_outer_alloc(sizeof *sim);
     sim->seed = options->seed;
@@ -343,7 +343,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out, FILE *li
     random_init(&sim->chance, options->seed, CHANCE_STREAM);
     random_init(&sim->networks, options->seed, NETWORK_STREAM);
     random_init(&sim->ties, options->seed, TIE_STREAM);
-    sim_trace_init(&sim->trace, options->trace, options->trace_out);
+    sim_trace_init(&sim->trace, options->trace);
     sim->breakable = true;
     if (setjmp(sim->broken) == 0) {
         begin();
@@ -358,11 +358,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out, FILE *li
     out->hash = sim_trace_end(&sim->trace);
     out->figures = sim->figures;
     memcpy(out->failure, sim->failure, sizeof out->failure);
-    if (lines != NULL && out->failure[0] != '\0') {
-        sim_trace_print(&sim->trace, lines);
-    }
     end();
-    sim_trace_deinit(&sim->trace);
     sim_outer_free(sim);
     sim = NULL;
 }

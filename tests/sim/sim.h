@@ -8,10 +8,10 @@
 
 #include "coordinator/server/server.h"
 #include "peer/daemon/daemon.h"
-#include "sim_heap.h"
-#include "sim_blocks.h"
-#include "sim_plan.h"
-#include "sim_trace.h"
+#include "tests/sim/sim_heap.h"
+#include "tests/sim/sim_blocks.h"
+#include "tests/sim/sim_plan.h"
+#include "tests/sim/sim_trace.h"
 
 #include <setjmp.h>
 
@@ -63,7 +63,9 @@ struct sim_figures {
     uint64_t samples_computed;
     uint64_t samples_needed;
     uint64_t coordinator_starts;
-    uint64_t coordinator_crashes;
+    uint64_t coordinator_kills;
+    uint64_t power_losses;
+    uint64_t call_crashes;
     uint64_t coordinator_errors;
     uint64_t peer_crashes;
     uint64_t letters_lost;
@@ -73,7 +75,9 @@ struct sim_figures {
     uint64_t resets;
     uint64_t clogs;
     uint64_t partitions;
-    uint64_t disk_faults;
+    uint64_t disk_errors;
+    uint64_t disk_full;
+    uint64_t rots;
     uint64_t mallocs_failed;
     uint64_t contributions_refused;
     uint64_t sleeps;
@@ -110,8 +114,7 @@ extern struct sim *sim;
 struct sim_options {
     uint64_t seed;
     bool quiet; /* no faults */
-    bool trace; /* keep lines */
-    FILE *trace_out;
+    FILE *trace; /* where to write what happens, in words; NULL: nowhere */
 };
 
 struct sim_result {
@@ -120,9 +123,8 @@ struct sim_result {
     struct sim_figures figures;
 };
 
-/* Runs one seed from its start to its end. With `lines`, the last lines of the trace of a run that
- * failed are printed there. */
-void sim_run(const struct sim_options *options, struct sim_result *out, FILE *lines);
+/* Runs one seed from its start to its end. */
+void sim_run(const struct sim_options *options, struct sim_result *out);
 
 /* Says what must not be; the first one counts. Goes on where it is called. */
 __attribute__((format(printf, 1, 2))) void sim_fail(const char *format, ...);

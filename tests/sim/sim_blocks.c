@@ -1,4 +1,4 @@
-#include "sim_blocks.h"
+#include "tests/sim/sim_blocks.h"
 
 #include <errno.h>
 #include <malloc.h>

@@ -1,6 +1,6 @@
 /* sim_channel - the functions of proto/channel.h on the simulator's lines. */
-#include "sim_check.h"
-#include "sim_lines.h"
+#include "tests/sim/sim_check.h"
+#include "tests/sim/sim_lines.h"
 
 #include "common/fault.h"
 

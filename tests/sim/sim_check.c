@@ -1,7 +1,7 @@
-#include "sim_check.h"
+#include "tests/sim/sim_check.h"
 
 #include "peer/daemon/daemon_state.h"
-#include "sim_template.h"
+#include "tests/sim/sim_template.h"
 
 #include "proto/wire.h"
 

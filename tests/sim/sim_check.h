@@ -4,7 +4,7 @@
 #ifndef DUGNAD_TESTS_SIM_SIM_CHECK_H
 #define DUGNAD_TESTS_SIM_SIM_CHECK_H
 
-#include "sim.h"
+#include "tests/sim/sim.h"
 
 /* The coordinator took this head from a peer's line; and sent this one, whether or not it arrives. */
 void sim_check_received(uint32_t peer, const uint8_t *head, size_t head_bytes);

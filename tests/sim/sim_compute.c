@@ -1,9 +1,9 @@
 /* sim_compute - the functions of peer/compute/compute.h: real gradients of a tiny model, computed
  * by workers that take their time from the virtual clock. */
-#include "sim_compute.h"
+#include "tests/sim/sim_compute.h"
 
 #include "common/fault.h"
-#include "sim_template.h"
+#include "tests/sim/sim_template.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/sampler.h"
 #include "trainer/optimizer/master.h"

@@ -2,7 +2,7 @@
 #ifndef DUGNAD_TESTS_SIM_SIM_COMPUTE_H
 #define DUGNAD_TESTS_SIM_SIM_COMPUTE_H
 
-#include "sim.h"
+#include "tests/sim/sim.h"
 
 /* Idle workers take samples that wait. Call when the session may have got some. */
 void sim_compute_begin(struct compute *self);

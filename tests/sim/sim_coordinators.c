@@ -1,10 +1,10 @@
 /* sim_coordinators - the coordinator's machine: it runs the real server, crashes, and has a supervisor
  * that starts it again, as an owner's init system does. */
-#include "sim.h"
+#include "tests/sim/sim.h"
 
 #include "common/fault.h"
-#include "sim_network.h"
-#include "sim_template.h"
+#include "tests/sim/sim_network.h"
+#include "tests/sim/sim_template.h"
 
 enum { TICK_US = 100000, RESTART_US_MIN = 200000, UNFINISHED_US = 1000000 };
 
@@ -122,7 +122,7 @@ void sim_coordinator_turn(struct sim_coordinator *self)
 void sim_coordinator_crash(struct sim_coordinator *self)
 {
     sim_line("coordinator crashes");
-    sim->figures.coordinator_crashes++;
+    sim->figures.coordinator_kills++;
     sim_network_lose_server();
     gone(self);
 }

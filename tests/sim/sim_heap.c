@@ -1,7 +1,7 @@
-#include "sim_heap.h"
+#include "tests/sim/sim_heap.h"
 
 #include "common/check.h"
-#include "sim_blocks.h"
+#include "tests/sim/sim_blocks.h"
 
 static bool before(const struct sim_event *a, const struct sim_event *b)
 {

@@ -1,5 +1,5 @@
 /* sim_hostile - peers that are not honest: a real daemon whose letters are changed on their way out. */
-#include "sim_lines.h"
+#include "tests/sim/sim_lines.h"
 
 #include "proto/wire.h"
 

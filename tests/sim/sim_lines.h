@@ -2,7 +2,7 @@
 #ifndef DUGNAD_TESTS_SIM_SIM_LINES_H
 #define DUGNAD_TESTS_SIM_SIM_LINES_H
 
-#include "sim_network.h"
+#include "tests/sim/sim_network.h"
 
 enum sim_way { SIM_UP, SIM_DOWN, SIM_WAYS };
 enum sim_fault { SIM_RESET, SIM_CLOG, SIM_PARTITION };

@@ -1,4 +1,4 @@
-#include "sim_lines.h"
+#include "tests/sim/sim_lines.h"
 
 #include "proto/wire.h"
 

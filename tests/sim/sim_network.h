@@ -8,7 +8,7 @@
 #define DUGNAD_TESTS_SIM_SIM_NETWORK_H
 
 #include "proto/channel.h"
-#include "sim.h"
+#include "tests/sim/sim.h"
 
 struct sim_network *sim_network_new(void);
 void sim_network_free(struct sim_network *self);

@@ -1,11 +1,11 @@
 /* sim_peers - a peer's machine: it runs the real daemon, sleeps, crashes, and starts it again. */
-#include "sim.h"
+#include "tests/sim/sim.h"
 
 #include "common/fault.h"
 #include "peer/daemon/daemon_state.h"
-#include "sim_compute.h"
-#include "sim_network.h"
-#include "sim_template.h"
+#include "tests/sim/sim_compute.h"
+#include "tests/sim/sim_network.h"
+#include "tests/sim/sim_template.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "sim_plan.h"
+#include "tests/sim/sim_plan.h"
 
 enum { PLAN_STREAM = 1, SECOND_US = 1000000 };
 

@@ -1,8 +1,8 @@
-#include "sim_template.h"
+#include "tests/sim/sim_template.h"
 
 #include "coordinator/store/invites.h"
-#include "sim_blocks.h"
-#include "sim_plan.h"
+#include "tests/sim/sim_blocks.h"
+#include "tests/sim/sim_plan.h"
 #include "trainer/data/manifest.h"
 
 #include "common/fault.h"

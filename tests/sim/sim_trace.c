@@ -1,24 +1,13 @@
-#include "sim_trace.h"
-
-#include "sim_blocks.h"
+#include "tests/sim/sim_trace.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
-void sim_trace_init(struct sim_trace *self, bool wanted, FILE *out)
+void sim_trace_init(struct sim_trace *self, FILE *out)
 {
-    *self = (struct sim_trace){.wanted = wanted, .out = out};
+    *self = (struct sim_trace){.out = out};
     digest_begin(&self->hash);
-    if (wanted) {
-        self->lines = sim_outer_alloc(SIM_TRACE_LINES * sizeof *self->lines);
-    }
-}
-
-void sim_trace_deinit(struct sim_trace *self)
-{
-    sim_outer_free(self->lines);
-    self->lines = NULL;
 }
 
 static void flush(struct sim_trace *self)
@@ -53,25 +42,13 @@ struct digest sim_trace_end(struct sim_trace *self)
 
 void sim_trace_line(struct sim_trace *self, uint64_t now_us, const char *format, ...)
 {
-    if (!self->wanted) {
+    if (self->out == NULL) {
         return;
     }
-    char *line = self->lines[self->line_count++ % SIM_TRACE_LINES];
-    int length = snprintf(line, SIM_TRACE_LINE_MAX, "%4" PRIu64 ".%06" PRIu64 " ",
-                          now_us / 1000000, now_us % 1000000);
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(line + length, SIM_TRACE_LINE_MAX - (size_t)length, format, arguments);
+    (void)fprintf(self->out, "%4" PRIu64 ".%06" PRIu64 " ", now_us / 1000000, now_us % 1000000);
+    (void)vfprintf(self->out, format, arguments);
+    (void)fputc('\n', self->out);
     va_end(arguments);
-    if (self->out != NULL) {
-        (void)fprintf(self->out, "%s\n", line);
-    }
-}
-
-void sim_trace_print(const struct sim_trace *self, FILE *out)
-{
-    uint64_t first = self->line_count > SIM_TRACE_LINES ? self->line_count - SIM_TRACE_LINES : 0;
-    for (uint64_t i = first; i < self->line_count; i++) {
-        (void)fprintf(out, "%s\n", self->lines[i % SIM_TRACE_LINES]);
-    }
 }

@@ -1,7 +1,7 @@
 /* sim_trace - what happened: a hash over all of it, and lines that a person can read.
  *
  * The hash takes numbers and the bytes of letters, never text, so it is the same whether or not
- * lines are kept. Lines are made only when they are asked for: a failed seed is run again. */
+ * lines are written. */
 #ifndef DUGNAD_TESTS_SIM_SIM_TRACE_H
 #define DUGNAD_TESTS_SIM_SIM_TRACE_H
 
@@ -9,20 +9,16 @@
 
 #include <stdio.h>
 
-enum { SIM_TRACE_LINES = 80, SIM_TRACE_LINE_MAX = 240, SIM_TRACE_BUFFER = 4096 };
+enum { SIM_TRACE_LINE_MAX = 400, SIM_TRACE_BUFFER = 4096 };
 
 struct sim_trace {
     struct digest_stream hash;
     uint8_t buffer[SIM_TRACE_BUFFER];
     size_t buffered;
-    bool wanted;  /* keep lines */
-    FILE *out;    /* where each line goes at once; NULL: only the last ones are kept */
-    char (*lines)[SIM_TRACE_LINE_MAX]; /* (SIM_TRACE_LINES) a ring */
-    uint64_t line_count;
+    FILE *out; /* lines; NULL: none */
 };
 
-void sim_trace_init(struct sim_trace *self, bool wanted, FILE *out);
-void sim_trace_deinit(struct sim_trace *self);
+void sim_trace_init(struct sim_trace *self, FILE *out);
 
 void sim_trace_numbers(struct sim_trace *self, const uint64_t *numbers, size_t count);
 void sim_trace_bytes(struct sim_trace *self, const void *data, size_t size_bytes);
@@ -30,8 +26,5 @@ struct digest sim_trace_end(struct sim_trace *self);
 
 __attribute__((format(printf, 3, 4))) void sim_trace_line(struct sim_trace *self, uint64_t now_us,
                                                           const char *format, ...);
-
-/* The last lines, oldest first. */
-void sim_trace_print(const struct sim_trace *self, FILE *out);
 
 #endif
