@@ -2,6 +2,7 @@
 
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_network.h"
+#include "tests/sim/sim_storage.h"
 #include "tests/sim/sim_template.h"
 
 #include <inttypes.h>
@@ -160,6 +161,7 @@ static void calm(void)
     sim_line("faults are over");
     sim->calm = true;
     sim_network_calm();
+    sim_storage_calm();
     for (uint32_t i = 0; i < sim->plan.peer_count; i++) {
         struct sim_peer *peer = &sim->peers[i];
         peer->process.asleep_until_us = 0;
@@ -239,6 +241,7 @@ static void handle(const struct sim_event *event)
         leave(event);
         break;
     case SIM_DISK:
+        sim_storage_fault(event->worker);
         break;
     case SIM_CALM:
         calm();
@@ -289,7 +292,9 @@ static void begin(void)
     for (unsigned j = 0; j < sim->plan.coordinator_crashes; j++) {
         sim_push(sim_chance(sim->plan.safety_us), SIM_CRASH, SIM_COORDINATOR, 0);
     }
+    sim->call_crashes_left = sim->plan.coordinator_call_crashes;
     sim_network_plan();
+    sim_storage_begin();
 }
 
 static void play(void)
@@ -328,6 +333,7 @@ static void end(void)
     for (struct sim_event event; sim_heap_pop(&sim->heap, &event);) {
     }
     sim_network_free(sim->network);
+    sim_storage_end();
     sim_heap_deinit(&sim->heap);
     if (sim->pattern->config.codec != CODEC_FP32) {
         sim_gradients_clear(sim->pattern);

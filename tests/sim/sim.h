@@ -8,8 +8,9 @@
 
 #include "coordinator/server/server.h"
 #include "peer/daemon/daemon.h"
-#include "tests/sim/sim_heap.h"
 #include "tests/sim/sim_blocks.h"
+#include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_heap.h"
 #include "tests/sim/sim_plan.h"
 #include "tests/sim/sim_trace.h"
 
@@ -97,6 +98,10 @@ struct sim {
     struct sim_heap heap;
     struct sim_trace trace;
     struct sim_network *network;
+    struct sim_disk *disk; /* the coordinator's */
+    struct sim_disk_faults disk_faults;
+    bool rotten; /* bits were flipped on the disk */
+    unsigned call_crashes_left;
     struct sim_coordinator coordinator;
     struct sim_peer peers[SIM_PEERS_MAX];
     struct sim_process *running; /* NULL: the simulator itself */

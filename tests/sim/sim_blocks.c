@@ -1,5 +1,7 @@
 #include "tests/sim/sim_blocks.h"
 
+#include "tests/sim/sim_memory.h"
+
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -202,5 +204,20 @@ void *sim_outer_realloc(void *pointer, size_t size_bytes)
 void sim_outer_free(void *pointer)
 {
     __real_free(pointer);
+}
+
+void *sim_memory_new(size_t count, size_t item_bytes)
+{
+    return must(__real_calloc(count > 0 ? count : 1, item_bytes));
+}
+
+void *sim_memory_resize(void *old, size_t count, size_t item_bytes)
+{
+    return must(__real_realloc(old, (count > 0 ? count : 1) * item_bytes));
+}
+
+void sim_memory_free(void *memory)
+{
+    __real_free(memory);
 }
 /* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp,readability-identifier-naming) */

@@ -4,6 +4,7 @@
 
 #include "common/fault.h"
 #include "tests/sim/sim_network.h"
+#include "tests/sim/sim_storage.h"
 #include "tests/sim/sim_template.h"
 
 enum { TICK_US = 100000, RESTART_US_MIN = 200000, UNFINISHED_US = 1000000 };
@@ -39,6 +40,7 @@ static void ended(struct sim_coordinator *self, enum status status)
         sim->figures.coordinator_errors++;
         self->failures_in_a_row++;
     }
+    sim_disk_crash(sim->disk); /* the kernel closes what a process leaves open */
     gone(self);
 }
 
@@ -60,7 +62,7 @@ static void start_body(void *context)
     struct turn *turn = context;
     struct sim_coordinator *self = turn->self;
     struct server_options options = {.listen = "tcp://0.0.0.0:7700", .thread_count = 1};
-    turn->status = run_dir_open(sim->pattern->path, &self->run);
+    turn->status = run_dir_open(SIM_RUN_PATH, &self->run);
     if (turn->status != STATUS_OK) {
         return;
     }
@@ -79,6 +81,7 @@ void sim_coordinator_start(struct sim_coordinator *self)
     self->over = false;
     sim->figures.coordinator_starts++;
     sim_line("coordinator starts");
+    sim_storage_arm();
     if (!sim_process_run(&self->process, start_body, &turn)) {
         sim_coordinator_crash(self);
     } else if (turn.status != STATUS_OK) {
@@ -121,8 +124,9 @@ void sim_coordinator_turn(struct sim_coordinator *self)
 
 void sim_coordinator_crash(struct sim_coordinator *self)
 {
-    sim_line("coordinator crashes");
-    sim->figures.coordinator_kills++;
+    bool power = sim_chance(2) == 0;
+    sim_line("coordinator: %s", power ? "the power is lost" : "it is killed");
+    sim_storage_lose(power);
     sim_network_lose_server();
     gone(self);
 }

@@ -18,7 +18,7 @@ static bool one_in(struct random *random, uint64_t count)
 static void plan_peer(struct sim_plan *self, struct random *random, size_t index, bool quiet)
 {
     struct sim_peer_plan *peer = &self->peers[index];
-    *peer = (struct sim_peer_plan){.sample_us = between(random, 100, 900) * 1000,
+    *peer = (struct sim_peer_plan){.sample_us = between(random, 500, 4000) * 1000,
                                    .thread_count = between(random, 1, 2),
                                    .join_us = between(random, 0, 3 * SECOND_US)};
     if (quiet) {
@@ -28,7 +28,7 @@ static void plan_peer(struct sim_plan *self, struct random *random, size_t index
         peer->character = (enum sim_character)between(random, SIM_HONEST + 1, SIM_CHARACTERS - 1);
     }
     if (one_in(random, 4)) {
-        peer->sample_us *= between(random, 3, 10); /* a slow machine */
+        peer->sample_us *= between(random, 3, 6); /* a slow machine */
     }
     if (one_in(random, 4)) {
         peer->join_us = random_below(random, self->safety_us);
@@ -83,6 +83,9 @@ static void plan_coordinator(struct sim_plan *self, struct random *random)
     }
     if (one_in(random, 3)) {
         self->disk_faults = (unsigned)between(random, 1, 4);
+    }
+    if (one_in(random, 16)) {
+        self->rots = (unsigned)between(random, 1, 3);
     }
     if (one_in(random, 4)) {
         self->failed_mallocs = (unsigned)between(random, 1, 3);

@@ -56,6 +56,7 @@ struct sim_plan {
     unsigned coordinator_crashes;      /* between its turns */
     unsigned coordinator_call_crashes; /* in the middle of a call of the disk */
     unsigned disk_faults;
+    unsigned rots; /* flipped bits on the disk */
     unsigned failed_mallocs;
     uint64_t pause_us_max; /* before a coordinator that ended is started again */
 };

@@ -29,7 +29,6 @@ static const struct {
 
 static struct sim_template templates[SIM_TEMPLATES];
 static struct identity identities[SIM_PEERS_MAX];
-static char base[FILES_PATH_MAX];
 
 static void must(enum status status)
 {
@@ -95,24 +94,23 @@ static void make_model(struct sim_template *self)
 
 static void make_template(struct sim_template *self, size_t index)
 {
-    char path[FILES_PATH_MAX];
-    char name[64];
     struct run_dir run;
-    *self = (struct sim_template){.index = index};
-    (void)snprintf(name, sizeof name, "template-%zu.yaml", index);
-    must(files_join(base, name, path));
-    write_yaml(index, path);
-    (void)snprintf(name, sizeof name, "run-%zu", index);
-    must(files_join(base, name, self->path));
-    must(run_dir_create(path, self->path));
-    must(invites_create(self->path, self->link.token));
-    must(run_dir_open(self->path, &run));
+    *self = (struct sim_template){.index = index, .disk = sim_disk_new(index)};
+    sim_disk_use(self->disk);
+    must(files_make_folder(SIM_DISK_ROOT));
+    make_data(SIM_DISK_ROOT "/shards");
+    write_yaml(index, SIM_DISK_ROOT "/template.yaml");
+    must(run_dir_create(SIM_DISK_ROOT "/template.yaml", SIM_RUN_PATH));
+    must(invites_create(SIM_RUN_PATH, self->link.token));
+    must(run_dir_open(SIM_RUN_PATH, &run));
     self->config = run.config;
     (void)snprintf(self->link.address, sizeof self->link.address, "coordinator:7700");
     memcpy(self->link.coordinator_key, run.identity.public_key, IDENTITY_KEY_BYTES);
     run_dir_close(&run);
     must(dataset_open(self->config.data_folder, DATASET_TRAIN, &self->data));
     make_model(self);
+    sim_disk_settle(self->disk);
+    sim_disk_use(NULL);
     self->made = true;
 }
 
@@ -131,14 +129,6 @@ static void make_identity(uint32_t peer)
 
 void sim_templates_make(void)
 {
-    char shards[FILES_PATH_MAX];
-    (void)snprintf(base, sizeof base, "/tmp/dugnad-sim-XXXXXX");
-    if (mkdtemp(base) == NULL) {
-        (void)fputs("dugnad-sim: no folder can be made in /tmp\n", stderr);
-        exit(EXIT_FAILURE);
-    }
-    must(files_join(base, "shards", shards));
-    make_data(shards);
     for (size_t i = 0; i < SIM_TEMPLATES; i++) {
         make_template(&templates[i], i);
     }
@@ -157,9 +147,10 @@ void sim_templates_free(void)
         workspace_free(self->workspace);
         weights_free(self->weights);
         model_free(self->model);
+        sim_disk_use(self->disk);
         dataset_close(self->data);
+        sim_disk_free(self->disk);
     }
-    must(files_remove_folder(base));
 }
 
 const struct sim_template *sim_template(size_t index)

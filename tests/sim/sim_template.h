@@ -7,7 +7,10 @@
 
 #include "coordinator/store/run_dir.h"
 #include "proto/link.h"
+#include "tests/sim/sim_disk.h"
 #include "trainer/model/model.h"
+
+#define SIM_RUN_PATH SIM_DISK_ROOT "/run"
 
 struct sim_gradient {
     bool used;
@@ -22,7 +25,7 @@ enum { SIM_GRADIENTS_MAX = 1024 };
 struct sim_template {
     bool made;
     size_t index;
-    char path[FILES_PATH_MAX]; /* of the run's folder */
+    struct sim_disk *disk; /* with the fresh run in SIM_RUN_PATH */
     struct run_config config;
     struct join_link link;
     size_t value_count;
