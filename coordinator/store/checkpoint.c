@@ -16,7 +16,7 @@ enum {
     CHECKPOINTS_MAX = 1 << 20,
     STATE_BYTES_MAX = 65536,
     PART_NAME_MAX = 64,
-    PARTS_MAX = 2 + OPTIMIZER_STATES_MAX
+    PARTS_MAX = 3 + OPTIMIZER_STATES_MAX
 };
 
 /* The only tensor of a file whose values are one for each block of parameters. */
@@ -42,7 +42,8 @@ static void add_part(struct parts *self, const char *name, float *values, size_t
     (void)snprintf(part->name, sizeof part->name, "%s.safetensors", name);
 }
 
-/* The model comes first: hf_folder_write makes its file. */
+/* The model comes first: hf_folder_write makes its file. The residual comes last: a checkpoint of
+ * another mean codec lacks it. */
 static struct parts parts_of(const struct run_dir *run, struct master *master)
 {
     struct parts parts = {.count = 0};
@@ -55,6 +56,9 @@ static struct parts parts_of(const struct run_dir *run, struct master *master)
         float *values = master_state(master, i, &count);
         add_part(&parts, facts->name, values, count);
         parts.items[parts.count - 1].per_block = facts->per_block;
+    }
+    if (master_residual(master) != NULL) {
+        add_part(&parts, "residual", master_residual(master), value_count);
     }
     return parts;
 }
@@ -95,8 +99,9 @@ static enum status write_state(const char *folder, const struct run_dir *run, st
     digest_to_hex(&digest, hex);
     json_t *files = json_object();
     json_t *state =
-        json_pack("{s:I,s:s,s:s,s:o}", "version", (json_int_t)master_version(master), "optimizer",
-                  optimizer_name(master_kind(master)), "digest", hex, "blake2b", files);
+        json_pack("{s:I,s:s,s:s,s:s,s:o}", "version", (json_int_t)master_version(master),
+                  "optimizer", optimizer_name(master_kind(master)), "mean_codec",
+                  codec_name(master_mean_codec(master)), "digest", hex, "blake2b", files);
     char *text = NULL;
     char path[FILES_PATH_MAX];
     enum status status = files_join(folder, "state.json", path);
@@ -331,10 +336,36 @@ static enum status check_optimizer(const char *folder, const json_t *state,
     return STATUS_OK;
 }
 
+/* The mean codec that the checkpoint was made with; those of before there was one have none, and no
+ * residual, as fp32. */
+static enum status read_mean_codec(const char *folder, const json_t *state, enum codec *out)
+{
+    const json_t *held = json_object_get(state, "mean_codec");
+    const char *name = held != NULL ? json_string_value(held) : codec_name(CODEC_FP32);
+    if (name == NULL || codec_from_name(name, out) != STATUS_OK) {
+        return fault(STATUS_BAD_DATA, "%s/state.json is damaged: it names no known mean_codec",
+                     folder);
+    }
+    return STATUS_OK;
+}
+
+/* A residual that the checkpoint was made without begins at zero, as master_change has it. */
+static enum status choose_parts(const char *folder, const json_t *state, struct master *master,
+                                struct parts *parts)
+{
+    enum codec held = CODEC_FP32;
+    enum status status = read_mean_codec(folder, state, &held);
+    if (status == STATUS_OK && master_residual(master) != NULL && held != CODEC_MX8) {
+        const struct part *residual = &parts->items[--parts->count];
+        memset(residual->values, 0, residual->count * sizeof *residual->values);
+    }
+    return status;
+}
+
 /* state.json has no hash of its own: its version must be the folder's, and its digest that of the
  * parameters when they are loaded. */
-static enum status read_state(const char *folder, uint64_t version, enum optimizer_kind kind,
-                              const struct parts *parts, struct digest *out_digest)
+static enum status read_state(const char *folder, uint64_t version, struct master *master,
+                              struct parts *parts, struct digest *out_digest)
 {
     char path[FILES_PATH_MAX];
     uint8_t *text = NULL;
@@ -355,7 +386,10 @@ static enum status read_state(const char *folder, uint64_t version, enum optimiz
         status = fault(STATUS_BAD_DATA, "%s is damaged: it is not the state of step %" PRIu64, path,
                        version);
     } else {
-        status = check_optimizer(folder, state, kind);
+        status = check_optimizer(folder, state, master_kind(master));
+    }
+    if (status == STATUS_OK) {
+        status = choose_parts(folder, state, master, parts);
     }
     if (status == STATUS_OK) {
         status = check_hashes(folder, state, parts);
@@ -397,8 +431,8 @@ static enum status load_folder(const char *folder, uint64_t version, const struc
                                struct master *master)
 {
     struct digest expected;
-    const struct parts parts = parts_of(run, master);
-    enum status status = read_state(folder, version, master_kind(master), &parts, &expected);
+    struct parts parts = parts_of(run, master);
+    enum status status = read_state(folder, version, master, &parts, &expected);
     for (size_t i = 0; i < parts.count && status == STATUS_OK; i++) {
         status = read_part(folder, &parts.items[i], run->layout);
     }

@@ -2,8 +2,9 @@
  *
  *   checkpoints/step-000100/   config.json, model.safetensors (P), tokenizer files,
  *                              weights.safetensors (float32 master copy), a file for each vector
- *                              that the optimizer keeps (moment1.safetensors, ...), state.json
- *                              (version, optimizer, digest of P, file hashes)
+ *                              that the optimizer keeps (moment1.safetensors, ...), with the mean
+ *                              codec mx8 residual.safetensors, state.json (version, optimizer,
+ *                              mean codec, digest of P, file hashes)
  *
  * A folder is written under a temporary name and renamed when all of it is on disk. */
 #ifndef DUGNAD_COORDINATOR_STORE_CHECKPOINT_H
@@ -21,7 +22,8 @@ MUST_CHECK enum status checkpoint_write(const struct run_dir *run, struct master
 
 /* Loads the newest checkpoint whose hashes are right into `master`; older ones are tried, each
  * fault told through `on_fault` (NULL is allowed). Errors: NO_INPUT (there is none that is
- * whole), BAD_CONFIG (the newest is of another optimizer). `out_path` as above. */
+ * whole), BAD_CONFIG (the newest is of another optimizer). A residual that the checkpoint was made
+ * without, because its mean codec was another, is zero. `out_path` as above. */
 MUST_CHECK enum status checkpoint_load(const struct run_dir *run, struct master *master,
                                        void (*on_fault)(const char *sentence), char *out_path);
 

@@ -66,8 +66,9 @@ static enum status write_first_checkpoint(const char *path, const struct run_con
         status = layout_new(&config->model, &run.layout);
     }
     if (status == STATUS_OK) {
-        status = master_new(run.layout, &config->model, &config->optimizer, &config->schedule,
-                            config->codec, &master);
+        status = master_new(
+            run.layout, &config->model, &config->optimizer, &config->schedule,
+            (struct master_codecs){.update = config->codec, .mean = config->mean_codec}, &master);
     }
     if (status == STATUS_OK) {
         status = run_start_params(config, run.layout, master_params(master));
@@ -118,9 +119,10 @@ static enum status check_memory(const struct run_config *config)
     struct layout *layout = NULL;
     enum status status = layout_new(&config->model, &layout);
     if (status == STATUS_OK) {
-        status = memory_check_fits("preparing this run",
-                                   master_bytes(layout, &config->model, config->optimizer.kind),
-                                   "choose a smaller model or a machine with more memory");
+        status = memory_check_fits(
+            "preparing this run",
+            master_bytes(layout, &config->model, config->optimizer.kind, config->mean_codec),
+            "choose a smaller model or a machine with more memory");
     }
     layout_free(layout);
     return status;

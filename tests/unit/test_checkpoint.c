@@ -17,7 +17,10 @@ static struct master *new_master(const struct run_dir *run)
 {
     struct master *master = NULL;
     CU_ASSERT_EQUAL_FATAL(master_new(run->layout, &run->config.model, &run->config.optimizer,
-                                     &run->config.schedule, run->config.codec, &master),
+                                     &run->config.schedule,
+                                     (struct master_codecs){.update = run->config.codec,
+                                                            .mean = run->config.mean_codec},
+                                     &master),
                           STATUS_OK);
     return master;
 }
@@ -52,6 +55,11 @@ static void fill_master(const struct run_dir *run, struct master *master, uint64
             fill_values(state, count, salt + s + 2);
         }
     }
+    for (size_t i = 0; master_residual(master) != NULL && i < layout_tensor_count(run->layout);
+         i++) {
+        const struct tensor_spec *spec = layout_tensor(run->layout, i);
+        fill_values(master_residual(master) + spec->offset, spec->count, salt + spec->offset + 5);
+    }
     master_set_version(master, version);
 }
 
@@ -62,6 +70,10 @@ static void assert_same_state(const struct run_dir *run, struct master *a, struc
     CU_ASSERT_EQUAL(memcmp(master_params(a), master_params(b), size_bytes), 0);
     CU_ASSERT_EQUAL(memcmp(master_weights(a), master_weights(b), size_bytes), 0);
     CU_ASSERT_EQUAL_FATAL(master_kind(a), master_kind(b));
+    CU_ASSERT_EQUAL_FATAL(master_mean_codec(a), master_mean_codec(b));
+    if (master_residual(a) != NULL) {
+        CU_ASSERT_EQUAL(memcmp(master_residual(a), master_residual(b), size_bytes), 0);
+    }
     for (size_t s = 0; s < optimizer_state_count(master_kind(a)); s++) {
         size_t count = 0;
         const float *expected = master_state(b, s, &count);
@@ -183,25 +195,26 @@ static void assert_kept(unsigned expected)
 static void pruning_keeps_the_newest_and_the_first(void)
 {
     struct run_dir run;
-    run_fixture_open(&run, "mx8", NULL, NULL); /* checkpoints_kept: 2 */
+    run_fixture_open(&run, "mx8", NULL, NULL); /* checkpoints_kept: 3 */
     write_version(&run, 1);
     write_version(&run, 2);
     assert_kept(1U << 0 | 1U << 1 | 1U << 2);
     write_version(&run, 3);
-    write_version(&run, 3);
-    assert_kept(1U << 0 | 1U << 2 | 1U << 3);
+    assert_kept(1U << 0 | 1U << 1 | 1U << 2 | 1U << 3);
+    write_version(&run, 4);
+    write_version(&run, 4);
+    assert_kept(1U << 0 | 1U << 2 | 1U << 3 | 1U << 4);
     write_version(&run, 10);
-    assert_kept(1U << 0 | 1U << 3 | 1U << 10);
-    run.config.checkpoints_kept = 1;
+    assert_kept(1U << 0 | 1U << 3 | 1U << 4 | 1U << 10);
     /* The run went back to step 3: step 10 is of a course that it left, and not the newest. */
     write_version(&run, 5);
-    assert_kept(1U << 0 | 1U << 5);
+    assert_kept(1U << 0 | 1U << 3 | 1U << 4 | 1U << 5);
     assert_loads(&run, 5);
     run.config.checkpoints_kept = 0; /* all */
     for (unsigned i = 6; i < 11; i++) {
         write_version(&run, i);
     }
-    assert_kept(1U << 0 | 0x7e0U);
+    assert_kept(1U << 0 | 0x7f8U);
     run_fixture_close(&run);
 }
 
@@ -209,7 +222,7 @@ static void open_with(struct run_dir *run, enum optimizer_kind kind)
 {
     char to[64];
     (void)snprintf(to, sizeof to, "optimizer: {type: %s, ", optimizer_name(kind));
-    run_fixture_open(run, "mx8", "optimizer: {", to);
+    run_fixture_open(run, "mx8, journal: mx8", "optimizer: {", to);
     CU_ASSERT_EQUAL(run->config.optimizer.kind, kind);
 }
 
@@ -316,12 +329,67 @@ static void checkpoint_of_an_earlier_version_is_one_of_adamw(void)
     run_fixture_close(&run);
 }
 
+/* The optimizer's state is that of `version`, the residual zero. */
+static void assert_loads_without_residual(const struct run_dir *run, uint64_t version)
+{
+    char path[FILES_PATH_MAX];
+    struct master *expected = new_master(run);
+    struct master *loaded = new_master(run);
+    size_t count = layout_value_count(run->layout);
+    fill_master(run, expected, version);
+    memset(master_residual(expected), 0, count * sizeof(float));
+    fill_values(master_residual(loaded), count, 3);
+    told_count = 0;
+    CU_ASSERT_EQUAL_FATAL(checkpoint_load(run, loaded, note_fault, path), STATUS_OK);
+    CU_ASSERT_EQUAL(told_count, 0);
+    assert_same_state(run, loaded, expected);
+    master_free(expected);
+    master_free(loaded);
+}
+
+static void residual_comes_back_when_the_mean_codec_is_still_mx8(void)
+{
+    static const char file[] = "run/checkpoints/step-000002/residual.safetensors";
+    static const char state[] = "run/checkpoints/step-000005/state.json";
+    static const char line[] = "\"mean_codec\": \"fp32\",";
+    struct run_dir run;
+    run_fixture_open(&run, "mx8, journal: mx8", NULL, NULL);
+    write_version(&run, 1);
+    write_version(&run, 2);
+    CU_ASSERT_TRUE(files_exists(scratch_path(file)));
+    assert_loads(&run, 2);
+    assert_falls_back(&run, "residual.safetensors", NULL, NULL);
+    assert_falls_back(&run, "state.json", "\"residual.safe", "\"residuum.safe");
+    assert_falls_back(&run, "state.json", "\"mean_codec\": \"mx8\"", "\"mean_codec\": \"mx9\"");
+    run.config.mean_codec = CODEC_BF16; /* a residual that is not needed is not read */
+    assert_loads(&run, 2);
+    CU_ASSERT_EQUAL(told_count, 0);
+    write_version(&run, 4);
+    CU_ASSERT_FALSE(files_exists(scratch_path("run/checkpoints/step-000004/residual.safetensors")));
+    run.config.mean_codec = CODEC_MX8;
+    assert_loads_without_residual(&run, 4);
+    run.config.mean_codec = CODEC_FP32;
+    write_version(&run, 5);
+    size_t size_bytes = 0;
+    uint8_t *text = scratch_read(state, &size_bytes);
+    char *place = strstr((char *)text, line);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(place);
+    memset(place, ' ', strlen(line)); /* as releases before this one */
+    scratch_write(state, text, size_bytes);
+    assert_loads(&run, 5);
+    run.config.mean_codec = CODEC_MX8;
+    assert_loads_without_residual(&run, 5);
+    free(text);
+    run_fixture_close(&run);
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
         SUITE_TEST(checkpoint_comes_back_bit_for_bit),
         SUITE_TEST(damage_makes_the_older_one_load),
         SUITE_TEST(pruning_keeps_the_newest_and_the_first),
+        SUITE_TEST(residual_comes_back_when_the_mean_codec_is_still_mx8),
         SUITE_TEST(checkpoint_of_every_optimizer_comes_back_bit_for_bit),
         SUITE_TEST(steps_after_a_load_have_the_bits_of_a_run_that_never_stopped),
         SUITE_TEST(checkpoint_of_another_optimizer_is_refused_with_both_names),

@@ -32,6 +32,7 @@ static struct run_config odd_config(const char *data_folder)
                                 .target_batch = 1U << 20,
                                 .seed = UINT64_MAX,
                                 .codec = CODEC_FP32,
+                                .mean_codec = CODEC_MX8,
                                 .checkpoint_every = 12345,
                                 .checkpoints_kept = 0,
                                 .optimizer = {.beta1 = 1.0 / 3.0,
@@ -75,6 +76,7 @@ static void assert_same_config(const struct run_config *a, const struct run_conf
     CU_ASSERT_EQUAL(a->target_batch, b->target_batch);
     CU_ASSERT_EQUAL(a->seed, b->seed);
     CU_ASSERT_EQUAL(a->codec, b->codec);
+    CU_ASSERT_EQUAL(a->mean_codec, b->mean_codec);
     CU_ASSERT_EQUAL(a->max_staleness, b->max_staleness);
     CU_ASSERT_EQUAL(a->checkpoint_every, b->checkpoint_every);
     CU_ASSERT_EQUAL(a->checkpoints_kept, b->checkpoints_kept);
@@ -132,7 +134,8 @@ static void write_and_read_give_equal_values(void)
         if (i % 2 == 1) {
             config.model.kind = MODEL_GPT2;
             config.model.kv_head_count = config.model.head_count;
-            config.codec = CODEC_MX8;
+            config.codec = i % 4 == 1 ? CODEC_MX8 : CODEC_BF16;
+            config.mean_codec = i % 4 == 1 ? CODEC_BF16 : CODEC_FP32;
         }
         CU_ASSERT_EQUAL_FATAL(run_file_write(scratch_folder, &config), STATUS_OK);
         CU_ASSERT_EQUAL(run_config_read(scratch_path("run.yaml"), &read), STATUS_OK);
