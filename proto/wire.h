@@ -19,7 +19,7 @@
 #include <stdbool.h>
 
 enum {
-    WIRE_PROTOCOL_VERSION = 1,
+    WIRE_PROTOCOL_VERSION = 2,
     WIRE_HEAD_MAX = 64 * 1024,
     WIRE_BODY_MAX = 1024 * 1024,
     WIRE_RANGES_MAX = 1024,
@@ -27,6 +27,7 @@ enum {
     WIRE_TEXT_MAX = 256,
     WIRE_MODEL_JSON_MAX = 16384,
     WIRE_LEASE_SAMPLES_MAX = 65536,
+    WIRE_CLAIM_LEASES_MAX = 4,
     WIRE_THREADS_MAX = 4096
 };
 
@@ -50,6 +51,8 @@ enum wire_type {
     WIRE_ALIVE,        /* both ways, when there is nothing else to say */
     WIRE_LEAVE,        /* peer: I go; what I hold is lost unless handed in */
     WIRE_FINISHED,     /* coordinator: the run is over */
+    WIRE_CLAIM,        /* peer: after a welcome, what I still hold of this step */
+    WIRE_CLAIMED,      /* coordinator: that is yours; or give it up */
     WIRE_TYPE_END
 };
 
@@ -143,6 +146,7 @@ struct wire_contribution {
     uint64_t tokens; /* > 0, <= 2^40 */
     double loss_sum; /* finite, >= 0 */
     struct blob_ref blob;
+    bool again; /* it was offered before the connection broke; the peer may hold more than this */
 };
 
 struct wire_verdict {
@@ -175,6 +179,30 @@ struct wire_finished {
     uint64_t step_count;
 };
 
+struct wire_claim_lease {
+    uint64_t lease_id;
+    uint64_t first;
+    uint32_t count; /* > 0, <= WIRE_LEASE_SAMPLES_MAX; first + count does not overflow */
+    uint32_t done;  /* < count */
+};
+
+/* Ranges are sorted, disjoint and not touching, as in a contribution; there may be none. */
+struct wire_claim {
+    uint64_t step;
+    uint32_t range_count;
+    struct sample_range
+        ranges[WIRE_RANGES_MAX]; /* in the accumulator, or lent and to be computed */
+    uint32_t kept_count;
+    struct sample_range kept[WIRE_RANGES_MAX]; /* in contributions that the peer keeps */
+    uint32_t lease_count;
+    struct wire_claim_lease leases[WIRE_CLAIM_LEASES_MAX]; /* those that have not ended */
+};
+
+struct wire_claimed {
+    uint64_t step;
+    bool accepted;
+};
+
 struct wire_message {
     enum wire_type type;
     union {
@@ -192,7 +220,9 @@ struct wire_message {
         struct wire_committed committed;
         struct wire_applied applied;
         struct wire_grant grant;
-        struct wire_finished finished; /* alive and leave carry nothing */
+        struct wire_finished finished;
+        struct wire_claim claim;
+        struct wire_claimed claimed; /* alive and leave carry nothing */
     } as;
 };
 

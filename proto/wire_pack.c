@@ -105,17 +105,25 @@ static enum status pack_progress(const struct wire_progress *progress, struct si
     return emit(sink, &out.base);
 }
 
+/* Two arrays cost no allocation a range. */
+static void split_ranges(const struct sample_range *ranges, uint32_t count, uint64_t *out_firsts,
+                         uint64_t *out_counts)
+{
+    CHECK(count <= WIRE_RANGES_MAX);
+    for (size_t i = 0; i < count; i++) {
+        out_firsts[i] = ranges[i].first;
+        out_counts[i] = ranges[i].count;
+    }
+}
+
 static enum status pack_contribution(const struct wire_contribution *contribution,
                                      struct sink *sink)
 {
     Dugnad__Contribution out = DUGNAD__CONTRIBUTION__INIT;
     uint64_t firsts[WIRE_RANGES_MAX];
     uint64_t counts[WIRE_RANGES_MAX];
-    CHECK(contribution->range_count > 0 && contribution->range_count <= WIRE_RANGES_MAX);
-    for (size_t i = 0; i < contribution->range_count; i++) {
-        firsts[i] = contribution->ranges[i].first;
-        counts[i] = contribution->ranges[i].count;
-    }
+    CHECK(contribution->range_count > 0);
+    split_ranges(contribution->ranges, contribution->range_count, firsts, counts);
     Dugnad__BlobRef blob = ref_of(&contribution->blob);
     out.step = contribution->step;
     out.n_range_first = contribution->range_count;
@@ -125,6 +133,51 @@ static enum status pack_contribution(const struct wire_contribution *contributio
     out.tokens = contribution->tokens;
     out.loss_sum = contribution->loss_sum;
     out.blob = &blob;
+    out.again = contribution->again;
+    return emit(sink, &out.base);
+}
+
+static enum status pack_claim(const struct wire_claim *claim, struct sink *sink)
+{
+    Dugnad__Claim out = DUGNAD__CLAIM__INIT;
+    uint64_t firsts[WIRE_RANGES_MAX];
+    uint64_t counts[WIRE_RANGES_MAX];
+    uint64_t kept_firsts[WIRE_RANGES_MAX];
+    uint64_t kept_counts[WIRE_RANGES_MAX];
+    uint64_t lease_ids[WIRE_CLAIM_LEASES_MAX];
+    uint64_t lease_firsts[WIRE_CLAIM_LEASES_MAX];
+    uint32_t lease_counts[WIRE_CLAIM_LEASES_MAX];
+    uint32_t lease_done[WIRE_CLAIM_LEASES_MAX];
+    CHECK(claim->lease_count <= WIRE_CLAIM_LEASES_MAX);
+    split_ranges(claim->ranges, claim->range_count, firsts, counts);
+    split_ranges(claim->kept, claim->kept_count, kept_firsts, kept_counts);
+    for (size_t i = 0; i < claim->lease_count; i++) {
+        lease_ids[i] = claim->leases[i].lease_id;
+        lease_firsts[i] = claim->leases[i].first;
+        lease_counts[i] = claim->leases[i].count;
+        lease_done[i] = claim->leases[i].done;
+    }
+    out.step = claim->step;
+    out.n_range_first = out.n_range_count = claim->range_count;
+    out.range_first = firsts;
+    out.range_count = counts;
+    out.n_kept_first = out.n_kept_count = claim->kept_count;
+    out.kept_first = kept_firsts;
+    out.kept_count = kept_counts;
+    out.n_lease_id = out.n_lease_first = claim->lease_count;
+    out.n_lease_count = out.n_lease_done = claim->lease_count;
+    out.lease_id = lease_ids;
+    out.lease_first = lease_firsts;
+    out.lease_count = lease_counts;
+    out.lease_done = lease_done;
+    return emit(sink, &out.base);
+}
+
+static enum status pack_claimed(const struct wire_claimed *claimed, struct sink *sink)
+{
+    Dugnad__Claimed out = DUGNAD__CLAIMED__INIT;
+    out.step = claimed->step;
+    out.accepted = claimed->accepted;
     return emit(sink, &out.base);
 }
 
@@ -238,6 +291,10 @@ static enum status pack(const struct wire_message *message, struct sink *sink)
         return pack_grant(&message->as.grant, sink);
     case WIRE_FINISHED:
         return pack_finished(message->as.finished.step_count, sink);
+    case WIRE_CLAIM:
+        return pack_claim(&message->as.claim, sink);
+    case WIRE_CLAIMED:
+        return pack_claimed(&message->as.claimed, sink);
     case WIRE_ALIVE:
     case WIRE_LEAVE:
     case WIRE_TYPE_END:

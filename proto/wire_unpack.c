@@ -143,22 +143,28 @@ static bool read_collect(const Dugnad__Collect *from, struct wire_collect *out)
     return true;
 }
 
+/* A packed array of 64-bit numbers as protobuf-c unpacked it. */
+struct numbers {
+    const uint64_t *items;
+    size_t count;
+};
+
 /* Sorted, disjoint and not touching, so that one set of samples has one spelling. */
-static bool read_ranges(const Dugnad__Contribution *from, struct wire_contribution *out)
+static bool read_ranges(struct numbers firsts, struct numbers counts, uint32_t *out_count,
+                        struct sample_range out[WIRE_RANGES_MAX])
 {
-    if (from->n_range_first == 0 || from->n_range_first > WIRE_RANGES_MAX ||
-        from->n_range_first != from->n_range_count) {
+    if (firsts.count > WIRE_RANGES_MAX || firsts.count != counts.count) {
         return false;
     }
-    out->range_count = (uint32_t)from->n_range_first;
+    *out_count = (uint32_t)firsts.count;
     uint64_t end = 0; /* of the range before */
-    for (size_t i = 0; i < from->n_range_first; i++) {
-        uint64_t first = from->range_first[i];
-        uint64_t count = from->range_count[i];
+    for (size_t i = 0; i < firsts.count; i++) {
+        uint64_t first = firsts.items[i];
+        uint64_t count = counts.items[i];
         if (count == 0 || first > UINT64_MAX - count || (i > 0 && first <= end)) {
             return false;
         }
-        out->ranges[i] = (struct sample_range){first, count};
+        out[i] = (struct sample_range){first, count};
         end = first + count;
     }
     return true;
@@ -169,8 +175,53 @@ static bool read_contribution(const Dugnad__Contribution *from, struct wire_cont
     out->step = from->step;
     out->tokens = from->tokens;
     out->loss_sum = from->loss_sum;
+    out->again = from->again != 0;
     return tokens_are_good(from->tokens) && isfinite(from->loss_sum) && from->loss_sum >= 0.0 &&
-           read_ranges(from, out) && read_ref(from->blob, BLOB_CONTRIBUTION, &out->blob);
+           read_ranges((struct numbers){from->range_first, from->n_range_first},
+                       (struct numbers){from->range_count, from->n_range_count}, &out->range_count,
+                       out->ranges) &&
+           out->range_count > 0 && read_ref(from->blob, BLOB_CONTRIBUTION, &out->blob);
+}
+
+static bool read_claim_leases(const Dugnad__Claim *from, struct wire_claim *out)
+{
+    size_t count = from->n_lease_id;
+    if (count > WIRE_CLAIM_LEASES_MAX || from->n_lease_first != count ||
+        from->n_lease_count != count || from->n_lease_done != count) {
+        return false;
+    }
+    out->lease_count = (uint32_t)count;
+    for (size_t i = 0; i < count; i++) {
+        const struct wire_claim_lease lease = {.lease_id = from->lease_id[i],
+                                               .first = from->lease_first[i],
+                                               .count = from->lease_count[i],
+                                               .done = from->lease_done[i]};
+        if (lease.count > WIRE_LEASE_SAMPLES_MAX || lease.done >= lease.count ||
+            lease.first > UINT64_MAX - lease.count) {
+            return false;
+        }
+        out->leases[i] = lease;
+    }
+    return true;
+}
+
+static bool read_claim(const Dugnad__Claim *from, struct wire_claim *out)
+{
+    out->step = from->step;
+    return read_ranges((struct numbers){from->range_first, from->n_range_first},
+                       (struct numbers){from->range_count, from->n_range_count}, &out->range_count,
+                       out->ranges) &&
+           read_ranges((struct numbers){from->kept_first, from->n_kept_first},
+                       (struct numbers){from->kept_count, from->n_kept_count}, &out->kept_count,
+                       out->kept) &&
+           read_claim_leases(from, out);
+}
+
+static bool read_claimed(const Dugnad__Claimed *from, struct wire_claimed *out)
+{
+    out->step = from->step;
+    out->accepted = from->accepted != 0;
+    return true;
 }
 
 static bool read_verdict(const Dugnad__Verdict *from, struct wire_verdict *out)
@@ -256,6 +307,10 @@ static bool read_message(enum wire_type type, const ProtobufCMessage *message,
         return READ(grant, Grant);
     case WIRE_FINISHED:
         return READ(finished, Finished);
+    case WIRE_CLAIM:
+        return READ(claim, Claim);
+    case WIRE_CLAIMED:
+        return READ(claimed, Claimed);
     case WIRE_ALIVE:
     case WIRE_LEAVE:
     case WIRE_TYPE_END:
@@ -289,6 +344,8 @@ const ProtobufCMessageDescriptor *wire_descriptor(enum wire_type type)
         [WIRE_APPLIED] = &dugnad__applied__descriptor,
         [WIRE_GRANT] = &dugnad__grant__descriptor,
         [WIRE_FINISHED] = &dugnad__finished__descriptor,
+        [WIRE_CLAIM] = &dugnad__claim__descriptor,
+        [WIRE_CLAIMED] = &dugnad__claimed__descriptor,
     };
     return descriptors[type];
 }

@@ -12,7 +12,8 @@ enum status core_new(const struct core_settings *settings, struct core **out)
     }
     self->settings = *settings;
     self->step = settings->step_first;
-    self->next_lease_id = 1;
+    self->next_lease_id = settings->lease_id_first > 0 ? settings->lease_id_first : 1;
+    self->next_batch = settings->target_batch;
     self->peers = calloc(CORE_PEERS_MAX, sizeof *self->peers);
     if (self->peers == NULL ||
         sample_table_init(&self->table, settings->target_batch) != STATUS_OK) {
@@ -36,11 +37,19 @@ void core_free(struct core *self)
     free(self);
 }
 
+void release_all(struct core *self, uint32_t index)
+{
+    if (self->peers[index].owned > 0) {
+        (void)sample_table_release_all(&self->table, index);
+        self->peers[index].owned = 0;
+    }
+}
+
 static void remove_peer(struct core *self, uint32_t index)
 {
     struct peer *peer = &self->peers[index];
     CHECK(peer->offer != OFFER_ADDING); /* the shell answers ADD before anything else */
-    (void)sample_table_release_all(&self->table, index);
+    release_all(self, index);
     offer_forget(peer);
     *peer = (struct peer){0};
     self->peer_count--;
@@ -54,6 +63,8 @@ static void add_peer(struct core *self, uint64_t now_ms, const struct core_event
     struct peer *peer = &self->peers[event->peer];
     CHECK(!peer->active);
     *peer = (struct peer){.active = true,
+                          .claim_due = true,
+                          .claim_ms = now_ms,
                           .threads = event->threads > 0 ? event->threads : 1,
                           .version = UINT64_MAX,
                           .joined_ms = now_ms,
@@ -82,6 +93,7 @@ static enum status note_ready(struct core *self, uint64_t now_ms, const struct c
                               struct core_actions *actions)
 {
     struct peer *peer = &self->peers[event->peer];
+    claim_nothing(self, event->peer);
     peer->version = event->version;
     peer->wants_work = true;
     uint64_t since_ms = peer->joined_ms > self->step_ms ? peer->joined_ms : self->step_ms;
@@ -96,7 +108,14 @@ static enum status note_committed(struct core *self, uint64_t now_ms, struct cor
     self->committing = false;
     self->step++;
     self->step_ms = now_ms;
-    sample_table_reset(&self->table);
+    if (self->next_batch == self->table.size) {
+        sample_table_reset(&self->table);
+    } else {
+        sample_table_deinit(&self->table);
+        if (sample_table_init(&self->table, self->next_batch) != STATUS_OK) {
+            return STATUS_NO_MEMORY;
+        }
+    }
     for (uint32_t i = 0; i < self->peer_end; i++) {
         CHECK(self->peers[i].owned == 0 && lease_samples_left(&self->peers[i]) == 0);
         self->peers[i].collect_sent = false;
@@ -170,6 +189,14 @@ static enum status apply_peer_event(struct core *self, uint64_t now_ms,
     case CORE_LEFT:
         remove_peer(self, event->peer);
         return STATUS_OK;
+    case CORE_RETURNED:
+        claim_return(self, now_ms, event);
+        return STATUS_OK;
+    case CORE_RESERVED:
+        claim_reserve(self, event);
+        return STATUS_OK;
+    case CORE_CLAIMED:
+        return claim_take(self, now_ms, event, actions);
     case CORE_READY:
         return note_ready(self, now_ms, event, actions);
     case CORE_PROGRESS:
@@ -181,16 +208,35 @@ static enum status apply_peer_event(struct core *self, uint64_t now_ms,
     case CORE_OFFERED:
         return offer_take(self, now_ms, event, actions);
     case CORE_RECEIVED:
-        return offer_received(self, event, actions);
+        return offer_received(self, now_ms, event, actions);
     case CORE_ADDED:
-        return offer_added(self, event, actions);
+        return offer_added(self, now_ms, event, actions);
     case CORE_HEARD:
     case CORE_JOINED:
     case CORE_COMMITTED:
+    case CORE_PAUSE:
+    case CORE_RESUME:
     case CORE_TICK:
     default:
         return STATUS_OK;
     }
+}
+
+static enum status apply_event(struct core *self, uint64_t now_ms, const struct core_event *event,
+                               struct core_actions *actions)
+{
+    if (event->type == CORE_COMMITTED) {
+        return note_committed(self, now_ms, actions);
+    }
+    if (event->type == CORE_PAUSE || event->type == CORE_RESUME) {
+        self->paused = event->type == CORE_PAUSE;
+        return STATUS_OK;
+    }
+    if (event->type == CORE_TICK) {
+        claim_expire(self, now_ms);
+        return expel_lost(self, now_ms, actions);
+    }
+    return apply_peer_event(self, now_ms, event, actions);
 }
 
 enum status core_step(struct core *self, uint64_t now_ms, const struct core_event *event,
@@ -198,15 +244,24 @@ enum status core_step(struct core *self, uint64_t now_ms, const struct core_even
 {
     CHECK(event->peer < CORE_PEERS_MAX);
     actions->count = 0;
-    enum status status;
-    if (event->type == CORE_COMMITTED) {
-        status = note_committed(self, now_ms, actions);
-    } else if (event->type == CORE_TICK) {
-        status = expel_lost(self, now_ms, actions);
-    } else {
-        status = apply_peer_event(self, now_ms, event, actions);
-    }
+    enum status status = apply_event(self, now_ms, event, actions);
     return status == STATUS_OK ? plan_work(self, now_ms, actions) : status;
+}
+
+void core_set_target_batch(struct core *self, uint32_t target_batch)
+{
+    CHECK(target_batch > 0 && target_batch <= SAMPLE_TABLE_MAX);
+    self->next_batch = target_batch;
+}
+
+uint32_t core_target_batch(const struct core *self)
+{
+    return self->table.size;
+}
+
+bool core_idle(const struct core *self)
+{
+    return self->paused && !self->committing && self->table.free_count == self->table.size;
 }
 
 uint64_t core_current_step(const struct core *self)

@@ -2,13 +2,14 @@
  *
  * Values in, actions out: the shell turns what happens (a message, a finished upload, a timer)
  * into an event and carries out the actions that core_step returns, in order. One step of
- * training covers the sample numbers [step * B, (step + 1) * B):
+ * training covers the next target_batch sample numbers:
  *
  *   ready peers get leases, sized to about lease_ms of their measured speed and shrinking towards
  * the end of the step (guided self-scheduling: Polychronopoulos and Kuck, 1987); when nothing is
  * free and a peer is idle, what the slowest has not begun is taken back; when every lease is done,
  * the peers are asked to hand in (collect); what a lost peer held is leased again; when all samples
- * are counted, the step is committed.
+ * are counted, the step is committed. A peer that comes back, also after a restart of the
+ * coordinator, keeps what it owned until it has said what it still holds (a claim).
  *
  * Pure: no I/O, clock, threads or chance. One owner. */
 #ifndef DUGNAD_COORDINATOR_CORE_CORE_H
@@ -33,9 +34,9 @@ struct core_settings {
     uint32_t lease_samples_max; /* what one lease message can carry; > 0 */
     uint64_t lease_ms;          /* work in one lease, about */
     uint64_t silence_ms_max;    /* a peer not heard of for this long is lost */
-    uint64_t patience_ms;       /* grace on top of a lease's expected duration; and for an answer
-                                   to RECLAIM and COLLECT */
+    uint64_t patience_ms;       /* on top of a lease's expected duration; for any answer */
     uint64_t fetch_ms_max;      /* from an offer to its last byte; 0: the shell sees to it */
+    uint64_t lease_id_first;    /* > every id of an earlier core of this run; 0 stands for 1 */
 };
 
 /* Samples [first, first + count), numbered from the step's first. */
@@ -44,17 +45,28 @@ struct core_range {
     uint64_t count;
 };
 
+/* A lease that a peer still works on; samples as in a range. */
+struct core_lease {
+    uint64_t id, first;
+    uint32_t count, done;
+};
+
 enum core_event_type {
     CORE_JOINED,    /* peer, threads */
+    CORE_RETURNED,  /* peer, threads: hello again; what it owns waits for its claim */
+    CORE_RESERVED,  /* peer, ranges: what is free of them is its own until it claims or is lost */
+    CORE_CLAIMED,   /* peer, step, ranges, kept, leases; READY and OFFERED claim nothing */
     CORE_LEFT,      /* peer */
     CORE_HEARD,     /* peer: any sign of life */
     CORE_READY,     /* peer, version */
     CORE_PROGRESS,  /* peer, lease_id, samples */
     CORE_YIELDED,   /* peer, lease_id, samples (kept) */
-    CORE_OFFERED,   /* peer, step, ranges: a contribution can be fetched */
+    CORE_OFFERED,   /* peer, step, ranges, again: a contribution can be fetched */
     CORE_RECEIVED,  /* peer, ok: the offered bytes are here and whole */
     CORE_ADDED,     /* peer, ok: they are in the sums, or were refused as a whole */
     CORE_COMMITTED, /* the optimizer ran and the update is published */
+    CORE_PAUSE,     /* no step is begun; one under way is finished */
+    CORE_RESUME,
     CORE_TICK
 };
 
@@ -67,8 +79,13 @@ struct core_event {
     uint64_t lease_id;
     uint64_t samples;
     uint64_t step;
-    const struct core_range *ranges; /* borrowed for the call */
+    const struct core_range *ranges; /* these, kept and leases are borrowed for the call */
     size_t range_count;
+    const struct core_range *kept; /* in contributions that the peer keeps until the commit */
+    size_t kept_count;
+    const struct core_lease *leases;
+    size_t lease_count;
+    bool again; /* a kept contribution; the peer may hold more */
     bool ok;
 };
 
@@ -82,7 +99,8 @@ enum core_action_type {
     CORE_VERDICT, /* peer, ok, text: the offer was counted or refused */
     CORE_COMMIT,  /* step: all its samples are counted */
     CORE_EXPEL,   /* peer, text: it is lost or broke the rules; the index is free again */
-    CORE_FINISHED /* step_count steps are committed */
+    CORE_CLAIM_ANSWER, /* peer, step, ok: what it claimed is its own; or it gives it up */
+    CORE_FINISHED      /* step_count steps are committed */
 };
 
 struct core_action {
@@ -116,6 +134,11 @@ void core_free(struct core *self); /* NULL is allowed. */
  * Errors: NO_MEMORY; the state is then to be thrown away. */
 MUST_CHECK enum status core_step(struct core *self, uint64_t now_ms, const struct core_event *event,
                                  struct core_actions *actions);
+
+/* The steps after the one in progress have this many samples; as core_settings.target_batch. */
+void core_set_target_batch(struct core *self, uint32_t target_batch);
+uint32_t core_target_batch(const struct core *self); /* of the step in progress */
+bool core_idle(const struct core *self); /* paused, and nothing is lent, held or counted */
 
 /* What status pages show. */
 uint64_t core_current_step(const struct core *self);

@@ -8,6 +8,8 @@
 enum {
     /* Contributions refused for what is in them, in a row, before the peer is expelled. */
     CORE_STRIKES_MAX = 3,
+    /* How often a peer may come back for the same work: each time its deadlines begin anew. */
+    CORE_RETURNS_MAX = 8,
     /* Leases between two hand-ins: each may be a range of its own in the contribution, and the
      * peer needs room for what its threads end out of order. */
     CORE_UNCOLLECTED_MAX = 256
@@ -29,6 +31,7 @@ enum offer_state { OFFER_NONE, OFFER_FETCHING, OFFER_ADDING };
 
 struct peer {
     bool active;
+    bool claim_due; /* what it owns waits until it says what it still holds */
     bool wants_work;
     bool collect_sent;
     bool proven; /* its last contribution was counted */
@@ -36,15 +39,18 @@ struct peer {
     uint32_t owned;       /* samples of this step leased to it or held by it */
     uint32_t uncollected; /* leases since it last handed in */
     uint32_t strikes;
+    uint32_t returns; /* since its last counted contribution */
     uint64_t version;
     uint64_t joined_ms;
     uint64_t heard_ms;
     uint64_t mark_ms;      /* since when its present work has been measured */
     uint32_t mark_samples; /* done since then */
     uint64_t collect_ms;   /* when it was asked to hand in */
+    uint64_t claim_ms;     /* since when its claim is due */
     double speed;          /* samples per ms; 0: unknown */
     struct lease leases[CORE_LEASES_PER_PEER];
     enum offer_state offer;
+    bool offered_again; /* of a kept contribution: it may hold more than what it offers */
     uint64_t offer_ms;
     struct core_range *offered; /* (offered_count) */
     size_t offered_count;
@@ -60,7 +66,9 @@ struct core {
     uint64_t step_ms; /* when it began */
     uint64_t next_lease_id;
     uint32_t grant_start; /* the peer after the one that got a lease last */
+    uint32_t next_batch;  /* of the steps after this one */
     bool committing;
+    bool paused;
 };
 
 /* Appends an action of this type, zeroed otherwise; NULL when there is no memory. */
@@ -74,8 +82,12 @@ MUST_CHECK enum status core_expel(struct core *self, uint32_t index, const char 
 /* Hands out, takes back and collects whatever can be at this moment. */
 MUST_CHECK enum status plan_work(struct core *self, uint64_t now_ms, struct core_actions *actions);
 
-/* A new lease on samples the peer owns. */
-void lease_start(struct core *self, struct peer *peer, struct lease *lease, uint64_t now_ms);
+/* The peer owns nothing of this step any more. */
+void release_all(struct core *self, uint32_t index);
+
+/* Sets the deadlines of a lease that is in its place in peer->leases. */
+void lease_start(const struct core *self, const struct peer *peer, struct lease *lease,
+                 uint64_t now_ms);
 
 /* PROGRESS and YIELDED; what cannot be is ignored. */
 void lease_progress(struct core *self, uint64_t now_ms, const struct core_event *event);
@@ -87,10 +99,22 @@ uint32_t lease_samples_left(const struct peer *peer);
 /* OFFERED, RECEIVED, ADDED. */
 MUST_CHECK enum status offer_take(struct core *self, uint64_t now_ms,
                                   const struct core_event *event, struct core_actions *actions);
-MUST_CHECK enum status offer_received(struct core *self, const struct core_event *event,
-                                      struct core_actions *actions);
-MUST_CHECK enum status offer_added(struct core *self, const struct core_event *event,
-                                   struct core_actions *actions);
+MUST_CHECK enum status offer_received(struct core *self, uint64_t now_ms,
+                                      const struct core_event *event, struct core_actions *actions);
+MUST_CHECK enum status offer_added(struct core *self, uint64_t now_ms,
+                                   const struct core_event *event, struct core_actions *actions);
 void offer_forget(struct peer *peer);
+
+/* RETURNED, RESERVED, CLAIMED. */
+void claim_return(struct core *self, uint64_t now_ms, const struct core_event *event);
+void claim_reserve(struct core *self, const struct core_event *event);
+MUST_CHECK enum status claim_take(struct core *self, uint64_t now_ms,
+                                  const struct core_event *event, struct core_actions *actions);
+
+/* The peer holds nothing of what waits for its claim. */
+void claim_nothing(struct core *self, uint32_t index);
+
+/* TICK: takes from those who are here and do not say what they hold. */
+void claim_expire(struct core *self, uint64_t now_ms);
 
 #endif

@@ -28,14 +28,13 @@ static void move_deadlines(const struct core *self, struct peer *peer, uint64_t 
     }
 }
 
-void lease_start(struct core *self, struct peer *peer, struct lease *lease, uint64_t now_ms)
+void lease_start(const struct core *self, const struct peer *peer, struct lease *lease,
+                 uint64_t now_ms)
 {
     uint64_t expected = expected_ms(peer, lease_samples_left(peer));
     uint64_t usual_ms = expected > self->settings.lease_ms ? expected : self->settings.lease_ms;
     lease->deadline_ms = now_ms + 4 * expected + self->settings.patience_ms;
     lease->limit_ms = now_ms + 8 * usual_ms + 4 * self->settings.patience_ms;
-    peer->owned += lease->count;
-    peer->uncollected++;
 }
 
 static struct lease *find_lease(struct peer *peer, uint64_t lease_id)

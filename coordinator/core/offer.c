@@ -9,6 +9,7 @@ void offer_forget(struct peer *peer)
     free(peer->offered);
     peer->offered = NULL;
     peer->offered_count = 0;
+    peer->offered_again = false;
     peer->offer = OFFER_NONE;
 }
 
@@ -81,15 +82,48 @@ static void release_unoffered(struct core *self, uint32_t index)
     }
 }
 
+/* Frees what the peer owns of these ranges, which may be anything. */
+static void release_ranges(struct core *self, uint32_t index, const struct core_range *ranges,
+                           size_t count)
+{
+    struct peer *peer = &self->peers[index];
+    for (size_t i = 0; i < count; i++) {
+        uint64_t end = ranges[i].first + ranges[i].count;
+        for (uint64_t j = ranges[i].first; j < self->table.size && j < end; j++) {
+            if (sample_table_owned(&self->table, index, j, 1) &&
+                lease_within(peer, j, j + 1) == NULL) {
+                sample_table_release(&self->table, index, (uint32_t)j, 1);
+                peer->owned--;
+            }
+        }
+    }
+}
+
+/* What the peer still has to hand in after an answer. A kept contribution leaves the accumulator
+ * as it is, and a COLLECT of that waited for the answer. */
+static void settle_collect(struct peer *peer, uint64_t now_ms, bool again)
+{
+    if (!again) {
+        peer->uncollected = 0;
+    }
+    peer->collect_sent = again && peer->collect_sent && peer->owned > 0;
+    peer->collect_ms = now_ms;
+}
+
 /* A contribution with wrong content costs the peer its standing, and after a few its place. */
-static enum status strike(struct core *self, uint32_t index, const char *why,
+static enum status strike(struct core *self, uint64_t now_ms, uint32_t index, const char *why,
                           struct core_actions *actions)
 {
     struct peer *peer = &self->peers[index];
+    bool again = peer->offered_again;
+    if (again) {
+        release_ranges(self, index, peer->offered, peer->offered_count);
+    }
     offer_forget(peer);
-    release_unoffered(self, index);
-    peer->collect_sent = false;
-    peer->uncollected = 0;
+    if (!again) {
+        release_unoffered(self, index);
+    }
+    settle_collect(peer, now_ms, again);
     peer->speed = 0.0;
     peer->proven = false;
     enum status status = add_verdict(actions, index, false, why);
@@ -97,6 +131,16 @@ static enum status strike(struct core *self, uint32_t index, const char *why,
         return core_expel(self, index, "its contributions were refused again and again", actions);
     }
     return status;
+}
+
+static bool all_counted(const struct core *self, const struct core_event *event)
+{
+    bool counted = event->range_count > 0;
+    for (size_t i = 0; i < event->range_count && counted; i++) {
+        counted =
+            sample_table_counted(&self->table, event->ranges[i].first, event->ranges[i].count);
+    }
+    return counted;
 }
 
 enum status offer_take(struct core *self, uint64_t now_ms, const struct core_event *event,
@@ -109,9 +153,19 @@ enum status offer_take(struct core *self, uint64_t now_ms, const struct core_eve
     if (peer->offer != OFFER_NONE) {
         return add_verdict(actions, event->peer, false, "another contribution is under way");
     }
+    bool again = event->again && !peer->claim_due;
+    peer->claim_due = false;
+    if (again && all_counted(self, event)) {
+        return add_verdict(actions, event->peer, true, "");
+    }
     const char *wrong = range_fault(self, event);
+    if (wrong != NULL && again) {
+        release_ranges(self, event->peer, event->ranges, event->range_count);
+        settle_collect(peer, now_ms, true);
+        return add_verdict(actions, event->peer, false, "its samples went to others");
+    }
     if (wrong != NULL) {
-        return strike(self, event->peer, wrong, actions);
+        return strike(self, now_ms, event->peer, wrong, actions);
     }
     size_t size_bytes = event->range_count * sizeof *peer->offered;
     peer->offered = malloc(size_bytes);
@@ -122,7 +176,10 @@ enum status offer_take(struct core *self, uint64_t now_ms, const struct core_eve
     peer->offered_count = event->range_count;
     peer->offer = OFFER_FETCHING;
     peer->offer_ms = now_ms;
-    release_unoffered(self, event->peer);
+    peer->offered_again = again;
+    if (!again) {
+        release_unoffered(self, event->peer);
+    }
     return actions_add(actions, CORE_FETCH, event->peer) != NULL ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
@@ -135,7 +192,7 @@ static uint32_t offered_samples(const struct peer *peer)
     return (uint32_t)count;
 }
 
-enum status offer_received(struct core *self, const struct core_event *event,
+enum status offer_received(struct core *self, uint64_t now_ms, const struct core_event *event,
                            struct core_actions *actions)
 {
     struct peer *peer = &self->peers[event->peer];
@@ -143,7 +200,7 @@ enum status offer_received(struct core *self, const struct core_event *event,
         return STATUS_OK;
     }
     if (!event->ok) {
-        return strike(self, event->peer, "its bytes are not what was offered", actions);
+        return strike(self, now_ms, event->peer, "its bytes are not what was offered", actions);
     }
     struct core_action *action = actions_add(actions, CORE_ADD, event->peer);
     if (action == NULL) {
@@ -154,22 +211,23 @@ enum status offer_received(struct core *self, const struct core_event *event,
     return STATUS_OK;
 }
 
-enum status offer_added(struct core *self, const struct core_event *event,
+enum status offer_added(struct core *self, uint64_t now_ms, const struct core_event *event,
                         struct core_actions *actions)
 {
     struct peer *peer = &self->peers[event->peer];
     CHECK(peer->offer == OFFER_ADDING);
     if (!event->ok) {
-        return strike(self, event->peer, "its values are not finite or out of range", actions);
+        return strike(self, now_ms, event->peer, "its values are not finite or out of range",
+                      actions);
     }
     for (size_t i = 0; i < peer->offered_count; i++) {
         sample_table_count(&self->table, event->peer, (uint32_t)peer->offered[i].first,
                            (uint32_t)peer->offered[i].count);
     }
     peer->owned -= offered_samples(peer);
-    peer->collect_sent = false;
-    peer->uncollected = 0;
+    settle_collect(peer, now_ms, peer->offered_again);
     peer->strikes = 0;
+    peer->returns = 0;
     peer->proven = true;
     offer_forget(peer);
     enum status status = add_verdict(actions, event->peer, true, "");

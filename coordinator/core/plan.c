@@ -62,6 +62,8 @@ static enum status grant_lease(struct core *self, uint32_t index, uint64_t now_m
     }
     *lease = (struct lease){.id = self->next_lease_id++, .first = first, .count = count};
     lease_start(self, peer, lease, now_ms);
+    peer->owned += count;
+    peer->uncollected++;
     peer->wants_work = false;
     struct core_action *action = actions_add(actions, CORE_LEASE, index);
     if (action == NULL) {
@@ -197,10 +199,12 @@ static enum status reclaim_for_idle(struct core *self, uint64_t now_ms,
     return STATUS_OK;
 }
 
+/* What waits for a claim may not be computed yet. */
 static bool all_done(const struct core *self)
 {
     for (uint32_t i = 0; i < self->peer_end; i++) {
-        if (lease_samples_left(&self->peers[i]) > 0) {
+        const struct peer *peer = &self->peers[i];
+        if (lease_samples_left(peer) > 0 || (peer->claim_due && peer->owned > 0)) {
             return false;
         }
     }
@@ -216,7 +220,7 @@ static enum status collect(struct core *self, uint64_t now_ms, struct core_actio
         struct peer *peer = &self->peers[i];
         bool due = everyone ||
                    (peer->uncollected >= CORE_UNCOLLECTED_MAX && lease_samples_left(peer) == 0);
-        if (!due || !peer->active || peer->owned == 0 || peer->collect_sent ||
+        if (!due || !peer->active || peer->owned == 0 || peer->collect_sent || peer->claim_due ||
             peer->offer != OFFER_NONE) {
             continue;
         }
@@ -233,7 +237,7 @@ static enum status collect(struct core *self, uint64_t now_ms, struct core_actio
 
 enum status plan_work(struct core *self, uint64_t now_ms, struct core_actions *actions)
 {
-    if (self->committing || self->step >= self->settings.step_count) {
+    if (self->committing || core_idle(self) || self->step >= self->settings.step_count) {
         return STATUS_OK;
     }
     enum status status = STATUS_OK;

@@ -53,18 +53,43 @@ bool sample_table_take(struct sample_table *self, uint32_t peer, uint32_t count_
     return true;
 }
 
-bool sample_table_owned(const struct sample_table *self, uint32_t peer, uint64_t first,
-                        uint64_t count)
+static bool all_have(const struct sample_table *self, uint32_t owner, uint64_t first,
+                     uint64_t count)
 {
     if (count == 0 || first >= self->size || count > self->size - first) {
         return false;
     }
     for (uint64_t i = first; i < first + count; i++) {
-        if (self->owners[i] != peer + 1) {
+        if (self->owners[i] != owner) {
             return false;
         }
     }
     return true;
+}
+
+bool sample_table_owned(const struct sample_table *self, uint32_t peer, uint64_t first,
+                        uint64_t count)
+{
+    return all_have(self, peer + 1, first, count);
+}
+
+bool sample_table_counted(const struct sample_table *self, uint64_t first, uint64_t count)
+{
+    return all_have(self, SAMPLE_COUNTED, first, count);
+}
+
+uint32_t sample_table_reserve(struct sample_table *self, uint32_t peer, uint64_t first,
+                              uint64_t count)
+{
+    uint32_t reserved = 0;
+    for (uint64_t i = first; i < self->size && i - first < count; i++) {
+        if (self->owners[i] == SAMPLE_FREE) {
+            self->owners[i] = peer + 1;
+            reserved++;
+        }
+    }
+    self->free_count -= reserved;
+    return reserved;
 }
 
 void sample_table_count(struct sample_table *self, uint32_t peer, uint32_t first, uint32_t count)

@@ -43,6 +43,14 @@ bool sample_table_take(struct sample_table *self, uint32_t peer, uint32_t count_
 bool sample_table_owned(const struct sample_table *self, uint32_t peer, uint64_t first,
                         uint64_t count);
 
+/* True when every sample of the range exists and is counted. */
+bool sample_table_counted(const struct sample_table *self, uint64_t first, uint64_t count);
+
+/* Gives `peer` those samples of [first, first + count) that exist and are free; returns how many.
+ */
+uint32_t sample_table_reserve(struct sample_table *self, uint32_t peer, uint64_t first,
+                              uint64_t count);
+
 /* Owned samples become counted, or free again. The range is owned by `peer` (CHECKed). */
 void sample_table_count(struct sample_table *self, uint32_t peer, uint32_t first, uint32_t count);
 void sample_table_release(struct sample_table *self, uint32_t peer, uint32_t first, uint32_t count);

@@ -99,6 +99,7 @@ static enum status open_core(struct server *self)
         return fault(STATUS_BAD_CONFIG, "data.context %u is too long: a sample must fit %d bytes",
                      config->context, WIRE_BODY_MAX);
     }
+    self->sample_first = self->version_first * config->target_batch;
     struct core_settings settings = {.step_first = self->version_first,
                                      .step_count = config->step_count,
                                      .target_batch = config->target_batch,
@@ -200,12 +201,12 @@ static enum status pump_events(struct server *self, uint64_t now_ms)
 
 void server_drop(struct server *self, struct session *session, const char *why)
 {
-    log_info("peers", "left", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
-             session->name, why, self->sessions->count - 1);
     struct core_event event = {.type = CORE_LEFT, .peer = sessions_index(self->sessions, session)};
     server_push(self, &event);
     server_upload_end(self, session);
     sessions_remove(self->sessions, session);
+    log_info("peers", "left", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
+             session->name, why, self->sessions->count);
 }
 
 void server_send(struct server *self, struct session *session, const uint8_t *body,

@@ -15,23 +15,21 @@ static struct session *session_of(struct server *self, uint32_t peer)
 }
 
 /* The windows of text go along: peers hold no data. */
-static void send_lease(struct server *self, const struct core_action *action)
+static void send_lease(struct server *self, const struct core_action *action,
+                       const struct journal_lease *fact)
 {
-    const struct run_config *config = &self->run->config;
-    size_t window = config->context + 1U;
-    uint64_t first = action->step * config->target_batch + action->first;
+    size_t window = self->run->config.context + 1U;
     uint16_t *tokens = (uint16_t *)(void *)self->body;
     for (uint32_t i = 0; i < action->count; i++) {
-        dataset_read(self->data, sampler_offset(&self->sampler, first + i), window,
+        dataset_read(self->data, sampler_offset(&self->sampler, fact->samples.first + i), window,
                      tokens + i * window);
     }
     self->message.type = WIRE_LEASE;
-    self->message.as.lease =
-        (struct wire_lease){.lease_id = action->lease_id,
-                            .step = action->step,
-                            .version = action->step,
-                            .samples = {.first = first, .count = action->count},
-                            .duration_ms = action->duration_ms};
+    self->message.as.lease = (struct wire_lease){.lease_id = action->lease_id,
+                                                 .step = action->step,
+                                                 .version = action->step,
+                                                 .samples = fact->samples,
+                                                 .duration_ms = action->duration_ms};
     server_send(self, session_of(self, action->peer), self->body,
                 action->count * window * sizeof *tokens);
 }
@@ -86,7 +84,7 @@ static enum status add_contribution(struct server *self, const struct core_actio
 static void announce(struct server *self, const struct wire_committed *committed)
 {
     for (uint32_t i = 0; i < self->sessions->end; i++) {
-        if (self->sessions->items[i].used) {
+        if (self->sessions->items[i].used && !self->sessions->items[i].away) {
             self->message.type = WIRE_COMMITTED;
             self->message.as.committed = *committed;
             server_send(self, &self->sessions->items[i], NULL, 0);
@@ -148,6 +146,7 @@ static enum status commit_step(struct server *self, const struct core_action *ac
     if ((action->step + 1) % self->run->config.checkpoint_every == 0) {
         status = server_checkpoint(self);
     }
+    self->sample_first += core_target_batch(self->core);
     self->status_ms = 0; /* status.json is due */
     server_push(self, &(struct core_event){.type = CORE_COMMITTED});
     return status;
@@ -156,21 +155,34 @@ static enum status commit_step(struct server *self, const struct core_action *ac
 static void expel(struct server *self, const struct core_action *action)
 {
     struct session *session = session_of(self, action->peer);
-    log_warn("peers", "lost", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
-             session->name, action->text, self->sessions->count - 1);
     server_upload_end(self, session);
     sessions_remove(self->sessions, session);
+    log_warn("peers", "lost", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
+             session->name, session->away ? "did not come back" : action->text,
+             self->sessions->count);
+}
+
+static void send_claim_answer(struct server *self, const struct core_action *action)
+{
+    struct session *session = session_of(self, action->peer);
+    self->message.type = WIRE_CLAIMED;
+    self->message.as.claimed = (struct wire_claimed){.step = action->step, .accepted = action->ok};
+    log_info("peers", "claimed", "peer=%s step=%" PRIu64 " accepted=%s", session->id, action->step,
+             action->ok ? "yes" : "no");
+    server_send(self, session, NULL, 0);
 }
 
 enum status server_act(struct server *self, const struct core_action *action, uint64_t now_ms)
 {
+    struct journal_lease fact;
     bool to_peer = action->type != CORE_COMMIT && action->type != CORE_FINISHED;
     if (to_peer && !session_of(self, action->peer)->used) {
         return STATUS_OK; /* dropped a moment ago; the core is about to be told */
     }
     switch (action->type) {
     case CORE_LEASE:
-        send_lease(self, action);
+        fact = server_lease_fact(self, action);
+        send_lease(self, action, &fact);
         return STATUS_OK;
     case CORE_RECLAIM:
         send_reclaim(self, action);
@@ -192,6 +204,9 @@ enum status server_act(struct server *self, const struct core_action *action, ui
         return commit_step(self, action, now_ms);
     case CORE_EXPEL:
         expel(self, action);
+        return STATUS_OK;
+    case CORE_CLAIM_ANSWER:
+        send_claim_answer(self, action);
         return STATUS_OK;
     case CORE_FINISHED:
         self->finishing = true;

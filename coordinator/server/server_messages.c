@@ -110,12 +110,38 @@ static void welcome_peer(struct server *self, struct session *session,
     }
 }
 
+/* A peer that comes back with the parameters of the step in progress may still hold samples of it:
+ * they stay its own until it has said which. */
+static bool welcome_back(struct server *self, struct session *session,
+                         const struct wire_hello *hello)
+{
+    uint64_t version = master_version(aggregate_master(self->aggregate));
+    if (hello->version_held != version || !can_follow(self, hello, version)) {
+        return false;
+    }
+    server_upload_end(self, session);
+    if (sessions_return(self->sessions, session, hello) != STATUS_OK) {
+        return false;
+    }
+    server_push(self, &(struct core_event){.type = CORE_RETURNED,
+                                           .peer = sessions_index(self->sessions, session),
+                                           .threads = hello->thread_count});
+    log_info("peers", "returned", "peer=%s name=\"%s\" threads=%" PRIu32 " peers=%" PRIu32,
+             session->id, session->name, session->threads, self->sessions->count);
+    welcome_peer(self, session, hello);
+    return true;
+}
+
 static void take_hello(struct server *self, const uint8_t *curve_key)
 {
     struct wire_hello hello = self->message.as.hello;
     const char *text = "";
     enum wire_refusal refusal = judge_hello(self, &hello, curve_key, &text);
     struct session *session = sessions_find(self->sessions, curve_key);
+    if (session != NULL && refusal == 0 && !self->finishing &&
+        welcome_back(self, session, &hello)) {
+        return;
+    }
     if (session != NULL) {
         server_drop(self, session, "hello again");
     }
@@ -166,24 +192,52 @@ static void take_applied(struct server *self, struct session *session)
     }
 }
 
+/* Numbers ranges from the first sample of the step in progress and counts their samples. One of
+ * another step wraps to a huge number, which the core refuses. */
+static uint64_t number_ranges(const struct server *self, const struct sample_range *ranges,
+                              uint32_t count, struct core_range *out)
+{
+    uint64_t samples = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        out[i] = (struct core_range){.first = ranges[i].first - self->sample_first,
+                                     .count = ranges[i].count};
+        samples += ranges[i].count;
+    }
+    return samples;
+}
+
+static void take_claim(struct server *self, struct session *session)
+{
+    const struct wire_claim *claim = &self->message.as.claim;
+    (void)number_ranges(self, claim->ranges, claim->range_count, self->ranges);
+    (void)number_ranges(self, claim->kept, claim->kept_count, self->kept);
+    for (uint32_t i = 0; i < claim->lease_count; i++) {
+        const struct wire_claim_lease *lease = &claim->leases[i];
+        self->leases[i] = (struct core_lease){.id = lease->lease_id,
+                                              .first = lease->first - self->sample_first,
+                                              .count = lease->count,
+                                              .done = lease->done};
+    }
+    server_push(self, &(struct core_event){.type = CORE_CLAIMED,
+                                           .peer = sessions_index(self->sessions, session),
+                                           .step = claim->step,
+                                           .ranges = self->ranges,
+                                           .range_count = claim->range_count,
+                                           .kept = self->kept,
+                                           .kept_count = claim->kept_count,
+                                           .leases = self->leases,
+                                           .lease_count = claim->lease_count});
+}
+
 static void take_contribution(struct server *self, struct session *session)
 {
     const struct wire_contribution *offer = &self->message.as.contribution;
-    const struct run_config *config = &self->run->config;
-    uint64_t base = offer->step * config->target_batch;
-    struct core_range *ranges = self->ranges;
-    uint64_t samples = 0;
-    for (uint32_t i = 0; i < offer->range_count; i++) {
-        /* A range below the step's base wraps to a huge number, which the core refuses. */
-        ranges[i] = (struct core_range){.first = offer->ranges[i].first - base,
-                                        .count = offer->ranges[i].count};
-        samples += offer->ranges[i].count;
-    }
+    uint64_t samples = number_ranges(self, offer->ranges, offer->range_count, self->ranges);
     if (session->offer != NULL) {
         server_drop(self, session, "offered a contribution before the last was judged");
         return;
     }
-    if (offer->tokens != samples * config->context) {
+    if (offer->tokens != samples * self->run->config.context) {
         server_drop(self, session, "offered a contribution that does not add up");
         return;
     }
@@ -196,8 +250,9 @@ static void take_contribution(struct server *self, struct session *session)
     struct core_event event = {.type = CORE_OFFERED,
                                .peer = sessions_index(self->sessions, session),
                                .step = offer->step,
-                               .ranges = ranges,
-                               .range_count = offer->range_count};
+                               .ranges = self->ranges,
+                               .range_count = offer->range_count,
+                               .again = offer->again};
     server_push(self, &event);
 }
 
@@ -256,6 +311,9 @@ static void take_control(struct server *self, struct session *session)
     case WIRE_CONTRIBUTION:
         take_contribution(self, session);
         break;
+    case WIRE_CLAIM:
+        take_claim(self, session);
+        break;
     case WIRE_APPLIED:
         take_applied(self, session);
         break;
@@ -277,6 +335,7 @@ static void take_control(struct server *self, struct session *session)
     case WIRE_VERDICT:
     case WIRE_COMMITTED:
     case WIRE_FINISHED:
+    case WIRE_CLAIMED:
     case WIRE_TYPE_END:
     default:
         server_drop(self, session, "sent a message that only a coordinator sends");
@@ -286,6 +345,9 @@ static void take_control(struct server *self, struct session *session)
 void server_receive(struct server *self, const struct channel_message *incoming, uint64_t now_ms)
 {
     struct session *session = sessions_find(self->sessions, incoming->curve_key);
+    if (session != NULL && session->away) {
+        session = NULL; /* all but a hello was meant for the process before this one */
+    }
     if (wire_is_chunk(incoming->head, incoming->head_size_bytes)) {
         if (session != NULL) {
             push_simple(self, session, (struct core_event){.type = CORE_HEARD});

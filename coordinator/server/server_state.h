@@ -6,6 +6,7 @@
 #include "coordinator/server/aggregate.h"
 #include "coordinator/server/publisher.h"
 #include "coordinator/server/server.h"
+#include "coordinator/server/server_durable.h"
 #include "coordinator/server/sessions.h"
 #include "coordinator/store/status_file.h"
 #include "coordinator/store/step_log.h"
@@ -33,6 +34,7 @@ struct server {
     struct run_status status;
     struct digest digests[DIGESTS_KEPT]; /* of version v at v % DIGESTS_KEPT */
     uint64_t version_first;              /* where this process began */
+    uint64_t sample_first;               /* of the step in progress */
     size_t uploads_max;
     size_t uploads_running;
     uint64_t step_began_ms;
@@ -42,10 +44,12 @@ struct server {
     uint64_t checkpoint_version;
     bool finishing; /* all steps are committed; peers are being told */
     uint64_t finishing_ms;
-    struct core_range ranges[WIRE_RANGES_MAX]; /* of the offer in `events` */
-    struct wire_message message;               /* scratch: it is large */
-    uint8_t *head;                             /* (WIRE_HEAD_MAX) scratch */
-    uint8_t *body;                             /* (WIRE_BODY_MAX) scratch */
+    struct core_range ranges[WIRE_RANGES_MAX]; /* of the offer or claim in `events` */
+    struct core_range kept[WIRE_RANGES_MAX];
+    struct core_lease leases[WIRE_CLAIM_LEASES_MAX];
+    struct wire_message message; /* scratch: it is large */
+    uint8_t *head;               /* (WIRE_HEAD_MAX) scratch */
+    uint8_t *body;               /* (WIRE_BODY_MAX) scratch */
 };
 
 /* Tells the core of an event once those before it are done. */

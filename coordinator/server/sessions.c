@@ -35,29 +35,65 @@ static enum status note_seen(struct sessions *self, const uint8_t curve_key[IDEN
     return STATUS_OK;
 }
 
-enum status sessions_add(struct sessions *self, const struct wire_hello *hello,
-                         const uint8_t curve_key[IDENTITY_KEY_BYTES], struct session **out)
+/* Fills the first free place; NULL: there is none. The session is away until it is counted. */
+static struct session *take_place(struct sessions *self, const uint8_t *public_key,
+                                  const uint8_t *curve_key)
 {
     uint32_t index = 0;
     while (index < self->end && self->items[index].used) {
         index++;
     }
     if (index == SESSIONS_MAX) {
-        return STATUS_FULL;
+        return NULL;
     }
-    enum status status = note_seen(self, curve_key);
+    struct session *session = &self->items[index];
+    *session = (struct session){.used = true, .away = true};
+    memcpy(session->public_key, public_key, IDENTITY_KEY_BYTES);
+    memcpy(session->curve_key, curve_key, IDENTITY_KEY_BYTES);
+    identity_name(public_key, session->id);
+    self->end = index >= self->end ? index + 1 : self->end;
+    return session;
+}
+
+enum status sessions_return(struct sessions *self, struct session *session,
+                            const struct wire_hello *hello)
+{
+    enum status status = note_seen(self, session->curve_key);
     if (status != STATUS_OK) {
         return status;
     }
-    struct session *session = &self->items[index];
-    *session = (struct session){.used = true, .threads = hello->thread_count};
-    memcpy(session->curve_key, curve_key, IDENTITY_KEY_BYTES);
-    identity_name(hello->public_key, session->id);
+    session->threads = hello->thread_count;
     (void)snprintf(session->name, sizeof session->name, "%s", hello->name);
-    self->end = index >= self->end ? index + 1 : self->end;
-    self->count++;
+    self->count += session->away ? 1 : 0;
+    session->away = false;
+    return STATUS_OK;
+}
+
+enum status sessions_add(struct sessions *self, const struct wire_hello *hello,
+                         const uint8_t curve_key[IDENTITY_KEY_BYTES], struct session **out)
+{
+    struct session *session = take_place(self, hello->public_key, curve_key);
+    if (session == NULL) {
+        return STATUS_FULL;
+    }
+    enum status status = sessions_return(self, session, hello);
+    if (status != STATUS_OK) {
+        sessions_remove(self, session);
+        return status;
+    }
     *out = session;
     return STATUS_OK;
+}
+
+enum status sessions_add_away(struct sessions *self, const uint8_t public_key[IDENTITY_KEY_BYTES],
+                              struct session **out)
+{
+    uint8_t curve_key[IDENTITY_KEY_BYTES];
+    if (identity_curve_of(public_key, curve_key) != STATUS_OK) {
+        return STATUS_BAD_DATA;
+    }
+    *out = take_place(self, public_key, curve_key);
+    return *out != NULL ? STATUS_OK : STATUS_FULL;
 }
 
 void session_drop_upload(struct session *self)
@@ -73,7 +109,7 @@ void sessions_remove(struct sessions *self, struct session *session)
 {
     session_drop_upload(session);
     session->used = false;
-    self->count--;
+    self->count -= session->away ? 0 : 1;
     while (self->end > 0 && !self->items[self->end - 1].used) {
         self->end--;
     }

@@ -1,4 +1,5 @@
-/* sessions - the peers that are here, by the key their connection proved.
+/* sessions - the peers that are here, by the key their connection proved; and those that were here
+ * before the coordinator restarted and may come back for their samples ("away").
  *
  * The index of a session is the peer's number in the core. */
 #ifndef DUGNAD_COORDINATOR_SERVER_SESSIONS_H
@@ -12,6 +13,8 @@ enum upload_state { UPLOAD_NONE, UPLOAD_WAITING, UPLOAD_RUNNING };
 
 struct session {
     bool used;
+    bool away; /* it has not said hello to this process yet; is sent nothing */
+    uint8_t public_key[IDENTITY_KEY_BYTES]; /* Ed25519 */
     uint8_t curve_key[IDENTITY_KEY_BYTES];
     char id[IDENTITY_NAME_BYTES]; /* short form of its Ed25519 key */
     char name[WIRE_NAME_MAX];
@@ -24,8 +27,8 @@ struct session {
 
 struct sessions {
     struct session items[SESSIONS_MAX];
-    uint32_t end; /* none is used from here on */
-    uint32_t count;
+    uint32_t end;                        /* none is used from here on */
+    uint32_t count;                      /* of those that are here */
     uint8_t (*seen)[IDENTITY_KEY_BYTES]; /* (seen_count) different keys ever */
     uint32_t seen_count;
 };
@@ -37,6 +40,16 @@ struct session *sessions_find(struct sessions *self, const uint8_t curve_key[IDE
 MUST_CHECK enum status sessions_add(struct sessions *self, const struct wire_hello *hello,
                                     const uint8_t curve_key[IDENTITY_KEY_BYTES],
                                     struct session **out);
+
+/* A session for a peer that is away, by the Ed25519 key of its lease facts, which may come from a
+ * damaged disk; that key has no session. Errors: BAD_DATA (no key), FULL. */
+MUST_CHECK enum status sessions_add_away(struct sessions *self,
+                                         const uint8_t public_key[IDENTITY_KEY_BYTES],
+                                         struct session **out);
+
+/* The peer of this session said hello again. Errors: NO_MEMORY. */
+MUST_CHECK enum status sessions_return(struct sessions *self, struct session *session,
+                                       const struct wire_hello *hello);
 
 /* Ends a session and frees what it held. */
 void sessions_remove(struct sessions *self, struct session *session);

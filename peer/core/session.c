@@ -196,6 +196,8 @@ static void take_message(struct session *self, uint64_t now_ms, const struct ses
     case WIRE_GRANT: /* served by the shell */
     case WIRE_ALIVE:
     case WIRE_LEAVE:
+    case WIRE_CLAIM:
+    case WIRE_CLAIMED:
     case WIRE_TYPE_END:
     default:
         break;

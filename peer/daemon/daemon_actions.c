@@ -57,6 +57,8 @@ static void send_message(struct daemon *self, const struct session_action *actio
     case WIRE_COMMITTED:
     case WIRE_GRANT:
     case WIRE_FINISHED:
+    case WIRE_CLAIM:
+    case WIRE_CLAIMED:
     case WIRE_TYPE_END:
     default:
         CHECK(false);

@@ -49,6 +49,11 @@ static inline int fixture_check_peer(const struct core *core, uint32_t index)
     if (owned != peer->owned) {
         return __LINE__;
     }
+    /* What waits for a claim is neither worked on nor asked for. */
+    if (peer->claim_due && (peer->collect_sent || peer->wants_work || peer->offered != NULL ||
+                            peer->leases[0].id != 0 || peer->leases[1].id != 0)) {
+        return __LINE__;
+    }
     for (size_t i = 0; i < CORE_LEASES_PER_PEER; i++) {
         const struct lease *lease = &peer->leases[i];
         if (lease->id == 0) {

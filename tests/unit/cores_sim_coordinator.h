@@ -81,6 +81,9 @@ static void obey_core(struct sim *s, const struct core_action *action)
         s->expelled++;
         forget_connection(peer);
         break;
+    case CORE_CLAIM_ANSWER:
+        to_peer(s, peer, (struct sim_letter){.type = WIRE_CLAIMED, .ok = action->ok});
+        break;
     case CORE_FINISHED:
     default:
         s->finished = true;

@@ -15,12 +15,16 @@ struct soak {
     size_t offered_count[SOAK_PEERS];
     struct core_range said[SOAK_BATCH]; /* in the event that is being stepped */
     size_t said_count;
+    struct core_range kept[SOAK_BATCH];
+    struct core_lease leases[CORE_LEASES_PER_PEER + 1];
     bool active[SOAK_PEERS];
     bool fetching[SOAK_PEERS];
     uint32_t adding; /* peer + 1 */
     bool committing;
     uint32_t times[SOAK_BATCH]; /* how often each sample was counted in this step */
     uint64_t commits;
+    uint64_t claims_accepted;
+    uint64_t claims_refused;
 };
 
 static uint32_t chance(struct soak *s, uint32_t bound)
@@ -63,6 +67,35 @@ static void choose_ranges(struct soak *s, uint32_t peer)
     }
 }
 
+/* What the peer owns, leases made up from some of it, sometimes spoilt. */
+static void choose_claim(struct soak *s, struct core_event *event)
+{
+    const struct sample_table *table = &s->f.core->table;
+    event->ranges = s->said;
+    event->kept = s->kept;
+    event->leases = s->leases;
+    for (uint32_t i = 0; i < table->size; i++) {
+        if (table->owners[i] != event->peer + 1 && chance(s, 200) != 0) {
+            continue;
+        }
+        const struct core_range range = {i, 1 + (chance(s, 50) == 0 ? chance(s, 3) : 0)};
+        if (chance(s, 4) == 0) {
+            s->kept[event->kept_count++] = range;
+        } else if (chance(s, 20) != 0) {
+            s->said[event->range_count++] = range;
+        }
+    }
+    uint64_t id = 1 + chance(s, (uint32_t)s->f.core->next_lease_id + 1);
+    uint32_t most = CORE_LEASES_PER_PEER + (chance(s, 30) == 0 ? 1 : 0);
+    for (size_t i = 0; i < event->range_count && event->lease_count < most; i++) {
+        if (chance(s, 3) == 0) {
+            struct core_lease *lease = &s->leases[event->lease_count++];
+            *lease = (struct core_lease){.id = id++, .first = s->said[i].first, .count = 1};
+            lease->done = chance(s, 30) == 0 ? 1 : 0;
+        }
+    }
+}
+
 static uint64_t choose_lease(struct soak *s, uint32_t peer, const struct lease **out)
 {
     uint32_t whose = chance(s, 10) == 0 ? chance(s, SOAK_PEERS) : peer;
@@ -73,8 +106,8 @@ static uint64_t choose_lease(struct soak *s, uint32_t peer, const struct lease *
 static struct core_event choose_event(struct soak *s)
 {
     static const enum core_event_type types[] = {
-        CORE_LEFT,     CORE_HEARD,   CORE_READY,    CORE_READY,   CORE_READY,
-        CORE_PROGRESS, CORE_YIELDED, CORE_PROGRESS, CORE_OFFERED, CORE_PROGRESS};
+        CORE_LEFT,    CORE_HEARD,    CORE_READY,   CORE_READY,    CORE_READY,    CORE_PROGRESS,
+        CORE_YIELDED, CORE_PROGRESS, CORE_OFFERED, CORE_PROGRESS, CORE_RETURNED, CORE_CLAIMED};
     struct core_event event = {.type = types[chance(s, sizeof types / sizeof types[0])],
                                .peer = chance(s, SOAK_PEERS)};
     const struct lease *lease = NULL;
@@ -84,6 +117,14 @@ static struct core_event choose_event(struct soak *s)
     if (!s->active[event.peer]) {
         event.type = CORE_JOINED;
     }
+    if (event.type == CORE_RETURNED && chance(s, 4) == 0) {
+        event.type = chance(s, 4) == 0 ? CORE_PAUSE : CORE_RESUME;
+    }
+    if (event.type == CORE_HEARD && s->f.core->peers[event.peer].claim_due) {
+        static const struct core_range some = {3, 7};
+        event = (struct core_event){
+            .type = CORE_RESERVED, .peer = event.peer, .ranges = &some, .range_count = 1};
+    }
     event.threads = chance(s, 50) == 0 ? UINT32_MAX : chance(s, 6);
     event.version = core_current_step(s->f.core) + (chance(s, 8) == 0 ? chance(s, 3) - 1U : 0U);
     event.step = chance(s, 20) == 0 ? chance(s, 3) : core_current_step(s->f.core);
@@ -92,8 +133,15 @@ static struct core_event choose_event(struct soak *s)
     if (chance(s, 3) == 0) {
         event.samples = chance(s, lease->count + 3);
     }
+    if (event.type == CORE_CLAIMED) {
+        choose_claim(s, &event);
+    }
     if (event.type == CORE_OFFERED) {
         choose_ranges(s, event.peer);
+        event.again = chance(s, 4) == 0;
+        if (event.again && s->said_count > 1) {
+            s->said_count = 1;
+        }
         event.ranges = s->said;
         event.range_count = s->said_count;
         event.type = s->said_count > 0 || chance(s, 40) == 0 ? CORE_OFFERED : CORE_READY;
@@ -108,6 +156,9 @@ static void obey_action(struct soak *s, const struct core_action *action)
         memcpy(s->offered[peer], s->said, sizeof s->said);
         s->offered_count[peer] = s->said_count;
         s->fetching[peer] = true;
+    } else if (action->type == CORE_CLAIM_ANSWER) {
+        s->claims_accepted += action->ok ? 1 : 0;
+        s->claims_refused += action->ok ? 0 : 1;
     } else if (action->type == CORE_ADD) {
         s->adding = peer + 1;
     } else if (action->type == CORE_EXPEL) {
@@ -125,6 +176,9 @@ static void soak_step(struct soak *s, const struct core_event *event)
 {
     if (event->type == CORE_JOINED || event->type == CORE_LEFT) {
         s->active[event->peer] = event->type == CORE_JOINED;
+        s->fetching[event->peer] = false;
+    }
+    if (event->type == CORE_RETURNED) {
         s->fetching[event->peer] = false;
     }
     if (event->type == CORE_ADDED && event->ok) {
@@ -168,6 +222,8 @@ static void shell_events(struct soak *s)
 static void whatever_peers_say_each_sample_counts_exactly_once(void)
 {
     uint64_t commits = 0;
+    uint64_t accepted = 0;
+    uint64_t refused = 0;
     uint32_t seed = 0;
     for (; seed < 600 && CU_get_number_of_failures() == 0; seed++) {
         struct soak *s = calloc(1, sizeof *s);
@@ -183,11 +239,15 @@ static void whatever_peers_say_each_sample_counts_exactly_once(void)
             shell_events(s);
         }
         commits += s->commits;
+        accepted += s->claims_accepted;
+        refused += s->claims_refused;
         fixture_deinit(&s->f);
         free(s);
     }
-    (void)printf("(%u seeds, %llu commits) ", seed, (unsigned long long)commits);
-    CU_ASSERT_TRUE(commits > 3000);
+    (void)printf("(%u seeds, %llu commits, %llu claims, %llu refused) ", seed,
+                 (unsigned long long)commits, (unsigned long long)(accepted + refused),
+                 (unsigned long long)refused);
+    CU_ASSERT_TRUE(commits > 2000 && accepted > 3000 && refused > 3000);
 }
 
 int main(void)

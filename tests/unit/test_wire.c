@@ -58,6 +58,31 @@ static void fields_arrive_in_their_places(void)
     CU_ASSERT_EQUAL(decoded.as.contribution.tokens, WIRE_TOKENS_MAX);
     CU_ASSERT_DOUBLE_EQUAL(decoded.as.contribution.loss_sum, 1234.5678, 0.0);
     CU_ASSERT_EQUAL(decoded.as.contribution.blob.kind, BLOB_CONTRIBUTION);
+    CU_ASSERT_TRUE(decoded.as.contribution.again);
+}
+
+static void claims_arrive_in_their_places(void)
+{
+    struct wire_message message = make_valid(WIRE_CLAIM);
+    CU_ASSERT_EQUAL_FATAL(travel(&message), STATUS_OK);
+    const struct wire_claim *claim = &decoded.as.claim;
+    CU_ASSERT_EQUAL(claim->step, 78);
+    CU_ASSERT_EQUAL_FATAL(claim->range_count, 2);
+    CU_ASSERT_EQUAL(claim->ranges[0].count, 3);
+    CU_ASSERT_EQUAL(claim->ranges[1].first, UINT64_C(1) << 50);
+    CU_ASSERT_EQUAL_FATAL(claim->kept_count, 1);
+    CU_ASSERT_EQUAL(claim->kept[0].first, 7);
+    CU_ASSERT_EQUAL(claim->kept[0].count, UINT64_MAX - 7);
+    CU_ASSERT_EQUAL_FATAL(claim->lease_count, 2);
+    CU_ASSERT_EQUAL(claim->leases[0].lease_id, UINT64_MAX);
+    CU_ASSERT_EQUAL(claim->leases[0].first, UINT64_MAX - WIRE_LEASE_SAMPLES_MAX);
+    CU_ASSERT_EQUAL(claim->leases[0].count, WIRE_LEASE_SAMPLES_MAX);
+    CU_ASSERT_EQUAL(claim->leases[0].done, WIRE_LEASE_SAMPLES_MAX - 1);
+    CU_ASSERT_EQUAL(claim->leases[1].lease_id, 300);
+    message = make_valid(WIRE_CLAIMED);
+    CU_ASSERT_EQUAL_FATAL(travel(&message), STATUS_OK);
+    CU_ASSERT_EQUAL(decoded.as.claimed.step, 78);
+    CU_ASSERT_TRUE(decoded.as.claimed.accepted);
 }
 
 static void largest_messages_fit_a_head(void)
@@ -72,6 +97,20 @@ static void largest_messages_fit_a_head(void)
     }
     CU_ASSERT_EQUAL(wire_encode(&message, head, sizeof head, &size_bytes), STATUS_OK);
     CU_ASSERT_TRUE(size_bytes > 18000);
+    CU_ASSERT_EQUAL_FATAL(wire_decode(head, size_bytes, &decoded), STATUS_OK);
+    CU_ASSERT_TRUE(same(&message, &decoded));
+    CU_ASSERT_EQUAL(wire_encode(&message, head, size_bytes - 1, &size_bytes), STATUS_FULL);
+
+    message = make_valid(WIRE_CLAIM); /* both lists as long as can be */
+    message.as.claim.range_count = message.as.claim.kept_count = WIRE_RANGES_MAX;
+    for (uint64_t i = 0; i < WIRE_RANGES_MAX; i++) {
+        struct sample_range *range = &message.as.claim.ranges[i];
+        range->first = (UINT64_C(1) << 63) + i * (UINT64_C(1) << 53);
+        range->count = (UINT64_C(1) << 53) - 1;
+        message.as.claim.kept[i] = *range;
+    }
+    CU_ASSERT_EQUAL(wire_encode(&message, head, sizeof head, &size_bytes), STATUS_OK);
+    CU_ASSERT_TRUE(size_bytes > 36000);
     CU_ASSERT_EQUAL_FATAL(wire_decode(head, size_bytes, &decoded), STATUS_OK);
     CU_ASSERT_TRUE(same(&message, &decoded));
     CU_ASSERT_EQUAL(wire_encode(&message, head, size_bytes - 1, &size_bytes), STATUS_FULL);
@@ -182,6 +221,26 @@ static void contributions_need_sorted_disjoint_ranges(void)
     BAD(WIRE_CONTRIBUTION, contribution.blob.kind, BLOB_UPDATE);
 }
 
+static void claims_need_what_can_be_held(void)
+{
+    GOOD(WIRE_CLAIM, claim.range_count, 0);
+    GOOD(WIRE_CLAIM, claim.kept_count, 0);
+    GOOD(WIRE_CLAIM, claim.lease_count, 0);
+    BAD(WIRE_CLAIM, claim.ranges[0].count, 0);
+    BAD(WIRE_CLAIM, claim.ranges[1].first, 3); /* touches the one before */
+    BAD(WIRE_CLAIM, claim.ranges[1].first, 2);
+    BAD(WIRE_CLAIM, claim.ranges[1].count, UINT64_MAX);
+    BAD(WIRE_CLAIM, claim.kept[0].count, 0);
+    BAD(WIRE_CLAIM, claim.kept[0].count, UINT64_MAX - 6);
+    BAD(WIRE_CLAIM, claim.leases[0].count, WIRE_LEASE_SAMPLES_MAX + 1);
+    BAD(WIRE_CLAIM, claim.leases[0].done, WIRE_LEASE_SAMPLES_MAX);
+    BAD(WIRE_CLAIM, claim.leases[0].first, UINT64_MAX - WIRE_LEASE_SAMPLES_MAX + 1);
+    BAD(WIRE_CLAIM, claim.leases[1].count, 0);
+    BAD(WIRE_CLAIM, claim.leases[1].done, 1); /* it has ended */
+    GOOD(WIRE_CLAIMED, claimed.accepted, false);
+    GOOD(WIRE_CONTRIBUTION, contribution.again, false);
+}
+
 static enum status travel_name(const char *name)
 {
     struct wire_message message = make_valid(WIRE_HELLO);
@@ -235,10 +294,12 @@ int main(void)
     static const struct suite_test tests[] = {
         SUITE_TEST(every_type_comes_back_the_same),
         SUITE_TEST(fields_arrive_in_their_places),
+        SUITE_TEST(claims_arrive_in_their_places),
         SUITE_TEST(largest_messages_fit_a_head),
         SUITE_TEST(chunk_headers_are_told_from_messages),
         SUITE_TEST(numbers_at_and_beyond_their_limits),
         SUITE_TEST(contributions_need_sorted_disjoint_ranges),
+        SUITE_TEST(claims_need_what_can_be_held),
         SUITE_TEST(texts_are_printable_or_utf8),
     };
     return suite_run("wire", tests, sizeof tests / sizeof tests[0]);

@@ -79,7 +79,8 @@ static void unknown_types_and_fields_are_refused(void)
         enum status expected = type == WIRE_ALIVE || type == WIRE_LEAVE || type == WIRE_READY ||
                                        type == WIRE_RECLAIM || type == WIRE_YIELDED ||
                                        type == WIRE_COLLECT || type == WIRE_VERDICT ||
-                                       type == WIRE_FINISHED || type == WIRE_PROGRESS
+                                       type == WIRE_FINISHED || type == WIRE_PROGRESS ||
+                                       type == WIRE_CLAIM || type == WIRE_CLAIMED
                                    ? STATUS_OK /* zeros are left out, and zeros are fine here */
                                    : STATUS_PROTOCOL;
         CU_ASSERT_EQUAL(wire_decode(&head, 1, &decoded), expected);
@@ -216,6 +217,61 @@ static void arrays_are_bounded_and_pair_up(void)
     CU_ASSERT_EQUAL(decode_ranges(2, 1), STATUS_PROTOCOL);
     CU_ASSERT_EQUAL(decode_ranges(1, 2), STATUS_PROTOCOL);
     CU_ASSERT_EQUAL(decode_ranges(WIRE_RANGES_MAX + 1, WIRE_RANGES_MAX + 1), STATUS_PROTOCOL);
+}
+
+/* `count` packed numbers as `field`: number i is step * i in two bytes. */
+static void craft_packed(unsigned field, size_t count, size_t step)
+{
+    static uint8_t packed[4 * WIRE_RANGES_MAX];
+    CU_ASSERT_TRUE_FATAL(2 * count <= sizeof packed);
+    for (size_t i = 0; i < count; i++) {
+        packed[2 * i] = (uint8_t)(0x80U | (step * i & 0x7fU));
+        packed[2 * i + 1] = (uint8_t)(step * i >> 7U & 0x7fU);
+    }
+    craft_bytes(field, packed, 2 * count);
+}
+
+/* A claim whose arrays have these lengths, in the order of their fields. */
+static enum status decode_claim(const size_t counts[8])
+{
+    static uint8_t ones[2 * WIRE_RANGES_MAX];
+    memset(ones, 1, sizeof ones);
+    craft_begin(WIRE_CLAIM);
+    craft_packed(2, counts[0], 3);
+    craft_bytes(3, ones, counts[1]);
+    craft_packed(4, counts[2], 3);
+    craft_bytes(5, ones, counts[3]);
+    craft_packed(6, counts[4], 1);
+    craft_packed(7, counts[5], 1);
+    craft_bytes(8, ones, counts[6]);
+    craft_packed(9, counts[7], 0);
+    return decode_crafted();
+}
+
+static void claims_are_bounded_and_their_arrays_pair_up(void)
+{
+    enum { MAX = WIRE_RANGES_MAX, LEASES = WIRE_CLAIM_LEASES_MAX };
+    const size_t longest[8] = {MAX, MAX, MAX, MAX, LEASES, LEASES, LEASES, LEASES};
+    size_t used_bytes = 0;
+    CU_ASSERT_EQUAL(decode_claim(longest), STATUS_OK);
+    CU_ASSERT_EQUAL(decoded.as.claim.range_count, MAX);
+    CU_ASSERT_EQUAL(decoded.as.claim.kept_count, MAX);
+    CU_ASSERT_EQUAL(decoded.as.claim.lease_count, LEASES);
+    CU_ASSERT_EQUAL(wire_decode_measured(crafted.bytes, crafted.size_bytes, &decoded, &used_bytes),
+                    STATUS_OK);
+    CU_ASSERT_TRUE(used_bytes >= (size_t)32 * MAX);
+    CU_ASSERT_TRUE(used_bytes <= 4 * crafted.size_bytes + 16384);
+    for (size_t i = 0; i < 8; i++) { /* one number too many or too few, or a flood, in each array */
+        const size_t wrong[3] = {longest[i] + 1, longest[i] - 1, 0};
+        for (size_t j = 0; j < 3; j++) {
+            size_t counts[8];
+            memcpy(counts, longest, sizeof counts);
+            counts[i] = wrong[j];
+            CU_ASSERT_EQUAL(decode_claim(counts), STATUS_PROTOCOL);
+        }
+    }
+    const size_t many[8] = {0, 0, 0, 0, LEASES + 1, LEASES + 1, LEASES + 1, LEASES + 1};
+    CU_ASSERT_EQUAL(decode_claim(many), STATUS_PROTOCOL);
 }
 
 static void every_prefix_of_every_message_is_refused_or_valid(void)
@@ -400,6 +456,7 @@ int main(void)
         SUITE_TEST(text_with_a_nul_is_refused),
         SUITE_TEST(keys_and_digests_have_their_length),
         SUITE_TEST(arrays_are_bounded_and_pair_up),
+        SUITE_TEST(claims_are_bounded_and_their_arrays_pair_up),
         SUITE_TEST(every_prefix_of_every_message_is_refused_or_valid),
         SUITE_TEST(random_heads_never_break_anything),
         SUITE_TEST(bombs_cost_no_memory),

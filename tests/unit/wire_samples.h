@@ -63,6 +63,22 @@ static inline void fill_contribution(struct wire_contribution *contribution, uin
     contribution->tokens = WIRE_TOKENS_MAX;
     contribution->loss_sum = 1234.5678;
     contribution->blob = make_ref(BLOB_CONTRIBUTION);
+    contribution->again = true;
+}
+
+static inline void fill_claim(struct wire_claim *claim)
+{
+    claim->step = 78;
+    claim->range_count = 2;
+    claim->ranges[0] = (struct sample_range){0, 3};
+    claim->ranges[1] = (struct sample_range){UINT64_C(1) << 50, UINT64_C(1) << 51};
+    claim->kept_count = 1;
+    claim->kept[0] = (struct sample_range){7, UINT64_MAX - 7};
+    claim->lease_count = 2;
+    claim->leases[0] =
+        (struct wire_claim_lease){UINT64_MAX, UINT64_MAX - WIRE_LEASE_SAMPLES_MAX,
+                                  WIRE_LEASE_SAMPLES_MAX, WIRE_LEASE_SAMPLES_MAX - 1};
+    claim->leases[1] = (struct wire_claim_lease){300, 2, 1, 0};
 }
 
 static inline struct wire_message make_valid(enum wire_type type)
@@ -123,6 +139,12 @@ static inline struct wire_message make_valid(enum wire_type type)
         break;
     case WIRE_FINISHED:
         message.as.finished.step_count = 1000;
+        break;
+    case WIRE_CLAIM:
+        fill_claim(&message.as.claim);
+        break;
+    case WIRE_CLAIMED:
+        message.as.claimed = (struct wire_claimed){.step = 78, .accepted = true};
         break;
     case WIRE_ALIVE:
     case WIRE_LEAVE:
