@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+enum { MALLOC_LOG2_MAX = 13 };
 enum { CHANCE_STREAM = 2, NETWORK_STREAM, TIE_STREAM, CLOCK_STREAM };
 
 struct sim *sim;
@@ -91,6 +92,18 @@ bool sim_process_run(struct sim_process *process, void (*body)(void *), void *co
 void sim_process_crash(void)
 {
     longjmp(sim->running->escape, 1);
+}
+
+void sim_process_begin(struct sim_process *process)
+{
+    process->alive = true;
+    process->incarnation++;
+    process->memory.allocations = 0;
+    process->memory.fail_at = 0;
+    if (!sim->calm && sim->mallocs_left > 0 && sim_chance(2) == 0) {
+        sim->mallocs_left--;
+        process->memory.fail_at = 1 + sim_chance(UINT64_C(1) << sim_chance(MALLOC_LOG2_MAX));
+    }
 }
 
 void sim_process_wake(struct sim_process *process, uint64_t at_us)
@@ -293,6 +306,7 @@ static void begin(void)
         sim_push(sim_chance(sim->plan.safety_us), SIM_CRASH, SIM_COORDINATOR, 0);
     }
     sim->call_crashes_left = sim->plan.coordinator_call_crashes;
+    sim->mallocs_left = sim->plan.failed_mallocs;
     sim_network_plan();
     sim_storage_begin();
 }
@@ -350,6 +364,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out)
     random_init(&sim->networks, options->seed, NETWORK_STREAM);
     random_init(&sim->ties, options->seed, TIE_STREAM);
     sim_trace_init(&sim->trace, options->trace);
+    memcpy(sim->crashes, options->crashes, sizeof sim->crashes);
     sim->breakable = true;
     if (setjmp(sim->broken) == 0) {
         begin();
@@ -361,8 +376,13 @@ void sim_run(const struct sim_options *options, struct sim_result *out)
     sim->breakable = false;
     sim->figures.seeds = 1;
     sim->figures.virtual_us = sim->now_us;
+    for (uint32_t i = 0; i < SIM_PROCESSES; i++) {
+        sim->figures.mallocs_failed += process_of(i)->memory.failed_count;
+    }
     out->hash = sim_trace_end(&sim->trace);
     out->figures = sim->figures;
+    memcpy(out->calls, sim->calls, sizeof out->calls);
+    out->recovery_calls = sim->recovery_calls;
     memcpy(out->failure, sim->failure, sizeof out->failure);
     end();
     sim_outer_free(sim);

@@ -12,6 +12,7 @@
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_heap.h"
 #include "tests/sim/sim_plan.h"
+#include "tests/sim/sim_template.h"
 #include "tests/sim/sim_trace.h"
 
 #include <setjmp.h>
@@ -41,7 +42,7 @@ struct sim_peer {
     bool stop;               /* its user asked it to leave */
     bool left;               /* it left for good */
     bool finished;           /* it ended knowing that the run is over */
-    unsigned crashes_left;
+    uint64_t version; /* of its parameters when they were compared last */
 };
 
 struct sim_coordinator {
@@ -51,6 +52,7 @@ struct sim_coordinator {
     bool over; /* the run is finished and its peers were told */
     bool stop;
     uint64_t announced_version; /* the latest that any peer was told of */
+    struct digest announced[SIM_STEPS_MAX];
     unsigned failures_in_a_row; /* starts and turns that ended with an error */
 };
 
@@ -84,8 +86,14 @@ struct sim_figures {
     uint64_t sleeps;
 };
 
+/* Where --crash-every-call ends the coordinator. */
+struct sim_crash {
+    uint64_t call; /* of the disk, counted from the start before it; 0: nowhere */
+    enum sim_disk_moment moment;
+    bool power;
+};
+
 struct sim_network;
-struct sim_template;
 
 struct sim {
     uint64_t seed;
@@ -102,12 +110,17 @@ struct sim {
     struct sim_disk_faults disk_faults;
     bool rotten; /* bits were flipped on the disk */
     unsigned call_crashes_left;
+    unsigned mallocs_left; /* that are still to fail */
     struct sim_coordinator coordinator;
     struct sim_peer peers[SIM_PEERS_MAX];
     struct sim_process *running; /* NULL: the simulator itself */
     bool calm;                   /* faults are over */
     bool done;
     uint64_t done_us;
+    struct sim_crash crashes[2];
+    uint64_t calls[3];
+    uint64_t recovery_calls;
+    uint64_t calls_before; /* of the disk, when the coordinator's present life began */
     char failure[SIM_FAILURE_MAX]; /* the first thing that must not be; "": none */
     jmp_buf broken;                /* where a simulation that failed in the middle ends */
     bool breakable;
@@ -119,6 +132,7 @@ extern struct sim *sim;
 struct sim_options {
     uint64_t seed;
     bool quiet; /* no faults */
+    struct sim_crash crashes[2]; /* in the first life of the coordinator, and in the second */
     FILE *trace; /* where to write what happens, in words; NULL: nowhere */
 };
 
@@ -126,6 +140,8 @@ struct sim_result {
     struct digest hash;
     char failure[SIM_FAILURE_MAX];
     struct sim_figures figures;
+    uint64_t calls[3];    /* of the disk, in each life of the coordinator so far */
+    uint64_t recovery_calls; /* of them in its second life, before it served */
 };
 
 /* Runs one seed from its start to its end. */
@@ -150,6 +166,9 @@ __attribute__((noreturn)) void sim_process_crash(void);
 
 /* The process may run at at_us, or sooner. */
 void sim_process_wake(struct sim_process *process, uint64_t at_us);
+
+/* A process starts: its memory is fresh, and an allocation of it may be chosen to fail. */
+void sim_process_begin(struct sim_process *process);
 
 /* Monotonic milliseconds as the process sees them. */
 uint64_t sim_process_ms(const struct sim_process *process);

@@ -14,6 +14,37 @@ void sim_check_received(uint32_t peer, const uint8_t *head, size_t head_bytes)
     (void)head_bytes;
 }
 
+/* Same samples, same settings: the same bits as on one machine (sim_reference.h). */
+static void compare(uint64_t version, const struct digest *digest, const char *whose)
+{
+    const struct sim_template *pattern = sim->pattern;
+    if (version > pattern->config.step_count) {
+        sim_fail("version %" PRIu64 " of %s is past the run's end", version, whose);
+    } else if (pattern->config.codec == CODEC_FP32 &&
+               !digest_equal(digest, &pattern->digests[version])) {
+        sim_fail("version %" PRIu64 " of %s is not what one machine trains", version, whose);
+    }
+}
+
+static void announced(const struct wire_committed *committed)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    uint64_t version = committed->step + 1;
+    compare(version, &committed->digest, "the coordinator");
+    if (version > coordinator->announced_version + 1) {
+        sim_fail("version %" PRIu64 " is announced after %" PRIu64, version,
+                 coordinator->announced_version);
+    }
+    if (version > coordinator->announced_version) {
+        coordinator->announced_version = version;
+        coordinator->announced[version % SIM_STEPS_MAX] = committed->digest;
+        sim->figures.steps++;
+    } else if (!digest_equal(&committed->digest,
+                             &coordinator->announced[version % SIM_STEPS_MAX])) {
+        sim_fail("version %" PRIu64 " is announced again, and is another one", version);
+    }
+}
+
 void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes)
 {
     (void)peer;
@@ -24,19 +55,33 @@ void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes)
     struct sim_blocks *own = sim_blocks_use(NULL);
     if (wire_decode(head, head_bytes, &message) != STATUS_OK) {
         sim_fail("the coordinator sends what cannot be read");
-    } else if (message.as.committed.step + 1 > sim->coordinator.announced_version) {
-        sim->coordinator.announced_version = message.as.committed.step + 1;
-        sim->figures.steps++;
+    } else {
+        announced(&message.as.committed);
     }
     (void)sim_blocks_use(own);
+}
+
+static void check_peer(struct sim_peer *peer)
+{
+    const struct session *session = &peer->daemon->session;
+    const char *name = sim_process_name(peer->process.index);
+    if (peer->daemon->mismatches > 0) {
+        sim_fail("%s has other parameters than the coordinator", name);
+    }
+    if (session->version == peer->version || session->version == WIRE_VERSION_NONE ||
+        session->applying) {
+        return;
+    }
+    peer->version = session->version;
+    compare(peer->version, &peer->daemon->digest, name);
 }
 
 void sim_check_event(void)
 {
     for (uint32_t i = 0; i < sim->plan.peer_count; i++) {
-        const struct sim_peer *peer = &sim->peers[i];
-        if (peer->daemon != NULL && peer->daemon->mismatches > 0) {
-            sim_fail("%s has other parameters than the coordinator", sim_process_name(i));
+        struct sim_peer *peer = &sim->peers[i];
+        if (peer->daemon != NULL) {
+            check_peer(peer);
         }
     }
 }

@@ -40,7 +40,7 @@ static void ended(struct sim_coordinator *self, enum status status)
         sim->figures.coordinator_errors++;
         self->failures_in_a_row++;
     }
-    sim_disk_crash(sim->disk); /* the kernel closes what a process leaves open */
+    sim_storage_exit(); /* the kernel closes what a process leaves open */
     gone(self);
 }
 
@@ -75,9 +75,7 @@ static void start_body(void *context)
 void sim_coordinator_start(struct sim_coordinator *self)
 {
     struct turn turn = {.self = self};
-    self->process.alive = true;
-    self->process.incarnation++;
-    self->process.memory.allocations = 0;
+    sim_process_begin(&self->process);
     self->over = false;
     sim->figures.coordinator_starts++;
     sim_line("coordinator starts");
@@ -87,6 +85,7 @@ void sim_coordinator_start(struct sim_coordinator *self)
     } else if (turn.status != STATUS_OK) {
         ended(self, turn.status);
     } else {
+        sim_storage_served();
         sim_process_wake(&self->process, sim->now_us + 1);
     }
 }
@@ -124,7 +123,7 @@ void sim_coordinator_turn(struct sim_coordinator *self)
 
 void sim_coordinator_crash(struct sim_coordinator *self)
 {
-    bool power = sim_chance(2) == 0;
+    bool power = sim_storage_power();
     sim_line("coordinator: %s", power ? "the power is lost" : "it is killed");
     sim_storage_lose(power);
     sim_network_lose_server();

@@ -181,13 +181,37 @@ static bool damage(struct sim_letter *letter)
     return wire_decode(letter->data, letter->head_bytes, &message) != STATUS_OK;
 }
 
+static const char *name_of(const struct sim_letter *letter)
+{
+    static const char *const names[WIRE_TYPE_END] = {
+        [WIRE_HELLO] = "hello",         [WIRE_WELCOME] = "welcome",
+        [WIRE_REFUSED] = "refused",     [WIRE_READY] = "ready",
+        [WIRE_LEASE] = "lease",         [WIRE_PROGRESS] = "progress",
+        [WIRE_RECLAIM] = "reclaim",     [WIRE_YIELDED] = "yielded",
+        [WIRE_COLLECT] = "collect",     [WIRE_CONTRIBUTION] = "contribution",
+        [WIRE_VERDICT] = "verdict",     [WIRE_COMMITTED] = "committed",
+        [WIRE_APPLIED] = "applied",     [WIRE_GRANT] = "grant",
+        [WIRE_ALIVE] = "alive",         [WIRE_LEAVE] = "leave",
+        [WIRE_FINISHED] = "finished",   [WIRE_CLAIM] = "claim"};
+    if (wire_is_chunk(letter->data, letter->head_bytes)) {
+        return "chunk";
+    }
+    unsigned type = letter->head_bytes > 0 ? letter->data[0] : 0;
+    return type < WIRE_TYPE_END && names[type] != NULL ? names[type] : "unreadable";
+}
+
+static void tell(const struct sim_letter *letter, const char *what)
+{
+    if (sim_tracing()) {
+        sim_line("    %s %s: %s, %s", letter->way == SIM_UP ? "from" : "to",
+                 sim_process_name(letter->peer), name_of(letter), what);
+    }
+}
+
 static void lose(struct sim_letter *letter, const char *why)
 {
     sim->figures.letters_lost++;
-    if (sim_tracing()) {
-        sim_line("a letter %s %s is lost (%s)", letter->way == SIM_UP ? "from" : "to",
-                 sim_process_name(letter->peer), why);
-    }
+    tell(letter, why);
     sim_letter_free(letter);
 }
 
@@ -219,11 +243,11 @@ void sim_letter_dispatch(struct sim_letter *letter)
 {
     const struct sim_plan *plan = &sim->plan;
     if (sim->now_us < sim->network->lines[letter->peer].lost_until_us[letter->way]) {
-        lose(letter, "a partition");
+        lose(letter, "lost in a partition");
         return;
     }
     if (sim_permille(plan->loss)) {
-        lose(letter, "chance");
+        lose(letter, "lost");
         return;
     }
     if (sim_permille(plan->duplicates)) {
@@ -236,7 +260,7 @@ void sim_letter_dispatch(struct sim_letter *letter)
     if (sim_permille(plan->damaged)) {
         sim->figures.letters_damaged++;
         if (!damage(letter)) {
-            lose(letter, "damaged");
+            lose(letter, "damaged, and dropped as CURVE would");
             return;
         }
     }
@@ -262,10 +286,11 @@ void sim_network_letter(void *pointer)
                  (letter->way == SIM_UP ? network->server_open
                                         : line->open && letter->endpoint == line->endpoint);
     if (!there) {
-        lose(letter, "nobody is there");
+        lose(letter, "lost: nobody is there");
         return;
     }
     sim->figures.letters++;
+    tell(letter, "arrives");
     trace_letter(letter);
     if (letter->way == SIM_UP) {
         sim_queue_put(&network->server_inbox, letter);

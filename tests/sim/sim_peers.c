@@ -82,9 +82,7 @@ void sim_peer_start(struct sim_peer *peer)
     if (peer->left || peer->finished) {
         return;
     }
-    process->alive = true;
-    process->incarnation++;
-    process->memory.allocations = 0;
+    sim_process_begin(process);
     peer->options = (struct daemon_options){
         .link = sim->pattern->link, .compute = {.thread_count = peer->plan->thread_count}};
     (void)snprintf(peer->options.name, sizeof peer->options.name, "p%" PRIu32, process->index);

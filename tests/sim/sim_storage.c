@@ -134,8 +134,48 @@ static void crash_inside(void *context)
     sim_process_crash();
 }
 
+/* Counts lives from 0; what comes after the second is not told apart. */
+static size_t life(void)
+{
+    uint64_t incarnation = sim->coordinator.process.incarnation;
+    return incarnation < 3 ? (size_t)incarnation - 1 : 2;
+}
+
+static void count_calls(void)
+{
+    sim->calls[life()] = sim_disk_call_count(sim->disk) - sim->calls_before;
+}
+
+void sim_storage_served(void)
+{
+    count_calls();
+    if (life() == 1) {
+        sim->recovery_calls = sim->calls[1];
+    }
+}
+
+void sim_storage_exit(void)
+{
+    count_calls();
+    sim_disk_crash(sim->disk);
+}
+
+bool sim_storage_power(void)
+{
+    size_t index = life();
+    return index < 2 && sim->crashes[index].call > 0 ? sim->crashes[index].power
+                                                     : sim_chance(2) == 0;
+}
+
 void sim_storage_arm(void)
 {
+    size_t index = life();
+    sim->calls_before = sim_disk_call_count(sim->disk);
+    if (index < 2 && sim->crashes[index].call > 0) {
+        sim_disk_crash_at(sim->disk, sim->crashes[index].call, sim->crashes[index].moment,
+                          crash_inside, NULL);
+        return;
+    }
     if (sim->calm || sim->call_crashes_left == 0 || sim_chance(2) == 0) {
         return;
     }
@@ -148,6 +188,7 @@ void sim_storage_arm(void)
 
 void sim_storage_lose(bool power)
 {
+    count_calls();
     if (power) {
         sim->figures.power_losses++;
         sim_disk_lose_power(sim->disk);

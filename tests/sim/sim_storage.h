@@ -18,7 +18,14 @@ void sim_storage_calm(void);
 /* The coordinator starts: perhaps it is to end in the middle of some call. */
 void sim_storage_arm(void);
 
-/* The coordinator's process is gone: by a kill, or with the power. */
+/* It recovered and serves. */
+void sim_storage_served(void);
+
+/* It ended by itself. */
+void sim_storage_exit(void);
+
+/* Whether the crash that happened is one of the whole machine; then tell the disk. */
+bool sim_storage_power(void);
 void sim_storage_lose(bool power);
 
 /* Some bits of a journal or checkpoint were flipped: what was durable may be gone, if that was told. */

@@ -3,6 +3,7 @@
 #include "coordinator/store/invites.h"
 #include "tests/sim/sim_blocks.h"
 #include "tests/sim/sim_plan.h"
+#include "tests/sim/sim_reference.h"
 #include "trainer/data/manifest.h"
 
 #include "common/fault.h"
@@ -109,6 +110,7 @@ static void make_template(struct sim_template *self, size_t index)
     run_dir_close(&run);
     must(dataset_open(self->config.data_folder, DATASET_TRAIN, &self->data));
     make_model(self);
+    sim_reference_make(self);
     sim_disk_settle(self->disk);
     sim_disk_use(NULL);
     self->made = true;
@@ -143,6 +145,7 @@ void sim_templates_free(void)
         struct sim_template *self = &templates[i];
         sim_gradients_clear(self);
         sim_outer_free(self->gradients);
+        sim_outer_free(self->last);
         gradient_free(self->gradient);
         workspace_free(self->workspace);
         weights_free(self->weights);

@@ -20,7 +20,7 @@ struct sim_gradient {
     float *values; /* (value_count), on the grid */
 };
 
-enum { SIM_GRADIENTS_MAX = 1024 };
+enum { SIM_GRADIENTS_MAX = 1024, SIM_STEPS_MAX = 8, SIM_CONTEXT_MAX = 32 };
 
 struct sim_template {
     bool made;
@@ -36,6 +36,8 @@ struct sim_template {
     struct dataset *data;
     struct sim_gradient *gradients; /* (SIM_GRADIENTS_MAX) open addressing */
     size_t gradient_count;
+    struct digest digests[SIM_STEPS_MAX + 1]; /* of each version, trained on one machine */
+    float *last;                              /* (value_count) its parameters at the end */
 };
 
 /* Makes all templates, and the keys of all peers. Errors end the program. */
