@@ -169,8 +169,7 @@ static void walk_files(struct file_walk *walk, uint32_t folder)
     size_t length = strlen(walk->path);
     for (size_t i = 0; i < names->count && walk->found == SIM_NODE_NONE; i++) {
         const struct sim_node *node = &walk->tree->nodes[names->items[i].node];
-        (void)snprintf(walk->path + length, walk->path_bytes - length, "/%s",
-                       names->items[i].text);
+        (void)snprintf(walk->path + length, walk->path_bytes - length, "/%s", names->items[i].text);
         if (node->is_folder) {
             walk_files(walk, names->items[i].node);
         } else if (node->durable.size_bytes > 0 && walk->count++ == walk->skipped) {

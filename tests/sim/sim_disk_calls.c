@@ -1,5 +1,5 @@
-/* The functions of common/disk.h on the disk in use. All of them stand here, beside sim_disk_use: who
- * links that gets them all, and common/disk.c stays out. */
+/* The functions of common/disk.h on the disk in use. All of them stand here, beside sim_disk_use:
+ * who links that gets them all, and common/disk.c stays out. */
 #include "common/check.h"
 #include "common/disk.h"
 #include "tests/sim/real_disk.h"
@@ -28,8 +28,8 @@ void sim_disk_use(struct sim_disk *self)
 const char *sim_disk_below(const char *path)
 {
     size_t length = strlen(SIM_DISK_ROOT);
-    bool is_ours = strncmp(path, SIM_DISK_ROOT, length) == 0 &&
-                   (path[length] == '/' || path[length] == '\0');
+    bool is_ours =
+        strncmp(path, SIM_DISK_ROOT, length) == 0 && (path[length] == '/' || path[length] == '\0');
     return is_ours ? path + length : NULL;
 }
 
@@ -62,7 +62,8 @@ static bool crashes_now(const struct sim_disk *self, enum sim_disk_moment moment
            self->crash_moment == moment;
 }
 
-/* Stands before everything that changes the disk: counts it, and ends or fails what is planned to. */
+/* Stands before everything that changes the disk: counts it, and ends or fails what is planned to.
+ */
 static bool begin_call(struct sim_disk *self, bool is_write)
 {
     self->call_count++;
@@ -341,8 +342,8 @@ bool disk_rename(const char *from, const char *to)
     char names[2][SIM_NAME_BYTES];
     uint32_t folders[2];
     for (size_t i = 0; i < 2; i++) {
-        folders[i] = below[i] != NULL ? sim_tree_parent(&self->tree, below[i], names[i])
-                                      : SIM_NODE_NONE;
+        folders[i] =
+            below[i] != NULL ? sim_tree_parent(&self->tree, below[i], names[i]) : SIM_NODE_NONE;
         if (folders[i] == SIM_NODE_NONE) {
             return false;
         }
@@ -373,8 +374,7 @@ static bool remove_name(const char *path, bool is_folder)
     char name[SIM_NAME_BYTES];
     const char *below = below_to_change(path);
     struct sim_disk *self = in_use();
-    uint32_t folder =
-        below != NULL ? sim_tree_parent(&self->tree, below, name) : SIM_NODE_NONE;
+    uint32_t folder = below != NULL ? sim_tree_parent(&self->tree, below, name) : SIM_NODE_NONE;
     if (folder == SIM_NODE_NONE) {
         return false;
     }

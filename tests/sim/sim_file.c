@@ -97,8 +97,8 @@ void sim_file_lose_power(struct sim_node *self, struct random *chance)
 {
     enum { LOST, KEPT };
     const struct sim_image *now = pending(self);
-    bool is_dirty = self->clean_bytes != now->size_bytes ||
-                    self->clean_bytes != self->durable.size_bytes;
+    bool is_dirty =
+        self->clean_bytes != now->size_bytes || self->clean_bytes != self->durable.size_bytes;
     if (is_dirty) {
         uint64_t choice = random_below(chance, 4); /* torn as often as the other two together */
         if (choice == KEPT) {

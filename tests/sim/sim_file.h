@@ -14,9 +14,9 @@ void sim_file_sync(struct sim_node *self);
 
 /* What a failed sync may leave. */
 enum sim_file_loss {
-    SIM_FILE_KEPT,   /* it is still to be written: another sync may do it */
+    SIM_FILE_KEPT,    /* it is still to be written: another sync may do it */
     SIM_FILE_DROPPED, /* readers see what is durable again */
-    SIM_FILE_GHOST   /* readers see it, and no later sync will write it */
+    SIM_FILE_GHOST    /* readers see it, and no later sync will write it */
 };
 void sim_file_fail_sync(struct sim_node *self, enum sim_file_loss loss);
 

@@ -277,8 +277,7 @@ static void mark(bool *reached, uint32_t *queue, size_t *count, uint32_t node)
     }
 }
 
-static void mark_names(const struct sim_names *names, bool *reached, uint32_t *queue,
-                       size_t *count)
+static void mark_names(const struct sim_names *names, bool *reached, uint32_t *queue, size_t *count)
 {
     for (size_t i = 0; i < names->count; i++) {
         mark(reached, queue, count, names->items[i].node);

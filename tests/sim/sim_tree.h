@@ -1,8 +1,8 @@
 /* sim_tree - files and folders, each as the running system sees it and as it stands on the medium.
  *
- * A file has the content that a reader gets and the content that survives a power loss; a folder has
- * two tables of names. What makes a name differ between the two is kept in a list of changes, which
- * a sync of the folder empties; a power loss chooses among them.
+ * A file has the content that a reader gets and the content that survives a power loss; a folder
+ * has two tables of names. What makes a name differ between the two is kept in a list of changes,
+ * which a sync of the folder empties; a power loss chooses among them.
  *
  * A node is named by its index. One thread. */
 #ifndef DUGNAD_TESTS_SIM_SIM_TREE_H
@@ -78,8 +78,8 @@ uint32_t sim_tree_parent(const struct sim_tree *self, const char *path,
 /* SIM_NODE_NONE when the folder does not have the name. */
 uint32_t sim_tree_lookup(const struct sim_tree *self, uint32_t folder, const char *name);
 
-/* All three change what is seen; what is durable follows with a sync. Nodes stay where they are until
- * the next sim_tree_make. */
+/* All three change what is seen; what is durable follows with a sync. Nodes stay where they are
+ * until the next sim_tree_make. */
 uint32_t sim_tree_make(struct sim_tree *self, uint32_t folder, const char *name, bool is_folder,
                        mode_t mode);
 void sim_tree_remove(struct sim_tree *self, uint32_t folder, const char *name);

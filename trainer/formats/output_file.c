@@ -20,19 +20,19 @@ enum status output_file_begin(struct output_file *self, const char *path)
     if (length < 0 || length_temporary < 0 || (size_t)length_temporary >= sizeof(self->temporary)) {
         return fault(STATUS_USAGE, "the path %.200s is too long; use a shorter one", path);
     }
-    uint8_t *buffer = malloc(BUFFER_BYTES);
-    if (buffer == NULL) {
-        return fault(STATUS_CANNOT_CREATE, "cannot create %s: no memory", self->temporary);
-    }
     /* What a crashed predecessor left. */
     (void)disk_unlink(self->temporary);
     self->fd = disk_open(self->temporary, DISK_CREATE, OUTPUT_FILE_MODE);
     if (self->fd < 0) {
-        free(buffer);
         return fault(STATUS_CANNOT_CREATE, "cannot create %s: %s", self->temporary,
                      strerror(errno));
     }
-    self->buffer = buffer;
+    self->buffer = malloc(BUFFER_BYTES);
+    if (self->buffer == NULL) {
+        (void)disk_close(self->fd);
+        (void)disk_unlink(self->temporary);
+        return fault(STATUS_CANNOT_CREATE, "cannot create %s: no memory", self->temporary);
+    }
     return STATUS_OK;
 }
 
