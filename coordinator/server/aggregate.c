@@ -120,7 +120,7 @@ enum status aggregate_add(struct aggregate *self, const uint8_t *data, size_t si
     if (tokens == 0 || tokens > self->grid.tokens_max - self->tokens) {
         return STATUS_OUT_OF_RANGE;
     }
-    /* A sum of losses that is not finite would spoil the step log and every peer's view. */
+    /* A sum of losses that is not finite would spoil the journal and every peer's view. */
     if (!(loss_sum >= 0.0 && loss_sum <= (double)(tokens << EXACT_SUM_PER_TOKEN_LOG2_MAX))) {
         return STATUS_OUT_OF_RANGE;
     }
@@ -146,7 +146,7 @@ enum status aggregate_commit(struct aggregate *self, uint8_t *update, struct agg
     if (status != STATUS_OK) {
         return status;
     }
-    *out = (struct aggregate_result){.loss = self->loss_sum / (double)self->tokens,
+    *out = (struct aggregate_result){.loss_sum = self->loss_sum,
                                      .tokens = self->tokens,
                                      .grad_l2 = step.grad_l2,
                                      .learning_rate = step.learning_rate,

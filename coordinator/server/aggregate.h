@@ -31,7 +31,7 @@ MUST_CHECK enum status aggregate_add(struct aggregate *self, const uint8_t *data
                                      uint64_t tokens, double loss_sum);
 
 struct aggregate_result {
-    double loss; /* nats per token */
+    double loss_sum; /* nats, over all tokens */
     uint64_t tokens;
     double grad_l2; /* of the mean gradient before clipping */
     double learning_rate;

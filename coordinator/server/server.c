@@ -2,8 +2,8 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "coordinator/server/server_durable.h"
 #include "coordinator/server/server_state.h"
-#include "coordinator/store/checkpoint.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -43,9 +43,9 @@ static void catch_signals(void)
     (void)sigaction(SIGPIPE, &action, NULL);
 }
 
-static void warn_of_checkpoint(const char *sentence)
+static void warn_of_store(const char *sentence)
 {
-    log_warn("checkpoint", "skipped", "reason=\"%s\"", sentence);
+    log_warn("store", "note", "reason=\"%s\"", sentence);
 }
 
 static enum status open_data(struct server *self)
@@ -65,27 +65,24 @@ static enum status open_data(struct server *self)
 
 static enum status open_state(struct server *self, size_t thread_count)
 {
-    struct step_log_facts facts;
     enum status status = aggregate_new(self->run, thread_count, &self->aggregate);
     if (status != STATUS_OK) {
         return status;
     }
     struct master *master = aggregate_master(self->aggregate);
-    status = checkpoint_load(self->run, master, warn_of_checkpoint, self->status.checkpoint);
+    status = store_open(self->run, master, aggregate_slices(self->aggregate), warn_of_store,
+                        &self->store);
     if (status != STATUS_OK) {
         return status;
     }
     self->version_first = master_version(master);
-    self->checkpoint_version = self->version_first;
     self->digests[self->version_first % DIGESTS_KEPT] =
         params_digest(master_params(master), layout_value_count(self->run->layout));
-    status = step_log_open(self->run->path, self->version_first, &facts, &self->step_log);
+    status = checkpoint_path(self->run, store_checkpoint_version(self->store),
+                             self->status.checkpoint);
     if (status != STATUS_OK) {
         return status;
     }
-    self->status.tokens = facts.tokens;
-    self->status.train_loss_first = facts.first_loss;
-    self->status.loss = facts.last_loss;
     return publisher_new(layout_value_count(self->run->layout),
                          aggregate_encoded_bytes(self->aggregate), &self->publisher);
 }
@@ -99,10 +96,11 @@ static enum status open_core(struct server *self)
         return fault(STATUS_BAD_CONFIG, "data.context %u is too long: a sample must fit %d bytes",
                      config->context, WIRE_BODY_MAX);
     }
-    self->sample_first = self->version_first * config->target_batch;
+    self->sample_first = server_sample_base(self);
     struct core_settings settings = {.step_first = self->version_first,
                                      .step_count = config->step_count,
-                                     .target_batch = config->target_batch,
+                                     .target_batch =
+                                         store_state(self->store)->settings.target_batch,
                                      .lease_samples_max =
                                          lease_samples_max < (uint32_t)WIRE_LEASE_SAMPLES_MAX
                                              ? lease_samples_max
@@ -158,14 +156,19 @@ void server_free(struct server *self)
     free(self->sessions);
     core_free(self->core);
     core_actions_deinit(&self->actions);
-    step_record_clear(&self->record);
-    step_log_close(self->step_log);
+    contributions_clear(&self->contributions);
+    store_close(self->store);
     publisher_free(self->publisher);
     aggregate_free(self->aggregate);
     dataset_close(self->data);
     free(self->head);
     free(self->body);
     free(self);
+}
+
+uint64_t server_sample_base(const struct server *self)
+{
+    return store_state(self->store)->sample_first;
 }
 
 void server_push(struct server *self, const struct core_event *event)
@@ -225,14 +228,13 @@ void server_send(struct server *self, struct session *session, const uint8_t *bo
 
 enum status server_checkpoint(struct server *self)
 {
-    struct master *master = aggregate_master(self->aggregate);
-    if (self->checkpoint_version == master_version(master)) {
+    uint64_t version = store_state(self->store)->version;
+    if (store_checkpoint_version(self->store) == version) {
         return STATUS_OK;
     }
-    enum status status = checkpoint_write(self->run, master, self->status.checkpoint);
+    enum status status = store_checkpoint(self->store, self->status.checkpoint);
     if (status == STATUS_OK) {
-        self->checkpoint_version = master_version(master);
-        log_info("checkpoint", "written", "step=%" PRIu64 " path=\"%s\"", self->checkpoint_version,
+        log_info("checkpoint", "written", "step=%" PRIu64 " path=\"%s\"", version,
                  self->status.checkpoint);
     }
     return status;
@@ -241,7 +243,11 @@ enum status server_checkpoint(struct server *self)
 /* status.json can always be made again: failing to write it is told, and no reason to stop. */
 static void write_status(struct server *self, const char *state, uint64_t now_ms)
 {
+    const struct journal_state *durable = store_state(self->store);
     (void)snprintf(self->status.state, sizeof self->status.state, "%s", state);
+    self->status.tokens = durable->tokens;
+    self->status.train_loss_first = durable->loss_first;
+    self->status.loss = durable->loss_last;
     self->status.step = core_current_step(self->core);
     self->status.peers = self->sessions->count;
     self->status.peers_seen = self->sessions->seen_count;
@@ -279,7 +285,16 @@ static bool finished(const struct server *self, uint64_t now_ms)
 enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
 {
     bool unread = false;
-    enum status status = receive_turn(self, now_ms, &unread);
+    enum status status = STATUS_OK;
+    if (!self->leases_kept) {
+        size_t count = 0;
+        const struct journal_lease *facts = store_leases(self->store, &count);
+        self->leases_kept = true;
+        status = server_reserve_leases(self, facts, count, now_ms);
+    }
+    if (status == STATUS_OK) {
+        status = receive_turn(self, now_ms, &unread);
+    }
     self->turns_unread = unread ? self->turns_unread + 1 : 0;
     *out_over = finished(self, now_ms);
     if (*out_over) {

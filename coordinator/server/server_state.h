@@ -4,12 +4,13 @@
 
 #include "coordinator/core/core.h"
 #include "coordinator/server/aggregate.h"
+#include "coordinator/server/contributions.h"
 #include "coordinator/server/publisher.h"
 #include "coordinator/server/server.h"
 #include "coordinator/server/server_durable.h"
 #include "coordinator/server/sessions.h"
 #include "coordinator/store/status_file.h"
-#include "coordinator/store/step_log.h"
+#include "coordinator/store/store.h"
 #include "proto/channel.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/sampler.h"
@@ -29,19 +30,19 @@ struct server {
     struct sessions *sessions;
     struct dataset *data;
     struct sampler sampler;
-    struct step_log *step_log;
-    struct step_record record; /* contributions of the step in progress */
+    struct store *store;
+    struct contributions contributions; /* to the step in progress */
     struct run_status status;
     struct digest digests[DIGESTS_KEPT]; /* of version v at v % DIGESTS_KEPT */
     uint64_t version_first;              /* where this process began */
     uint64_t sample_first;               /* of the step in progress */
+    bool leases_kept;                    /* those of earlier processes were given back */
     size_t uploads_max;
     size_t uploads_running;
     uint64_t step_began_ms;
     uint64_t tick_ms;
     unsigned turns_unread;
     uint64_t status_ms;
-    uint64_t checkpoint_version;
     bool finishing; /* all steps are committed; peers are being told */
     uint64_t finishing_ms;
     struct core_range ranges[WIRE_RANGES_MAX]; /* of the offer or claim in `events` */
@@ -51,6 +52,9 @@ struct server {
     uint8_t *head;               /* (WIRE_HEAD_MAX) scratch */
     uint8_t *body;               /* (WIRE_BODY_MAX) scratch */
 };
+
+/* The number of the first sample of the step in progress. */
+uint64_t server_sample_base(const struct server *self);
 
 /* Tells the core of an event once those before it are done. */
 void server_push(struct server *self, const struct core_event *event);

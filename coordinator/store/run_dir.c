@@ -75,7 +75,7 @@ static enum status write_first_checkpoint(const char *path, const struct run_con
     }
     if (status == STATUS_OK) {
         master_set_params(master, master_params(master));
-        status = checkpoint_write(&run, master, folder);
+        status = checkpoint_write(&run, master, NULL, folder);
     }
     master_free(master);
     layout_free(run.layout);

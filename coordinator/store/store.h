@@ -45,8 +45,11 @@ MUST_CHECK enum status store_commit(struct store *self, struct journal_step *ste
 MUST_CHECK enum status store_event(struct store *self, const struct journal_event *event);
 
 /* Writes the checkpoint of the master's version unless it is there, begins a new segment, removes the
- * oldest checkpoints and condenses the journal behind the oldest kept. `out_path` as checkpoint_write. */
+ * oldest checkpoints and condenses the journal behind the oldest kept. `out_path` as checkpoint_write.
+ * Errors: IO and CANNOT_CREATE (the process must end), NO_MEMORY. */
 MUST_CHECK enum status store_checkpoint(struct store *self, char *out_path);
+
+uint64_t store_checkpoint_version(const struct store *self); /* the newest there is */
 
 /* Bytes that one more step and one more checkpoint will take, about. */
 uint64_t store_step_bytes(const struct store *self);
