@@ -7,7 +7,7 @@
 enum {
     DELAY_US_MIN = 200,
     LATE_US_MAX = 2000000, /* of a letter that is overtaken */
-    CONNECT_US_MAX = 20000,
+    BREAK_US_MAX = 3000000, /* from a loss to the end of its connection */
     RETRY_US_MIN = 100000, /* ZeroMQ's backoff, as channel_client_new says */
     RETRY_US_MAX = 5000000
 };
@@ -111,6 +111,7 @@ void sim_line_break(uint32_t peer)
 {
     struct sim_line *line = &sim->network->lines[peer];
     line->connected = false;
+    line->lossy = false;
     line->connection++;
     if (line->open && sim->network->server_open) {
         sim_push(sim->now_us + (sim->calm ? RETRY_US_MIN : retry_us()), SIM_CONNECT, peer,
@@ -208,6 +209,22 @@ static void tell(const struct sim_letter *letter, const char *what)
     }
 }
 
+/* TCP loses nothing as long as a connection stands: what was lost is known by its break, soon. */
+static void break_soon(uint32_t peer)
+{
+    struct sim_line *line = &sim->network->lines[peer];
+    if (line->lossy) {
+        return;
+    }
+    line->lossy = true;
+    struct sim_event event = {.time_us = sim->now_us + 1 + sim_chance(BREAK_US_MAX),
+                              .tie = random_next(&sim->ties),
+                              .type = SIM_NETWORK,
+                              .index = peer,
+                              .worker = SIM_RESET};
+    sim_heap_push(&sim->heap, &event);
+}
+
 static void lose(struct sim_letter *letter, const char *why)
 {
     sim->figures.letters_lost++;
@@ -247,6 +264,7 @@ void sim_letter_dispatch(struct sim_letter *letter)
         return;
     }
     if (sim_permille(plan->loss)) {
+        break_soon(letter->peer);
         lose(letter, "lost");
         return;
     }
@@ -259,6 +277,7 @@ void sim_letter_dispatch(struct sim_letter *letter)
     }
     if (sim_permille(plan->damaged)) {
         sim->figures.letters_damaged++;
+        break_soon(letter->peer);
         if (!damage(letter)) {
             lose(letter, "damaged, and dropped as CURVE would");
             return;
@@ -398,7 +417,7 @@ void sim_network_calm(void)
         bool was_cut = line->lost_until_us[SIM_UP] > sim->now_us ||
                        line->lost_until_us[SIM_DOWN] > sim->now_us;
         memset(line->lost_until_us, 0, sizeof line->lost_until_us);
-        if (was_cut || (line->open && !line->connected)) {
+        if (was_cut || line->lossy || (line->open && !line->connected)) {
             sim_line_break(i);
         }
     }
