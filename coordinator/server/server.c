@@ -276,21 +276,30 @@ static enum status receive_turn(struct server *self, uint64_t now_ms, bool *out_
     return status;
 }
 
+/* Who serves a run that was over already does it for peers that were away when it ended: they get
+ * some time to come and be told. */
 static bool finished(const struct server *self, uint64_t now_ms)
 {
-    return self->finishing &&
-           (self->sessions->count == 0 || now_ms - self->finishing_ms > FINISHING_MS_MAX);
+    bool told = self->sessions->count == 0 && self->version_first < self->run->config.step_count;
+    return self->finishing && (told || now_ms - self->finishing_ms > FINISHING_MS_MAX);
+}
+
+/* What the first turn does, because it is the first to know the time. */
+static enum status begin(struct server *self, uint64_t now_ms)
+{
+    size_t count = 0;
+    const struct journal_lease *facts = store_leases(self->store, &count);
+    self->begun = true;
+    self->finishing_ms = now_ms;
+    return server_reserve_leases(self, facts, count, now_ms);
 }
 
 enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
 {
     bool unread = false;
     enum status status = STATUS_OK;
-    if (!self->leases_kept) {
-        size_t count = 0;
-        const struct journal_lease *facts = store_leases(self->store, &count);
-        self->leases_kept = true;
-        status = server_reserve_leases(self, facts, count, now_ms);
+    if (!self->begun) {
+        status = begin(self, now_ms);
     }
     if (status == STATUS_OK) {
         status = receive_turn(self, now_ms, &unread);

@@ -36,7 +36,7 @@ struct server {
     struct digest digests[DIGESTS_KEPT]; /* of version v at v % DIGESTS_KEPT */
     uint64_t version_first;              /* where this process began */
     uint64_t sample_first;               /* of the step in progress */
-    bool leases_kept;                    /* those of earlier processes were given back */
+    bool begun;                          /* the first turn was taken */
     size_t uploads_max;
     size_t uploads_running;
     uint64_t step_began_ms;
