@@ -314,7 +314,8 @@ static void begin(void)
 static void play(void)
 {
     struct sim_event event;
-    while (sim->failure[0] == '\0' && !all_over() && sim_heap_pop(&sim->heap, &event)) {
+    while (sim->failure[0] == '\0' && !all_over() && !sim->coordinator.beyond_help &&
+           sim_heap_pop(&sim->heap, &event)) {
         sim->now_us = event.time_us;
         sim->figures.events++;
         uint64_t numbers[] = {event.time_us, (uint64_t)event.type, event.index, event.worker};
@@ -322,7 +323,9 @@ static void play(void)
         handle(&event);
         sim_check_event();
     }
-    if (sim->failure[0] == '\0') {
+    if (sim->coordinator.beyond_help) {
+        sim->figures.beyond_help++;
+    } else if (sim->failure[0] == '\0') {
         sim_check_end();
     }
 }

@@ -54,6 +54,7 @@ struct sim_coordinator {
     uint64_t announced_version; /* the latest that any peer was told of */
     struct digest announced[SIM_STEPS_MAX];
     unsigned failures_in_a_row; /* starts and turns that ended with an error */
+    bool beyond_help;           /* bits rotted, and it says that it cannot go on */
 };
 
 /* What happened, for the summary. */
@@ -81,6 +82,7 @@ struct sim_figures {
     uint64_t disk_errors;
     uint64_t disk_full;
     uint64_t rots;
+    uint64_t beyond_help;
     uint64_t mallocs_failed;
     uint64_t contributions_refused;
     uint64_t sleeps;

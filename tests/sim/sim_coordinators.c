@@ -7,7 +7,7 @@
 #include "tests/sim/sim_storage.h"
 #include "tests/sim/sim_template.h"
 
-enum { TICK_US = 100000, RESTART_US_MIN = 200000, UNFINISHED_US = 1000000 };
+enum { TICK_US = 100000, RESTART_US_MIN = 200000, UNFINISHED_US = 1000000, GIVE_UP = 3 };
 
 static void restart_later(struct sim_coordinator *self)
 {
@@ -39,6 +39,7 @@ static void ended(struct sim_coordinator *self, enum status status)
     if (status != STATUS_OK) {
         sim->figures.coordinator_errors++;
         self->failures_in_a_row++;
+        self->beyond_help = sim->calm && sim_storage_rotten() && self->failures_in_a_row >= GIVE_UP;
     }
     sim_storage_exit(); /* the kernel closes what a process leaves open */
     gone(self);

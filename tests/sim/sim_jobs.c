@@ -137,8 +137,9 @@ void sim_figures_print(const struct sim_figures *figures, double seconds)
            figures->letters_lost, figures->letters_doubled, figures->letters_reordered,
            figures->letters_damaged, figures->resets, figures->clogs, figures->partitions);
     printf("machines: disk_errors=%" PRIu64 " disk_full=%" PRIu64 " rot=%" PRIu64
-           " failed_mallocs=%" PRIu64 "\n",
-           figures->disk_errors, figures->disk_full, figures->rots, figures->mallocs_failed);
+           " (told and given up: %" PRIu64 ") failed_mallocs=%" PRIu64 "\n",
+           figures->disk_errors, figures->disk_full, figures->rots,
+           figures->beyond_help, figures->mallocs_failed);
 }
 
 /* The last lines of a text that may be long. */
