@@ -1,4 +1,5 @@
 /* dugnad-sim - the real coordinator and real peers on virtual time, from a seed. */
+#include "tests/sim/sim_crashes.h"
 #include "tests/sim/sim_jobs.h"
 #include "tests/sim/sim_template.h"
 
@@ -12,13 +13,15 @@
 #include <sys/random.h>
 
 static const char help[] =
-    "dugnad-sim --seed N [--trace] | --seeds A..B [--jobs N] | --seeds random [--jobs N]\n"
+    "dugnad-sim --seed N [--trace] | --seeds A..B | --seeds random | --crash-every-call\n"
     "\n"
     "  --seed N       one run; prints the hash over all that happened\n"
     "  --trace        with all of it in words\n"
     "  --seeds A..B   many runs, and a summary; the first that fails is shown\n"
     "  --seeds random a thousand seeds that nobody chose; --count N: another number of them\n"
     "  --jobs N       processes (2)\n"
+    "  --crash-every-call\n"
+    "                 one short run, ended at every call of its disk; with --seed N: another one\n"
     "  --quiet        nothing goes wrong\n"
     "  --keep-going   with --seeds: name every seed that fails\n";
 
@@ -29,6 +32,7 @@ struct arguments {
     bool one;
     bool random;
     bool trace;
+    bool crashes;
     uint64_t count;
 };
 
@@ -72,6 +76,9 @@ static bool take_option(struct arguments *out, int option)
     case 't':
         out->trace = true;
         return true;
+    case 'x':
+        out->crashes = true;
+        return true;
     case 'q':
         out->jobs.quiet = true;
         return true;
@@ -88,7 +95,8 @@ static bool parse(int argc, char **argv, struct arguments *out)
     static const struct option options[] = {
         {"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'S'},
         {"jobs", required_argument, NULL, 'j'},  {"count", required_argument, NULL, 'c'},
-        {"trace", no_argument, NULL, 't'},       {"quiet", no_argument, NULL, 'q'},
+        {"trace", no_argument, NULL, 't'},       {"crash-every-call", no_argument, NULL, 'x'},
+        {"quiet", no_argument, NULL, 'q'},
         {"keep-going", no_argument, NULL, 'k'},  {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -96,7 +104,7 @@ static bool parse(int argc, char **argv, struct arguments *out)
             return false;
         }
     }
-    return optind == argc && (out->one || out->random || out->jobs.last > 0);
+    return optind == argc && (out->one || out->random || out->crashes || out->jobs.last > 0);
 }
 
 static int run_one(const struct arguments *arguments)
@@ -137,7 +145,10 @@ int main(int argc, char **argv)
     json_set_alloc_funcs(malloc, free); /* so that what a crash leaves of JSON is freed as well */
     sim_templates_make();
     int result = EXIT_SUCCESS;
-    if (arguments.one) {
+    if (arguments.crashes) {
+        uint64_t seed = arguments.one ? arguments.jobs.first : 1;
+        result = sim_crashes_run(seed, arguments.jobs.jobs) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    } else if (arguments.one) {
         result = run_one(&arguments);
     } else {
         if (arguments.random) {

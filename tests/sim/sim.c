@@ -361,7 +361,10 @@ void sim_run(const struct sim_options *options, struct sim_result *out)
 {
     sim = sim_outer_alloc(sizeof *sim);
     sim->seed = options->seed;
-    sim_plan_make(&sim->plan, options->seed, options->quiet);
+    sim_plan_make(&sim->plan, options->seed, options->quiet || options->small);
+    if (options->small) {
+        sim_plan_shrink(&sim->plan);
+    }
     sim->pattern = sim_template(sim->plan.template_index);
     random_init(&sim->chance, options->seed, CHANCE_STREAM);
     random_init(&sim->networks, options->seed, NETWORK_STREAM);

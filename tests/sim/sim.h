@@ -51,6 +51,7 @@ struct sim_coordinator {
     struct server *server;
     bool over; /* the run is finished and its peers were told */
     bool stop;
+    uint64_t version;           /* of its parameters, in its present life */
     uint64_t announced_version; /* the latest that any peer was told of */
     struct digest announced[SIM_STEPS_MAX];
     unsigned failures_in_a_row; /* starts and turns that ended with an error */
@@ -134,6 +135,7 @@ extern struct sim *sim;
 struct sim_options {
     uint64_t seed;
     bool quiet; /* no faults */
+    bool small; /* nor many steps and peers */
     struct sim_crash crashes[2]; /* in the first life of the coordinator, and in the second */
     FILE *trace; /* where to write what happens, in words; NULL: nowhere */
 };

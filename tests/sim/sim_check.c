@@ -1,11 +1,13 @@
 #include "tests/sim/sim_check.h"
 
-#include "peer/daemon/daemon_state.h"
-#include "tests/sim/sim_template.h"
-
+#include "common/fault.h"
+#include "coordinator/store/store.h"
 #include "proto/wire.h"
+#include "tests/sim/sim_server.h"
+#include "tests/sim/sim_storage.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 void sim_check_received(uint32_t peer, const uint8_t *head, size_t head_bytes)
 {
@@ -14,8 +16,7 @@ void sim_check_received(uint32_t peer, const uint8_t *head, size_t head_bytes)
     (void)head_bytes;
 }
 
-/* Same samples, same settings: the same bits as on one machine (sim_reference.h). */
-static void compare(uint64_t version, const struct digest *digest, const char *whose)
+void sim_check_version(uint64_t version, const struct digest *digest, const char *whose)
 {
     const struct sim_template *pattern = sim->pattern;
     if (version > pattern->config.step_count) {
@@ -26,21 +27,64 @@ static void compare(uint64_t version, const struct digest *digest, const char *w
     }
 }
 
+/* The latest step in the journal of the disk in use, as far as its records are whole. */
+static bool read_last_step(struct journal_step *out)
+{
+    struct journal_reader *reader = NULL;
+    struct journal_record record;
+    bool found = false;
+    bool more = true;
+    if (journal_reader_new(SIM_RUN_PATH, UINT64_MAX, &reader) != STATUS_OK) {
+        return false;
+    }
+    while (journal_read(reader, true, &record, &more) == STATUS_OK && more) {
+        if (record.type == JOURNAL_STEP) {
+            *out = record.as.step;
+            found = true;
+        }
+    }
+    journal_reader_free(reader);
+    return found;
+}
+
+/* Whatever was said to be committed is there when the power goes at this moment. */
+static void check_durable(uint64_t version, const struct digest *digest)
+{
+    static const struct sim_disk_faults none;
+    struct journal_step step;
+    struct sim_disk *disk = sim_disk_copy(sim->disk);
+    sim_disk_set_faults(disk, &none);
+    sim_disk_lose_power(disk);
+    sim_disk_use(disk);
+    bool found = read_last_step(&step);
+    if (!sim_storage_rotten() &&
+        (!found || step.step + 1 != version || !digest_equal(&step.digest, digest))) {
+        sim_fail("version %" PRIu64 " is announced, and the durable journal ends at %" PRIu64,
+                 version, found ? step.step + 1 : 0);
+    }
+    sim_disk_use(sim->disk);
+    sim_disk_free(disk);
+}
+
 static void announced(const struct wire_committed *committed)
 {
     struct sim_coordinator *coordinator = &sim->coordinator;
     uint64_t version = committed->step + 1;
-    compare(version, &committed->digest, "the coordinator");
-    if (version > coordinator->announced_version + 1) {
-        sim_fail("version %" PRIu64 " is announced after %" PRIu64, version,
-                 coordinator->announced_version);
+    const struct digest *digest = &committed->digest;
+    sim_check_version(version, digest, "the coordinator");
+    if (version > coordinator->version) {
+        if (version != coordinator->version + 1) {
+            sim_fail("version %" PRIu64 " is announced after %" PRIu64, version,
+                     coordinator->version);
+        }
+        coordinator->version = version;
+        check_durable(version, digest);
     }
+    struct digest *known = &coordinator->announced[version % SIM_STEPS_MAX];
     if (version > coordinator->announced_version) {
         coordinator->announced_version = version;
-        coordinator->announced[version % SIM_STEPS_MAX] = committed->digest;
-        sim->figures.steps++;
-    } else if (!digest_equal(&committed->digest,
-                             &coordinator->announced[version % SIM_STEPS_MAX])) {
+        *known = *digest;
+    } else if (!digest_equal(digest, known)) {
         sim_fail("version %" PRIu64 " is announced again, and is another one", version);
     }
 }
@@ -61,28 +105,65 @@ void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes)
     (void)sim_blocks_use(own);
 }
 
-static void check_peer(struct sim_peer *peer)
+void sim_check_served(void)
 {
-    const struct session *session = &peer->daemon->session;
-    const char *name = sim_process_name(peer->process.index);
-    if (peer->daemon->mismatches > 0) {
-        sim_fail("%s has other parameters than the coordinator", name);
-    }
-    if (session->version == peer->version || session->version == WIRE_VERSION_NONE ||
-        session->applying) {
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    struct digest digest;
+    uint64_t version = sim_server_first(coordinator->server, &digest);
+    sim_check_version(version, &digest, "the recovered coordinator");
+    coordinator->version = version;
+    if (sim_storage_rotten()) {
         return;
     }
-    peer->version = session->version;
-    compare(peer->version, &peer->daemon->digest, name);
+    if (version < coordinator->announced_version) {
+        sim_fail("version %" PRIu64 " was announced, and %" PRIu64 " is what was recovered",
+                 coordinator->announced_version, version);
+    } else if (version == coordinator->announced_version && version > 0 &&
+               !digest_equal(&digest, &coordinator->announced[version % SIM_STEPS_MAX])) {
+        sim_fail("version %" PRIu64 " was recovered, and is another one", version);
+    }
+}
+
+static void check_limits(void)
+{
+    const struct server *server = sim->coordinator.server;
+    if (server != NULL && !sim_server_within_limits(server)) {
+        sim_fail("a limit of the coordinator does not hold");
+    }
 }
 
 void sim_check_event(void)
 {
     for (uint32_t i = 0; i < sim->plan.peer_count; i++) {
-        struct sim_peer *peer = &sim->peers[i];
-        if (peer->daemon != NULL) {
-            check_peer(peer);
-        }
+        sim_check_peer(&sim->peers[i]);
+    }
+    check_limits();
+}
+
+/* What `dugnad-coordinator verify` says of the run's folder. */
+static void check_verified(void)
+{
+    const struct run_config *config = &sim->pattern->config;
+    const uint64_t samples = config->step_count * config->target_batch;
+    const uint64_t tokens = samples * config->context;
+    struct store_report report = {0};
+    struct run_dir run;
+    enum status status = run_dir_open(SIM_RUN_PATH, &run);
+    if (status == STATUS_OK) {
+        status = store_verify(&run, 1, &report);
+        run_dir_close(&run);
+    }
+    if (status != STATUS_OK || !report.ok) {
+        sim_fail("verify says: %s", status != STATUS_OK ? fault_text() : report.fault);
+    } else if (report.steps != config->step_count || report.samples_applied != samples ||
+               report.samples_duplicated != 0 || report.samples_missing != 0 ||
+               report.credit_tokens != tokens || report.trained_tokens != tokens) {
+        sim_fail("verify counts %" PRIu64 " steps, %" PRIu64 " samples, %" PRIu64
+                 " twice, %" PRIu64 " missing, %" PRIu64 " tokens of credit, %" PRIu64 " trained",
+                 report.steps, report.samples_applied, report.samples_duplicated,
+                 report.samples_missing, report.credit_tokens, report.trained_tokens);
+    } else {
+        sim_check_version(report.steps, &report.digest, "the folder");
     }
 }
 
@@ -90,8 +171,12 @@ void sim_check_end(void)
 {
     const struct run_config *config = &sim->pattern->config;
     sim->figures.samples_needed += config->step_count * config->target_batch;
-    if (sim->coordinator.announced_version != config->step_count) {
-        sim_fail("only %" PRIu64 " of %" PRIu64 " steps were announced",
-                 sim->coordinator.announced_version, config->step_count);
+    sim->figures.steps += config->step_count;
+    if (sim->coordinator.version != config->step_count) {
+        sim_fail("only %" PRIu64 " of %" PRIu64 " steps were made", sim->coordinator.version,
+                 config->step_count);
+    }
+    if (!sim_storage_rotten()) {
+        check_verified();
     }
 }

@@ -3,6 +3,7 @@
 #include "tests/sim/sim.h"
 
 #include "common/fault.h"
+#include "tests/sim/sim_check.h"
 #include "tests/sim/sim_network.h"
 #include "tests/sim/sim_storage.h"
 #include "tests/sim/sim_template.h"
@@ -87,6 +88,7 @@ void sim_coordinator_start(struct sim_coordinator *self)
         ended(self, turn.status);
     } else {
         sim_storage_served();
+        sim_check_served();
         sim_process_wake(&self->process, sim->now_us + 1);
     }
 }

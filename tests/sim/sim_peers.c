@@ -54,7 +54,7 @@ static void ended(struct sim_peer *peer, enum status status)
         peer->left = true;
     } else if (status == STATUS_OK) {
         peer->finished = true;
-        if (sim->coordinator.announced_version != sim->pattern->config.step_count) {
+        if (sim->coordinator.version != sim->pattern->config.step_count) {
             sim_fail("%s was told that the run is finished, which it is not",
                      sim_process_name(index));
         }

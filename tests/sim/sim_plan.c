@@ -111,3 +111,15 @@ void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet)
         plan_coordinator(self, &random);
     }
 }
+
+void sim_plan_shrink(struct sim_plan *self)
+{
+    self->template_index = SIM_TEMPLATE_SMALL;
+    self->peer_count = 2;
+    for (size_t i = 0; i < self->peer_count; i++) {
+        self->peers[i].sample_us = 200000;
+        self->peers[i].join_us = 1000;
+    }
+    self->delay_us_max = 2000;
+    self->pause_us_max = SECOND_US;
+}

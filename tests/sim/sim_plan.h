@@ -14,6 +14,7 @@ enum {
     SIM_COORDINATOR = SIM_PEERS_MAX, /* its number among the processes */
     SIM_PROCESSES = SIM_PEERS_MAX + 1,
     SIM_TEMPLATES = 8,
+    SIM_TEMPLATE_SMALL = 3,
     SIM_SAFETY_US_MAX = 60000000,
     SIM_LIVENESS_US = 60000000 /* all must be over this long after faults end */
 };
@@ -63,5 +64,8 @@ struct sim_plan {
 
 /* The plan of a seed. `quiet`: peers differ, but nothing goes wrong. */
 void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet);
+
+/* A run of few steps with two fast peers. */
+void sim_plan_shrink(struct sim_plan *self);
 
 #endif
