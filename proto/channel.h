@@ -65,7 +65,7 @@ enum channel_trouble {
     CHANNEL_WRONG_KEY   /* somebody answers, but the handshake with this key fails */
 };
 
-/* Starts connecting; ZeroMQ tries again by itself with backoff (0.1 s to 5 s).
+/* Starts connecting; ZeroMQ tries again by itself with backoff (0.1 s to 0.5 s).
  * Errors: USAGE (not an address), OS. */
 MUST_CHECK enum status channel_client_new(const struct join_link *link,
                                           const struct identity *identity,

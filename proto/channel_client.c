@@ -14,7 +14,7 @@ enum {
     SOCKETS_MAX = 8,
     QUEUE_MESSAGES_MAX = 64, /* a whole window of chunks */
     RECONNECT_MS = 100,
-    RECONNECT_MS_MAX = 5000,
+    RECONNECT_MS_MAX = 500,
     CONNECT_MS = 5000,
     /* One handshake may fail because the server is just ending; three in a row mean its key. */
     FAILED_HANDSHAKES_MAX = 3,

@@ -73,15 +73,23 @@ static void finish_drain(struct session *self, struct session_actions *actions)
     }
 }
 
+void session_give_up(struct session *self, struct session_actions *actions)
+{
+    session_drain(self);
+    claim_forget(self, actions);
+}
+
 void session_restart(struct session *self, uint64_t hello_at_ms, uint64_t version_kept,
                      struct session_actions *actions)
 {
-    session_drain(self);
-    if (self->phase != SESSION_HELLO) {
-        session_add(actions, SESSION_DROP_OFFERS); /* nobody will fetch them now */
+    if (version_kept != self->version) {
+        session_give_up(self, actions);
     }
     self->phase = SESSION_HELLO;
     self->version = version_kept;
+    self->collect_wanted = false;
+    self->claim_open = false;
+    self->again_count = 0;
     self->update_count = 0;
     self->missed = false;
     self->fetching = false;
@@ -119,7 +127,7 @@ static void take_refusal(struct session *self, uint64_t now_ms, const struct wir
 static bool may_work(const struct session *self)
 {
     return self->phase == SESSION_TRAIN && !self->draining && !self->stopping && !self->finished &&
-           !self->offer_open && !self->applying && self->update_count == 0;
+           !self->claim_open && !self->offer_open && !self->applying && self->update_count == 0;
 }
 
 static void take_lease(struct session *self, const struct session_event *event)
@@ -148,12 +156,20 @@ static void yield_lease(struct session *self, uint64_t now_ms, uint64_t lease_id
     }
 }
 
-static void take_verdict(struct session *self, bool accepted, struct session_actions *actions)
+/* Who is asked for what it does not have was misunderstood: a new hello and claim set it right. */
+static void take_collect(struct session *self, uint64_t now_ms, uint64_t step,
+                         struct session_actions *actions)
 {
-    if (self->offer_open && !accepted) {
-        session_add(actions, SESSION_DISCARD); /* the codec's rest belongs to what was refused */
+    if (self->phase != SESSION_TRAIN || step != self->version || self->draining || self->applying ||
+        self->update_count > 0) {
+        return;
     }
-    self->offer_open = false;
+    bool works = work_running(&self->work) + work_waiting(&self->work) > 0;
+    if (works || self->work.held_samples > 0 || self->claim_open || self->offer_open) {
+        self->collect_wanted = true;
+    } else {
+        session_restart(self, now_ms, self->version, actions);
+    }
 }
 
 static void take_message(struct session *self, uint64_t now_ms, const struct session_event *event,
@@ -163,7 +179,7 @@ static void take_message(struct session *self, uint64_t now_ms, const struct ses
     self->heard_ms = now_ms;
     switch (message->type) {
     case WIRE_WELCOME:
-        sync_welcome(self, &message->as.welcome, actions);
+        sync_welcome(self, now_ms, &message->as.welcome, actions);
         break;
     case WIRE_REFUSED:
         take_refusal(self, now_ms, &message->as.refused, actions);
@@ -175,10 +191,13 @@ static void take_message(struct session *self, uint64_t now_ms, const struct ses
         yield_lease(self, now_ms, message->as.reclaim.lease_id, message->as.reclaim.keep, actions);
         break;
     case WIRE_COLLECT:
-        self->collect_wanted = message->as.collect.step == self->version && !self->draining;
+        take_collect(self, now_ms, message->as.collect.step, actions);
         break;
     case WIRE_VERDICT:
-        take_verdict(self, message->as.verdict.accepted, actions);
+        claim_verdict(self, &message->as.verdict, actions);
+        break;
+    case WIRE_CLAIMED:
+        claim_answered(self, &message->as.claimed);
         break;
     case WIRE_COMMITTED:
         sync_committed(self, now_ms, &message->as.committed, actions);
@@ -197,7 +216,6 @@ static void take_message(struct session *self, uint64_t now_ms, const struct ses
     case WIRE_ALIVE:
     case WIRE_LEAVE:
     case WIRE_CLAIM:
-    case WIRE_CLAIMED:
     case WIRE_TYPE_END:
     default:
         break;
@@ -207,14 +225,15 @@ static void take_message(struct session *self, uint64_t now_ms, const struct ses
     }
 }
 
+/* What happens while nobody listens is told by the claim. */
 static void report_progress(struct session *self, uint64_t now_ms, struct session_actions *actions)
 {
+    if (self->draining || self->phase != SESSION_TRAIN || self->claim_open) {
+        return;
+    }
     bool due = now_ms - self->progress_ms >= self->settings.progress_ms;
     struct work_report report;
     while (work_report(&self->work, !due, &report)) {
-        if (self->draining || self->phase != SESSION_TRAIN) {
-            continue;
-        }
         self->progress_ms = now_ms;
         struct wire_progress *progress =
             &session_say(self, now_ms, actions, WIRE_PROGRESS)->as.progress;
@@ -232,7 +251,10 @@ static void stop_working(struct session *self, uint64_t now_ms, struct session_a
     self->stopping = true;
     self->stop_ms = self->finished ? self->stop_ms : now_ms;
     for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
-        yield_lease(self, now_ms, self->work.leases[i].id, 0, actions);
+        uint32_t kept = 0;
+        uint64_t lease_id = self->work.leases[i].id;
+        yield_lease(self, now_ms, lease_id, 0, actions);
+        (void)work_yield(&self->work, lease_id, 0, &kept); /* also when nobody can be told */
     }
 }
 
@@ -240,14 +262,13 @@ static void hand_in_if_due(struct session *self, struct session_actions *actions
 {
     bool wanted = self->collect_wanted || self->stopping;
     bool done = work_running(&self->work) + work_waiting(&self->work) == 0;
-    if (!wanted || !done || self->draining || self->offer_open || self->phase != SESSION_TRAIN ||
-        self->update_count > 0) {
+    if (!wanted || !done || self->draining || self->offer_open || self->claim_open ||
+        self->phase != SESSION_TRAIN || self->update_count > 0) {
         return;
     }
     self->collect_wanted = false;
     if (self->work.held_samples > 0) {
-        self->offer_open = true;
-        session_add(actions, SESSION_ENCODE);
+        claim_hand_in(self, actions);
     }
 }
 
@@ -269,8 +290,8 @@ static void leave_if_done(struct session *self, uint64_t now_ms, struct session_
     if (!self->stopping || self->phase == SESSION_OVER) {
         return;
     }
-    bool busy = work_running(&self->work) > 0 || self->offer_open ||
-                (self->phase == SESSION_TRAIN && self->work.held_samples > 0);
+    bool busy = work_running(&self->work) > 0 || self->offer_open || self->claim_open ||
+                (!self->draining && self->work.held_samples > 0);
     if (busy && now_ms - self->stop_ms < self->settings.leave_ms_max) {
         return;
     }
@@ -329,7 +350,18 @@ static void keep_in_touch(struct session *self, uint64_t now_ms, struct session_
         session_add(actions, SESSION_RECONNECT);
         session_restart(self, now_ms, self->version, actions);
     } else {
+        claim_repeat(self, now_ms, actions);
         say_alive(self, now_ms, actions);
+    }
+}
+
+/* Nobody knows what was lost with the old connection. */
+static void connect_again(struct session *self, uint64_t now_ms, struct session_actions *actions)
+{
+    if (!self->finished) {
+        self->hello_wait_ms = self->settings.hello_ms;
+        session_restart(self, now_ms, self->version, actions);
+        say_hello(self, now_ms, actions);
     }
 }
 
@@ -345,6 +377,9 @@ static void take_event(struct session *self, uint64_t now_ms, const struct sessi
         break;
     case SESSION_APPLIED:
         sync_applied(self, now_ms, &event->digest, actions);
+        break;
+    case SESSION_CONNECTED:
+        connect_again(self, now_ms, actions);
         break;
     case SESSION_STOP:
         stop_working(self, now_ms, actions);
@@ -379,6 +414,7 @@ void session_step(struct session *self, uint64_t now_ms, const struct session_ev
     }
     finish_drain(self, actions);
     report_progress(self, now_ms, actions);
+    claim_offer_again(self, actions);
     hand_in_if_due(self, actions);
     sync_advance(self, actions);
     ask_for_work(self, now_ms, actions);

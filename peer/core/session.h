@@ -1,10 +1,11 @@
 /* session - a peer's side of the protocol: hello, sync, compute, hand in, update, leave.
  *
  * Values in, actions out. The shell turns messages, finished transfers, workers' progress and a
- * timer into events and carries out the actions in order. The parameters are at `version`;
- * samples are computed only for the step of that number, and an update is applied only when no
- * sample is being computed. Whatever breaks (silence, an unknown session, a wrong digest), the
- * answer is the same: give up what is begun, say hello again, take what is missing.
+ * timer into events and carries out the actions in order. The parameters are at `version`; samples
+ * are computed only for the step of that number, and an update is applied only when none is being
+ * computed. Whatever breaks (silence, an unknown session, a wrong digest), the peer says hello
+ * again and takes what is missing. While the parameters stay, so does the work: after the welcome
+ * the peer claims its leases, what it has summed, and its contributions, kept until the commit.
  *
  * Pure: no I/O, clock, threads or chance. The shell guards a session and its work with one lock. */
 #ifndef DUGNAD_PEER_CORE_SESSION_H
@@ -13,7 +14,11 @@
 #include "peer/core/work.h"
 #include "proto/wire.h"
 
-enum { SESSION_UPDATES_MAX = 128, SESSION_ACTIONS_MAX = 64 };
+enum {
+    SESSION_UPDATES_MAX = 128,
+    SESSION_ACTIONS_MAX = 64,
+    SESSION_OFFERS_MAX = 4 /* contributions kept; more in one step push the oldest out */
+};
 
 struct session_settings {
     uint32_t thread_count;
@@ -43,18 +48,25 @@ struct session {
     uint64_t snapshot_version; /* of the snapshot being fetched */
     struct session_update updates[SESSION_UPDATES_MAX]; /* to apply, in order */
     size_t update_count;
-    bool missed;                   /* more updates were announced than there was room for */
-    bool fetching;                 /* a snapshot or updates[0] is on its way */
-    bool fetched;                  /* it is here and waits until no sample is being computed */
-    bool applying;                 /* LOAD or APPLY was given and APPLIED has not come */
-    bool loading;                  /* it was LOAD */
-    bool abandoned;                /* a new hello was said since */
-    uint64_t applying_version;     /* of the parameters after it */
-    struct digest applying_digest; /* APPLY: what they must have */
-    bool draining;                 /* what is begun ends and is then thrown away */
-    bool asked;                    /* READY was sent and no lease came since */
-    bool collect_wanted;           /* asked to hand in before all was done */
-    bool offer_open;               /* a contribution without a verdict */
+    bool missed;                       /* more updates were announced than there was room for */
+    bool fetching;                     /* a snapshot or updates[0] is on its way */
+    bool fetched;                      /* it is here and waits until no sample is being computed */
+    bool applying;                     /* LOAD or APPLY was given and APPLIED has not come */
+    bool loading;                      /* it was LOAD */
+    bool abandoned;                    /* a new hello was said since */
+    uint64_t applying_version;         /* of the parameters after it */
+    struct digest applying_digest;     /* APPLY: what they must have */
+    bool draining;                     /* what is begun ends and is then thrown away */
+    bool asked;                        /* READY was sent and no lease came since */
+    bool collect_wanted;               /* asked to hand in before all was done */
+    bool offer_open;                   /* a contribution without a verdict: */
+    uint64_t open_id;                  /* this one */
+    uint64_t offer_count;              /* contributions ever; they are numbered from 1 */
+    uint64_t kept[SESSION_OFFERS_MAX]; /* those of this step, oldest first */
+    size_t kept_count;
+    size_t again_count; /* the last ones of these are still to be offered again */
+    bool claim_open;    /* a claim without an answer */
+    uint64_t claim_ms;  /* when it was said last */
     bool stopping;
     bool finished;        /* the run is over; what is left is to apply the last update */
     struct digest run_id; /* of the first welcome; another run later is refused */
@@ -63,39 +75,39 @@ struct session {
     uint64_t said_ms;
     uint64_t alive_at_ms; /* when ALIVE was said last */
     uint64_t progress_ms;
-    uint64_t hello_at_ms;
-    uint64_t hello_wait_ms;
+    uint64_t hello_at_ms, hello_wait_ms;
     uint64_t stop_ms;
 };
 
 enum session_event_type {
     SESSION_MESSAGE, /* message (lease: tokens too), now checked by wire */
-    SESSION_FETCHED, /* ok: the blob asked for last is here; not ok: it cannot be had, or (after
-                        LOAD or APPLY, instead of APPLIED) it is not what it should be */
+    SESSION_FETCHED, /* ok: the blob asked for last is here; not ok: no, or it cannot be APPLIED */
     SESSION_APPLIED, /* digest of P after the update; or of the loaded snapshot */
     SESSION_WORKED,  /* some sample was done */
-    SESSION_STOP,    /* the user wants to leave */
+    SESSION_CONNECTED, /* the connection had broken and stands again */
+    SESSION_STOP,      /* the user wants to leave */
     SESSION_TICK
 };
 
 struct session_event {
     enum session_event_type type;
     const struct wire_message *message; /* borrowed */
-    uint16_t *tokens; /* of a lease, else NULL: taken, (count, context + 1), context as in the
-                         first welcome */
+    uint16_t *tokens;                   /* of a lease, else NULL: taken, (count, context + 1) */
     bool ok;
     struct digest digest;
 };
 
 enum session_action_type {
-    SESSION_SEND,        /* message; the shell fills in hello's identity and name */
+    SESSION_SEND,        /* message; the shell fills in hello's identity and a claim's lists */
     SESSION_SETUP,       /* message is the welcome: make model and buffers (once) */
     SESSION_FETCH,       /* ref; a fetch before it is forgotten, its end no longer told */
     SESSION_LOAD,        /* the fetched snapshot becomes P; then SESSION_APPLIED */
     SESSION_APPLY,       /* the fetched update is added to P; then SESSION_APPLIED */
-    SESSION_ENCODE,      /* encode the accumulator, offer it with work.held; then it is empty */
+    SESSION_ENCODE,      /* encode the accumulator, offer it with work.held, keep it as offer_id */
+    SESSION_OFFER_AGAIN, /* offer_id: what is kept is offered once more */
+    SESSION_DROP_OFFER,  /* offer_id: it need not be kept any longer */
+    SESSION_DROP_OFFERS, /* all of them */
     SESSION_DISCARD,     /* zero the accumulator */
-    SESSION_DROP_OFFERS, /* uploads need not be kept any longer */
     SESSION_RECONNECT,   /* open a new connection */
     SESSION_MISMATCH,    /* tell loudly: P is not the coordinator's */
     SESSION_EXIT         /* status, text: end; STATUS_OK when finished or left in order */
@@ -109,8 +121,10 @@ struct session_action {
         struct wire_yielded yielded;
         struct wire_ready ready;
         struct wire_applied applied;
+        bool claims_work; /* not only what is kept */
         uint64_t version_held;
     } as;
+    uint64_t offer_id;
     struct blob_ref ref;
     enum status status;
     char text[WIRE_TEXT_MAX];

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-void sync_welcome(struct session *self, const struct wire_welcome *welcome,
+void sync_welcome(struct session *self, uint64_t now_ms, const struct wire_welcome *welcome,
                   struct session_actions *actions)
 {
     if (self->phase != SESSION_HELLO) {
@@ -25,6 +25,9 @@ void sync_welcome(struct session *self, const struct wire_welcome *welcome,
     }
     self->hello_wait_ms = self->settings.hello_ms;
     if (welcome->has_snapshot) {
+        if (self->version != WIRE_VERSION_NONE) {
+            session_give_up(self, actions);
+        }
         self->phase = SESSION_SYNC;
         self->version = WIRE_VERSION_NONE;
         self->snapshot_version = welcome->snapshot.id;
@@ -32,6 +35,7 @@ void sync_welcome(struct session *self, const struct wire_welcome *welcome,
         session_add(actions, SESSION_FETCH)->ref = welcome->snapshot;
     } else {
         self->phase = SESSION_TRAIN;
+        claim_begin(self, now_ms, actions);
     }
 }
 
@@ -53,6 +57,7 @@ void sync_committed(struct session *self, uint64_t now_ms, const struct wire_com
         return;
     }
     if (committed->step != expected) {
+        session_give_up(self, actions); /* the step in hand is over all the same */
         session_restart(self, now_ms, self->version, actions);
         return;
     }
@@ -62,7 +67,7 @@ void sync_committed(struct session *self, uint64_t now_ms, const struct wire_com
         work_running(&self->work) + work_waiting(&self->work) > 0) {
         session_drain(self); /* the step went on without these samples */
     }
-    self->offer_open = false;
+    claim_forget(self, actions);
 }
 
 void sync_fetched(struct session *self, uint64_t now_ms, bool ok, struct session_actions *actions)
@@ -145,7 +150,6 @@ void sync_advance(struct session *self, struct session_actions *actions)
     } else if (self->phase == SESSION_TRAIN && !self->fetching && !self->fetched &&
                self->update_count > 0) {
         self->fetching = true;
-        session_add(actions, SESSION_DROP_OFFERS);
         session_add(actions, SESSION_FETCH)->ref = self->updates[0].ref;
     }
 }

@@ -93,30 +93,28 @@ static void remove_lease(struct work *self, size_t index)
     self->leases[WORK_LEASES_MAX - 1] = (struct work_lease){0};
 }
 
-/* Puts one sample into the sorted ranges; work_add_lease kept room for it. */
-static void hold_sample(struct work *self, uint64_t sample)
+bool work_merge_range(struct work_range *ranges, size_t *count, struct work_range range)
 {
+    uint64_t first = range.first;
+    uint64_t end = range.first + range.count;
     size_t at = 0;
-    while (at < self->held_count && self->held[at].first + self->held[at].count < sample) {
+    while (at < *count && ranges[at].first + ranges[at].count < first) {
         at++;
     }
-    struct work_range *range = &self->held[at];
-    if (at < self->held_count && range->first + range->count == sample) {
-        range->count++;
-        if (at + 1 < self->held_count && range[1].first == sample + 1) {
-            range->count += range[1].count;
-            memmove(range + 1, range + 2, (self->held_count - at - 2) * sizeof *range);
-            self->held_count--;
-        }
-    } else if (at < self->held_count && range->first == sample + 1) {
-        range->first = sample;
-        range->count++;
-    } else {
-        CHECK(self->held_count < WORK_RANGES_MAX);
-        memmove(range + 1, range, (self->held_count - at) * sizeof *range);
-        *range = (struct work_range){.first = sample, .count = 1};
-        self->held_count++;
+    size_t next = at; /* behind those that touch */
+    while (next < *count && ranges[next].first <= end) {
+        uint64_t other_end = ranges[next].first + ranges[next].count;
+        first = ranges[next].first < first ? ranges[next].first : first;
+        end = other_end > end ? other_end : end;
+        next++;
     }
+    if (next == at && *count == WORK_RANGES_MAX) {
+        return false;
+    }
+    memmove(&ranges[at + 1], &ranges[next], (*count - next) * sizeof *ranges);
+    ranges[at] = (struct work_range){.first = first, .count = end - first};
+    *count = *count + 1 - (next - at);
+    return true;
 }
 
 void work_done(struct work *self, const struct work_item *item, double loss_sum)
@@ -127,7 +125,9 @@ void work_done(struct work *self, const struct work_item *item, double loss_sum)
     CHECK(lease->done < lease->begun);
     lease->done++;
     lease->loss_sum += loss_sum;
-    hold_sample(self, item->sample);
+    /* work_add_lease kept room for it. */
+    CHECK(work_merge_range(self->held, &self->held_count,
+                           (struct work_range){.first = item->sample, .count = 1}));
     self->held_samples++;
     self->held_loss_sum += loss_sum;
 }
@@ -168,6 +168,21 @@ bool work_yield(struct work *self, uint64_t lease_id, uint32_t keep, uint32_t *o
     lease->count = kept < lease->count ? kept : lease->count;
     *out_kept = lease->count;
     return true;
+}
+
+size_t work_owned(const struct work *self, struct work_range out[WORK_RANGES_MAX])
+{
+    size_t count = self->held_count;
+    memcpy(out, self->held, count * sizeof *out);
+    for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
+        const struct work_lease *lease = &self->leases[i];
+        if (lease->id != 0 && lease->count > 0) {
+            /* A lease swallows the gaps in it, and work_add_lease kept room for it. */
+            CHECK(work_merge_range(
+                out, &count, (struct work_range){.first = lease->first, .count = lease->count}));
+        }
+    }
+    return count;
 }
 
 uint32_t work_waiting(const struct work *self)

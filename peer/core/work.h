@@ -83,6 +83,13 @@ bool work_report(struct work *self, bool ended_only, struct work_report *out);
  * Returns how many samples the lease has now; false when there is no such lease. */
 bool work_yield(struct work *self, uint64_t lease_id, uint32_t keep, uint32_t *out_kept);
 
+/* All that is held or lent and not given back, as sorted, merged ranges; returns how many. */
+size_t work_owned(const struct work *self, struct work_range out[WORK_RANGES_MAX]);
+
+/* Puts a range into sorted ranges that do not touch, `*count` of at most WORK_RANGES_MAX; it may
+ * overlap them. False: there is no room, and nothing changed. */
+bool work_merge_range(struct work_range *ranges, size_t *count, struct work_range range);
+
 /* Samples lent and not yet begun; and begun but not done. */
 uint32_t work_waiting(const struct work *self);
 uint32_t work_running(const struct work *self);

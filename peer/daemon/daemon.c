@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "peer/daemon/daemon_state.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,10 @@ static void take_message(struct daemon *self, const struct channel_message *inco
     if (self->incoming.type == WIRE_VERDICT && !self->incoming.as.verdict.accepted) {
         log_warn("peer", "contribution_refused", "reason=\"%s\"", self->incoming.as.verdict.text);
     }
+    if (self->incoming.type == WIRE_CLAIMED && !self->incoming.as.claimed.accepted) {
+        log_warn("peer", "claim_refused", "step=%" PRIu64 " reason=\"others compute its samples\"",
+                 self->incoming.as.claimed.step);
+    }
     if (self->incoming.type == WIRE_COMMITTED) {
         progress_step(&self->progress, self->incoming.as.committed.step + 1,
                       self->incoming.as.committed.loss);
@@ -152,9 +157,9 @@ static void receive_all(struct daemon *self)
 }
 
 /* A link with another coordinator's key never gets anywhere: say so instead of trying for ever. */
-static void watch_handshake(struct daemon *self, uint64_t now_ms)
+static void watch_handshake(struct daemon *self, enum channel_trouble trouble, uint64_t now_ms)
 {
-    if (channel_client_trouble(self->channel) != CHANNEL_WRONG_KEY) {
+    if (trouble != CHANNEL_WRONG_KEY) {
         self->wrong_key_ms = 0;
     } else if (self->wrong_key_ms == 0) {
         self->wrong_key_ms = now_ms;
@@ -164,6 +169,21 @@ static void watch_handshake(struct daemon *self, uint64_t now_ms)
                                 "new link",
                                 self->options->link.address));
     }
+}
+
+/* Before anything is received: what a new connection brings must find a session that knows of it.
+ */
+static void watch_connection(struct daemon *self, uint64_t now_ms)
+{
+    enum channel_trouble trouble = channel_client_trouble(self->channel);
+    bool connected = trouble == CHANNEL_FINE;
+    if (connected && !self->connected && self->was_connected) {
+        log_info("peer", "connected_again", "address=%s", self->options->link.address);
+        daemon_step(self, &(struct session_event){.type = SESSION_CONNECTED});
+    }
+    self->connected = connected;
+    self->was_connected = self->was_connected || connected;
+    watch_handshake(self, trouble, now_ms);
 }
 
 static const char *doing(const struct daemon *self)
@@ -196,6 +216,7 @@ bool daemon_turn(struct daemon *self, uint64_t now_ms, bool stop, enum status *o
 {
     self->now_ms = now_ms;
     drain_wakeups(self->shared.wake_fd);
+    watch_connection(self, now_ms);
     receive_all(self);
     struct session_event event = {.type = SESSION_WORKED};
     if (stop && !self->stop_told) {
@@ -214,7 +235,6 @@ bool daemon_turn(struct daemon *self, uint64_t now_ms, bool stop, enum status *o
         daemon_transfer_tick(self);
     }
     if (!self->over) {
-        watch_handshake(self, now_ms);
         progress_show(&self->progress, doing(self), now_ms);
     }
     *out_result = self->result;

@@ -23,10 +23,59 @@ static void send_hello(struct daemon *self, uint64_t version_held)
     daemon_send(self);
 }
 
+_Static_assert((int)WORK_RANGES_MAX <= (int)WIRE_RANGES_MAX, "a claim holds all ranges");
+_Static_assert((int)WORK_LEASES_MAX <= (int)WIRE_CLAIM_LEASES_MAX, "and all leases");
+
+static uint32_t list_ranges(const struct work_range *ranges, size_t count, struct sample_range *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        out[i] = (struct sample_range){.first = ranges[i].first, .count = ranges[i].count};
+    }
+    return (uint32_t)count;
+}
+
+/* What the accumulator holds, or is lent and will hold, and the leases that have not ended. */
+static void list_work(struct daemon *self, struct wire_claim *claim)
+{
+    struct work_range ranges[WORK_RANGES_MAX];
+    (void)pthread_mutex_lock(&self->shared.lock);
+    const struct work *work = &self->session.work;
+    claim->range_count = list_ranges(ranges, work_owned(work, ranges), claim->ranges);
+    for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
+        const struct work_lease *lease = &work->leases[i];
+        if (lease->id != 0 && lease->done < lease->count) {
+            claim->leases[claim->lease_count++] = (struct wire_claim_lease){.lease_id = lease->id,
+                                                                            .first = lease->first,
+                                                                            .count = lease->count,
+                                                                            .done = lease->done};
+        }
+    }
+    (void)pthread_mutex_unlock(&self->shared.lock);
+}
+
+static void send_claim(struct daemon *self, bool claims_work)
+{
+    struct work_range ranges[WORK_RANGES_MAX];
+    struct wire_claim *claim = &self->outgoing.as.claim;
+    self->outgoing.type = WIRE_CLAIM;
+    claim->step = self->session.version;
+    claim->range_count = 0;
+    claim->lease_count = 0;
+    claim->kept_count = list_ranges(ranges, offers_samples(&self->offers, ranges), claim->kept);
+    if (claims_work) {
+        list_work(self, claim);
+    }
+    daemon_send(self);
+}
+
 static void send_message(struct daemon *self, const struct session_action *action)
 {
     if (action->send == WIRE_HELLO) {
         send_hello(self, action->as.version_held);
+        return;
+    }
+    if (action->send == WIRE_CLAIM) {
+        send_claim(self, action->as.claims_work);
         return;
     }
     self->outgoing.type = action->send;
@@ -58,7 +107,7 @@ static void send_message(struct daemon *self, const struct session_action *actio
     case WIRE_GRANT:
     case WIRE_FINISHED:
     case WIRE_CLAIM:
-    case WIRE_CLAIMED:
+    case WIRE_CLAIMED: /* hello, claim and contribution have their own ways */
     case WIRE_TYPE_END:
     default:
         CHECK(false);
@@ -79,8 +128,15 @@ static void set_up(struct daemon *self)
              compute_value_count(self->compute));
 }
 
+static void send_offer(struct daemon *self, const struct offer *offer)
+{
+    self->outgoing.type = WIRE_CONTRIBUTION;
+    self->outgoing.as.contribution = offer->facts;
+    daemon_send(self);
+}
+
 /* Offers the accumulator's content with exactly the samples inside it. */
-static void hand_in(struct daemon *self)
+static void hand_in(struct daemon *self, uint64_t id)
 {
     size_t size_bytes = compute_encoded_bytes(self->compute);
     uint8_t *data = malloc(size_bytes);
@@ -93,23 +149,27 @@ static void hand_in(struct daemon *self)
                                 status_text(status)));
         return;
     }
-    struct wire_contribution *offer = &self->outgoing.as.contribution;
-    self->outgoing.type = WIRE_CONTRIBUTION;
+    struct offer *offer = offers_add(&self->offers, id, data, size_bytes);
     (void)pthread_mutex_lock(&self->shared.lock);
     struct work *work = &self->session.work;
-    offer->step = self->session.version;
-    offer->range_count = (uint32_t)work->held_count;
-    for (size_t i = 0; i < work->held_count; i++) {
-        offer->ranges[i] =
-            (struct sample_range){.first = work->held[i].first, .count = work->held[i].count};
-    }
-    offer->tokens = work->held_samples * work->context;
-    offer->loss_sum = work->held_loss_sum;
+    offer->facts.step = self->session.version;
+    offer->facts.range_count = list_ranges(work->held, work->held_count, offer->facts.ranges);
+    offer->facts.tokens = work->held_samples * work->context;
+    offer->facts.loss_sum = work->held_loss_sum;
     work_clear_held(work);
     (void)pthread_mutex_unlock(&self->shared.lock);
     self->held_samples = 0;
-    offer->blob = offers_add(&self->offers, data, size_bytes);
-    daemon_send(self);
+    send_offer(self, offer);
+    offer->facts.again = true; /* whenever it is offered from now on */
+}
+
+static void offer_again(struct daemon *self, uint64_t id)
+{
+    const struct offer *offer = offers_find(&self->offers, id);
+    CHECK(offer != NULL); /* the session says which are kept */
+    log_info("peer", "offered_again", "step=%" PRIu64 " tokens=%" PRIu64, offer->facts.step,
+             offer->facts.tokens);
+    send_offer(self, offer);
 }
 
 static void report_mismatch(struct daemon *self)
@@ -180,7 +240,13 @@ void daemon_act(struct daemon *self, const struct session_action *action)
         tell_applied(self, compute_apply(self->compute, blob_receiver_data(self->receiver)));
         break;
     case SESSION_ENCODE:
-        hand_in(self);
+        hand_in(self, action->offer_id);
+        break;
+    case SESSION_OFFER_AGAIN:
+        offer_again(self, action->offer_id);
+        break;
+    case SESSION_DROP_OFFER:
+        offers_drop(&self->offers, action->offer_id);
         break;
     case SESSION_DISCARD:
         if (self->compute != NULL) {

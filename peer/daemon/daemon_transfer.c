@@ -115,7 +115,7 @@ void daemon_serve_grant(struct daemon *self, const struct wire_grant *grant)
         struct blob_chunk_header header;
         uint8_t head[BLOB_HEADER_BYTES];
         const uint8_t *chunk = NULL;
-        if (blob_chunk(&offer->ref, offer->data, grant->first_chunk + i, &header, &chunk) !=
+        if (blob_chunk(&offer->facts.blob, offer->data, grant->first_chunk + i, &header, &chunk) !=
             STATUS_OK) {
             return;
         }

@@ -1,27 +1,69 @@
 #include "peer/daemon/offers.h"
 
-#include <stdlib.h>
+#include "common/check.h"
 
-struct blob_ref offers_add(struct offers *self, uint8_t *data, size_t size_bytes)
+#include <stdlib.h>
+#include <string.h>
+
+struct offer *offers_add(struct offers *self, uint64_t id, uint8_t *data, size_t size_bytes)
 {
-    uint64_t id = ++self->next_id;
-    struct offer *place = &self->items[id % OFFERS_MAX];
-    free(place->data);
+    CHECK(self->count < OFFERS_MAX);
+    struct offer *place = &self->items[self->count++];
+    memset(&place->facts, 0, sizeof place->facts);
     place->data = data;
-    place->ref = blob_describe(BLOB_CONTRIBUTION, id, data, size_bytes);
-    return place->ref;
+    place->facts.blob = blob_describe(BLOB_CONTRIBUTION, id, data, size_bytes);
+    return place;
 }
 
-const struct offer *offers_find(const struct offers *self, uint64_t id)
+struct offer *offers_find(struct offers *self, uint64_t id)
 {
-    const struct offer *place = &self->items[id % OFFERS_MAX];
-    return place->data != NULL && place->ref.id == id ? place : NULL;
+    for (size_t i = 0; i < self->count; i++) {
+        if (self->items[i].facts.blob.id == id) {
+            return &self->items[i];
+        }
+    }
+    return NULL;
+}
+
+void offers_drop(struct offers *self, uint64_t id)
+{
+    struct offer *place = offers_find(self, id);
+    if (place == NULL) {
+        return;
+    }
+    free(place->data);
+    size_t index = (size_t)(place - self->items);
+    self->count--;
+    memmove(place, place + 1, (self->count - index) * sizeof *place);
+    self->items[self->count].data = NULL;
 }
 
 void offers_clear(struct offers *self)
 {
-    for (size_t i = 0; i < OFFERS_MAX; i++) {
-        free(self->items[i].data);
-        self->items[i].data = NULL;
+    while (self->count > 0) {
+        free(self->items[--self->count].data);
+        self->items[self->count].data = NULL;
     }
+}
+
+size_t offers_samples(const struct offers *self, struct work_range out[WORK_RANGES_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        const struct wire_contribution *facts = &self->items[i].facts;
+        struct work_range merged[WORK_RANGES_MAX];
+        size_t merged_count = count;
+        bool fits = true;
+        memcpy(merged, out, count * sizeof *merged);
+        for (size_t j = 0; j < facts->range_count && fits; j++) {
+            fits = work_merge_range(merged, &merged_count,
+                                    (struct work_range){.first = facts->ranges[j].first,
+                                                        .count = facts->ranges[j].count});
+        }
+        if (fits) {
+            count = merged_count;
+            memcpy(out, merged, count * sizeof *merged);
+        }
+    }
+    return count;
 }

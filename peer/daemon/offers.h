@@ -1,30 +1,39 @@
 /* offers - encoded contributions that the coordinator may still fetch.
  *
- * A peer keeps what it handed in until the step is committed. One owner. */
+ * A peer keeps what it handed in until the step is committed, so that it can be offered again to a
+ * coordinator that restarted. The session says which stay. One owner. */
 #ifndef DUGNAD_PEER_DAEMON_OFFERS_H
 #define DUGNAD_PEER_DAEMON_OFFERS_H
 
+#include "peer/core/session.h"
 #include "proto/blob.h"
 
-enum { OFFERS_MAX = 2 }; /* the one being judged and one before it */
+enum { OFFERS_MAX = SESSION_OFFERS_MAX };
 
 struct offer {
-    struct blob_ref ref;
-    uint8_t *data; /* owned; NULL: this place is empty */
+    struct wire_contribution facts; /* as it was offered; facts.blob names the bytes */
+    uint8_t *data;                  /* owned */
 };
 
 struct offers {
-    struct offer items[OFFERS_MAX];
-    uint64_t next_id;
+    struct offer items[OFFERS_MAX]; /* oldest first */
+    size_t count;
 };
 
-/* Takes `data` (from malloc, size_bytes) and returns its description; when all places are taken the
- * oldest offer goes. */
-struct blob_ref offers_add(struct offers *self, uint8_t *data, size_t size_bytes);
+/* Keeps `data` (taken, from malloc, size_bytes) as contribution `id`, an id that was not used
+ * before; fewer than OFFERS_MAX are kept (CHECKed). Returns it with facts.blob set; the caller
+ * fills in the rest. Valid until the next add or drop. */
+struct offer *offers_add(struct offers *self, uint64_t id, uint8_t *data, size_t size_bytes);
 
 /* NULL when there is no such offer. */
-const struct offer *offers_find(const struct offers *self, uint64_t id);
+struct offer *offers_find(struct offers *self, uint64_t id);
 
+/* Forgets one, if it is there; or all. */
+void offers_drop(struct offers *self, uint64_t id);
 void offers_clear(struct offers *self);
+
+/* The samples inside them as sorted ranges that do not touch; returns how many ranges. An offer
+ * that does not fit any more is left out: its samples go to others. */
+size_t offers_samples(const struct offers *self, struct work_range out[WORK_RANGES_MAX]);
 
 #endif

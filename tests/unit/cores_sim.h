@@ -11,7 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIM_PEERS = 7, SIM_PIPE_MAX = 512, SIM_STEPS_MAX = 8, SIM_THREADS_MAX = 3 };
+enum {
+    SIM_PEERS = 7,
+    SIM_PIPE_MAX = 512,
+    SIM_STEPS_MAX = 8,
+    SIM_THREADS_MAX = 3,
+    SIM_FACTS_MAX = 4096,
+    SIM_BROKEN_MS_MAX = 1200 /* until a broken connection stands again */
+};
 
 /* What a peer without a session does with the leases it gets. */
 enum sim_character {
@@ -32,8 +39,12 @@ struct sim_letter {
     uint64_t id;
     uint64_t step;
     uint64_t count;
-    uint64_t samples; /* contribution: bitmap of what it claims */
-    uint64_t inside;  /* and of what its bytes hold */
+    uint64_t samples; /* contribution, claim: bitmap of what it claims */
+    uint64_t inside;  /* contribution: and of what its bytes hold */
+    uint64_t kept;    /* claim: bitmap */
+    struct core_lease leases[CORE_LEASES_PER_PEER]; /* claim */
+    size_t lease_count;
+    bool again;
     bool ok;
 };
 
@@ -51,6 +62,19 @@ struct sim_worker {
     uint64_t params; /* as they were when it began */
 };
 
+/* A contribution that the peer keeps. */
+struct sim_kept {
+    uint64_t id;
+    uint64_t samples;
+};
+
+/* What the coordinator's journal would say of a lease. */
+struct sim_fact {
+    size_t peer;
+    uint64_t step;
+    struct core_range range;
+};
+
 struct sim_peer {
     enum sim_character character;
     bool running;
@@ -58,11 +82,14 @@ struct sim_peer {
     uint64_t stop_ms; /* the user stops it; UINT64_MAX: never */
     uint64_t kill_ms; /* it vanishes */
     uint64_t deaf_until_ms;
+    uint64_t connect_ms; /* a broken connection stands again; UINT64_MAX: it is not broken */
     uint64_t sample_ms;
     struct session session;
     struct sim_worker workers[SIM_THREADS_MAX];
     uint64_t params;
     uint64_t gradient; /* bitmap */
+    struct sim_kept kept[SESSION_OFFERS_MAX];
+    size_t kept_count;
     uint64_t fetch_id;
     bool fetch_open;
     uint64_t fetch_ms;
@@ -77,6 +104,9 @@ struct sim_peer {
     struct sim_pipe down;
     /* The coordinator's side of the connection. */
     bool joined;
+    bool away;          /* joined by its facts alone */
+    uint64_t forfeited; /* bitmap: samples of this step that were taken from it with reason */
+    uint64_t offer_id;
     uint32_t index;
     uint64_t claimed;
     uint64_t offered;
@@ -99,6 +129,11 @@ struct sim {
     bool finished;
     bool calm; /* nothing is lost and nobody lies; but peers come, stop and vanish */
     uint64_t restart_ms;
+    uint64_t serial; /* of the coordinator: how often it restarted */
+    bool paused;
+    uint64_t pause_ms; /* when it is paused or resumed next */
+    struct sim_fact facts[SIM_FACTS_MAX];
+    size_t fact_count;
     struct sim_peer peers[SIM_PEERS];
     const char *wrong; /* the first thing that must not be; NULL: none */
     uint64_t expelled;
@@ -106,6 +141,12 @@ struct sim {
     uint64_t lost_letters;
     uint64_t mismatches;
     uint64_t at_the_end; /* sessions that ended with the run's last parameters */
+    uint64_t lent_twice; /* samples that a live peer still had in its hands */
+    uint64_t breaks;
+    uint64_t restarts;
+    uint64_t claims;
+    uint64_t claims_refused;
+    uint64_t offers_again;
 };
 
 static uint64_t chance(struct sim *s, uint64_t bound)
@@ -146,6 +187,41 @@ static bool pull(struct sim *s, struct sim_pipe *pipe, struct sim_letter *out)
     pipe->first = (pipe->first + 1) % SIM_PIPE_MAX;
     pipe->count--;
     return true;
+}
+
+/* What is under way is lost on both sides. */
+static void break_connection(struct sim *s, struct sim_peer *peer)
+{
+    peer->connect_ms = s->now_ms + 10 + chance(s, SIM_BROKEN_MS_MAX);
+    if (peer->deaf_until_ms < peer->connect_ms) {
+        peer->deaf_until_ms = peer->connect_ms;
+    }
+    s->lost_letters += peer->up.count + peer->down.count;
+    peer->up.count = 0;
+    peer->down.count = 0;
+    s->breaks++;
+}
+
+/* A bitmap as ranges; returns how many. */
+static size_t ranges_of(uint64_t samples, struct core_range out[64])
+{
+    size_t count = 0;
+    for (uint64_t i = 0; i < 64; i++) {
+        if ((samples >> i & 1U) == 0) {
+            continue;
+        }
+        if (count > 0 && out[count - 1].first + out[count - 1].count == i) {
+            out[count - 1].count++;
+        } else {
+            out[count++] = (struct core_range){.first = i, .count = 1};
+        }
+    }
+    return count;
+}
+
+static uint64_t bits_of(uint64_t first, uint64_t count)
+{
+    return (UINT64_MAX >> (64 - count)) << first;
 }
 
 static void to_peer(struct sim *s, struct sim_peer *peer, struct sim_letter letter)

@@ -20,7 +20,31 @@ static struct sim_peer *connection_of(struct sim *s, uint32_t index)
 static void forget_connection(struct sim_peer *peer)
 {
     peer->joined = false;
+    peer->away = false;
     peer->upload_open = false;
+}
+
+/* What a live peer has computed or handed in must not be computed by another. */
+static void note_lease(struct sim *s, const struct sim_peer *peer, const struct core_action *action)
+{
+    uint64_t bits = bits_of(action->first, action->count);
+    for (size_t i = 0; i < SIM_PEERS; i++) {
+        const struct sim_peer *other = &s->peers[i];
+        uint64_t has = other->gradient;
+        for (size_t j = 0; j < other->kept_count; j++) {
+            has |= other->kept[j].samples;
+        }
+        if (other->running && other->character == SIM_HONEST &&
+            other->session.version == action->step) {
+            s->lent_twice += (uint64_t)__builtin_popcountll(bits & has & ~other->forfeited);
+        }
+    }
+    expect(s, s->fact_count < SIM_FACTS_MAX, "too many facts");
+    expect(s, action->lease_id >> 32U == s->serial, "a lease id of an earlier coordinator");
+    s->facts[s->fact_count++ % SIM_FACTS_MAX] =
+        (struct sim_fact){.peer = (size_t)(peer - s->peers),
+                          .step = action->step,
+                          .range = {.first = action->first, .count = action->count}};
 }
 
 /* Adds what the peer's bytes hold to the sums: exactly what it claims, and nothing twice. */
@@ -46,6 +70,7 @@ static void obey_core(struct sim *s, const struct core_action *action)
     }
     switch (action->type) {
     case CORE_LEASE:
+        note_lease(s, peer, action);
         to_peer(s, peer,
                 (struct sim_letter){.type = WIRE_LEASE,
                                     .id = action->lease_id,
@@ -70,7 +95,9 @@ static void obey_core(struct sim *s, const struct core_action *action)
         add_contribution(s, peer, action->count);
         break;
     case CORE_VERDICT:
-        to_peer(s, peer, (struct sim_letter){.type = WIRE_VERDICT, .ok = action->ok});
+        peer->forfeited |= action->ok ? 0 : peer->offered;
+        to_peer(s, peer,
+                (struct sim_letter){.type = WIRE_VERDICT, .id = peer->offer_id, .ok = action->ok});
         break;
     case CORE_COMMIT:
         expect(s, s->counted == (UINT64_MAX >> (64 - s->batch)), "a sample is missing");
@@ -79,10 +106,18 @@ static void obey_core(struct sim *s, const struct core_action *action)
         break;
     case CORE_EXPEL:
         s->expelled++;
+        peer->forfeited = UINT64_MAX;
         forget_connection(peer);
         break;
     case CORE_CLAIM_ANSWER:
-        to_peer(s, peer, (struct sim_letter){.type = WIRE_CLAIMED, .ok = action->ok});
+        s->claims_refused += action->ok ? 0 : 1;
+        expect(s,
+               !s->calm || action->ok || peer->forfeited != 0 || s->committing ||
+                   action->step != core_current_step(s->core),
+               "an honest claim was refused");
+        peer->forfeited = action->ok ? peer->forfeited : UINT64_MAX;
+        to_peer(s, peer,
+                (struct sim_letter){.type = WIRE_CLAIMED, .step = action->step, .ok = action->ok});
         break;
     case CORE_FINISHED:
     default:
@@ -116,6 +151,15 @@ static void leave(struct sim *s, struct sim_peer *peer)
 
 static void answer_hello(struct sim *s, struct sim_peer *peer, const struct sim_letter *hello)
 {
+    if (peer->joined && !s->finished && hello->id == core_current_step(s->core)) {
+        peer->away = false;
+        peer->upload_open = false;
+        to_peer(s, peer, (struct sim_letter){.type = WIRE_WELCOME, .id = hello->id});
+        core_event(s, &(struct core_event){.type = CORE_RETURNED,
+                                           .peer = peer->index,
+                                           .threads = (uint32_t)hello->count});
+        return;
+    }
     leave(s, peer);
     if (s->finished) {
         to_peer(s, peer, (struct sim_letter){.type = WIRE_FINISHED});
@@ -143,26 +187,35 @@ static void answer_hello(struct sim *s, struct sim_peer *peer, const struct sim_
 static void take_contribution(struct sim *s, struct sim_peer *peer, const struct sim_letter *letter)
 {
     struct core_range ranges[64];
-    size_t count = 0;
-    for (uint64_t i = 0; i < 64; i++) {
-        if ((letter->samples >> i & 1U) == 0) {
-            continue;
-        }
-        if (count > 0 && ranges[count - 1].first + ranges[count - 1].count == i) {
-            ranges[count - 1].count++;
-        } else {
-            ranges[count++] = (struct core_range){.first = i, .count = 1};
-        }
-    }
+    size_t count = ranges_of(letter->samples, ranges);
     if (!peer->upload_open) {
         peer->claimed = letter->samples;
         peer->offered = letter->inside;
+        peer->offer_id = letter->id;
     }
+    s->offers_again += letter->again ? 1 : 0;
     core_event(s, &(struct core_event){.type = CORE_OFFERED,
                                        .peer = peer->index,
                                        .step = letter->step,
                                        .ranges = ranges,
-                                       .range_count = count});
+                                       .range_count = count,
+                                       .again = letter->again});
+}
+
+static void take_claim(struct sim *s, struct sim_peer *peer, const struct sim_letter *letter)
+{
+    struct core_range ranges[64];
+    struct core_range kept[64];
+    s->claims++;
+    core_event(s, &(struct core_event){.type = CORE_CLAIMED,
+                                       .peer = peer->index,
+                                       .step = letter->step,
+                                       .ranges = ranges,
+                                       .range_count = ranges_of(letter->samples, ranges),
+                                       .kept = kept,
+                                       .kept_count = ranges_of(letter->kept, kept),
+                                       .leases = letter->leases,
+                                       .lease_count = letter->lease_count});
 }
 
 static void hear(struct sim *s, struct sim_peer *peer, const struct sim_letter *letter)
@@ -175,7 +228,7 @@ static void hear(struct sim *s, struct sim_peer *peer, const struct sim_letter *
         leave(s, peer);
         return;
     }
-    if (!peer->joined) {
+    if (!peer->joined || peer->away) {
         to_peer(s, peer, (struct sim_letter){.type = WIRE_REFUSED, .id = WIRE_REFUSED_UNKNOWN});
         return;
     }
@@ -186,6 +239,10 @@ static void hear(struct sim *s, struct sim_peer *peer, const struct sim_letter *
                                .samples = letter->count};
     if (letter->type == WIRE_CONTRIBUTION) {
         take_contribution(s, peer, letter);
+        return;
+    }
+    if (letter->type == WIRE_CLAIM) {
+        take_claim(s, peer, letter);
         return;
     }
     if (letter->type == WIRE_READY) {
@@ -212,23 +269,62 @@ static struct core *make_core(struct sim *s, uint64_t step)
                                            .lease_ms = 1000,
                                            .silence_ms_max = 4000,
                                            .patience_ms = 5000,
-                                           .fetch_ms_max = 3000};
+                                           .fetch_ms_max = 3000,
+                                           .lease_id_first = (s->serial << 32U) + 1};
     struct core *core = NULL;
     expect(s, core_new(&settings, &core) == STATUS_OK, "core_new failed");
     return core;
 }
 
-/* The coordinator dies in the middle of a step and comes back with what was committed. */
+/* Backwards: the last fact of a sample counts. */
+static void reserve_by_facts(struct sim *s)
+{
+    for (size_t i = s->fact_count; i-- > 0;) {
+        const struct sim_fact *fact = &s->facts[i % SIM_FACTS_MAX];
+        struct sim_peer *peer = &s->peers[fact->peer];
+        if (fact->step != core_current_step(s->core)) {
+            continue;
+        }
+        if (!peer->joined) {
+            peer->joined = true;
+            peer->away = true;
+            peer->index = (uint32_t)fact->peer;
+            core_event(s, &(struct core_event){.type = CORE_JOINED, .peer = peer->index});
+        }
+        core_event(s, &(struct core_event){.type = CORE_RESERVED,
+                                           .peer = peer->index,
+                                           .ranges = &fact->range,
+                                           .range_count = 1});
+    }
+}
+
+/* The coordinator dies in the middle of a step and comes back with what was committed and with the
+ * facts of its leases, but for some that had not reached the disk. */
 static void restart_core(struct sim *s)
 {
     uint64_t step = core_current_step(s->core);
     core_free(s->core);
+    s->serial++;
+    s->restarts++;
     s->core = make_core(s, step);
     s->counted = 0;
     s->committing = false;
+    s->paused = false;
+    if (!s->calm && chance(s, 2) == 0) {
+        s->fact_count -= chance(s, s->fact_count + 1);
+    }
     for (size_t i = 0; i < SIM_PEERS; i++) {
         forget_connection(&s->peers[i]);
+        break_connection(s, &s->peers[i]);
     }
+    reserve_by_facts(s);
+}
+
+static void pause_or_resume(struct sim *s)
+{
+    s->paused = !s->paused;
+    s->pause_ms = s->now_ms + chance(s, s->paused ? 4000 : 40000);
+    core_event(s, &(struct core_event){.type = s->paused ? CORE_PAUSE : CORE_RESUME});
 }
 
 static void commit(struct sim *s)
@@ -237,7 +333,8 @@ static void commit(struct sim *s)
     s->committing = false;
     s->counted = 0;
     for (size_t i = 0; i < SIM_PEERS; i++) {
-        if (s->peers[i].joined) {
+        s->peers[i].forfeited = 0;
+        if (s->peers[i].joined && !s->peers[i].away) {
             to_peer(s, &s->peers[i], (struct sim_letter){.type = WIRE_COMMITTED, .step = step});
         }
     }
@@ -265,8 +362,11 @@ static void run_coordinator(struct sim *s)
         commit(s);
     }
     if (s->now_ms >= s->restart_ms && !s->finished) {
-        s->restart_ms = UINT64_MAX;
+        s->restart_ms = s->restarts < 4 ? s->now_ms + 3000 + chance(s, 20000) : UINT64_MAX;
         restart_core(s);
+    }
+    if (s->now_ms >= s->pause_ms) {
+        pause_or_resume(s);
     }
     if (s->now_ms % 100 == 0) {
         core_event(s, &(struct core_event){.type = CORE_TICK});

@@ -13,6 +13,34 @@ static struct digest digest_from(uint64_t params)
     return digest;
 }
 
+static void fill_claim(const struct sim *s, const struct sim_peer *peer, bool claims_work,
+                       struct sim_letter *letter)
+{
+    const struct work *work = &peer->session.work;
+    struct work_range ranges[WORK_RANGES_MAX];
+    uint64_t base = peer->session.version * s->batch;
+    size_t count = claims_work ? work_owned(work, ranges) : 0;
+    letter->step = peer->session.version;
+    for (size_t i = 0; i < count; i++) {
+        letter->samples |= bits_of(ranges[i].first - base, ranges[i].count);
+    }
+    for (size_t i = 0; i < peer->kept_count; i++) {
+        letter->kept |= peer->kept[i].samples;
+    }
+    for (size_t i = 0; claims_work && i < WORK_LEASES_MAX; i++) {
+        const struct work_lease *lease = &work->leases[i];
+        if (lease->id != 0 && lease->done < lease->count &&
+            letter->lease_count < CORE_LEASES_PER_PEER) {
+            letter->leases[letter->lease_count++] = (struct core_lease){
+                .id = lease->id,
+                .first = lease->first - base,
+                .count = lease->count,
+                .done = lease->done,
+            };
+        }
+    }
+}
+
 static void send_from_session(struct sim *s, struct sim_peer *peer,
                               const struct session_action *action)
 {
@@ -31,14 +59,16 @@ static void send_from_session(struct sim *s, struct sim_peer *peer,
     } else if (action->send == WIRE_APPLIED) {
         letter.id = action->as.applied.version;
         memcpy(&letter.step, action->as.applied.digest.bytes, sizeof letter.step);
+    } else if (action->send == WIRE_CLAIM) {
+        fill_claim(s, peer, action->as.claims_work, &letter);
     }
     to_coordinator(s, peer, letter);
 }
 
-static void encode(struct sim *s, struct sim_peer *peer)
+static void encode(struct sim *s, struct sim_peer *peer, uint64_t id)
 {
     struct work *work = &peer->session.work;
-    struct sim_letter letter = {.type = WIRE_CONTRIBUTION, .step = peer->session.version};
+    struct sim_letter letter = {.type = WIRE_CONTRIBUTION, .id = id, .step = peer->session.version};
     for (size_t i = 0; i < work->held_count; i++) {
         for (uint64_t j = 0; j < work->held[i].count; j++) {
             letter.samples |= 1ULL << (work->held[i].first + j - letter.step * s->batch);
@@ -49,7 +79,45 @@ static void encode(struct sim *s, struct sim_peer *peer)
     expect(s, letter.samples == letter.inside, "the accumulator is not what is held");
     peer->gradient = 0;
     work_clear_held(work);
+    expect(s, peer->kept_count < SESSION_OFFERS_MAX, "too many contributions are kept");
+    peer->kept[peer->kept_count++ % SESSION_OFFERS_MAX] =
+        (struct sim_kept){.id = id, .samples = letter.samples};
     to_coordinator(s, peer, letter);
+}
+
+/* NULL: it is not kept. */
+static struct sim_kept *find_kept(struct sim_peer *peer, uint64_t id)
+{
+    for (size_t i = 0; i < peer->kept_count; i++) {
+        if (peer->kept[i].id == id) {
+            return &peer->kept[i];
+        }
+    }
+    return NULL;
+}
+
+static void offer_again(struct sim *s, struct sim_peer *peer, uint64_t id)
+{
+    const struct sim_kept *kept = find_kept(peer, id);
+    expect(s, kept != NULL, "a contribution that is not kept is offered again");
+    if (kept != NULL) {
+        to_coordinator(s, peer,
+                       (struct sim_letter){.type = WIRE_CONTRIBUTION,
+                                           .id = id,
+                                           .step = peer->session.version,
+                                           .samples = kept->samples,
+                                           .inside = kept->samples,
+                                           .again = true});
+    }
+}
+
+static void drop_kept(struct sim *s, struct sim_peer *peer, uint64_t id)
+{
+    struct sim_kept *kept = find_kept(peer, id);
+    expect(s, kept != NULL, "a contribution that is not kept is dropped");
+    if (kept != NULL) {
+        *kept = peer->kept[--peer->kept_count];
+    }
 }
 
 static bool any_busy(const struct sim_peer *peer)
@@ -81,7 +149,16 @@ static void obey_session(struct sim *s, struct sim_peer *peer, const struct sess
         peer->apply_ms = s->now_ms + chance(s, 2) * chance(s, 200);
         break;
     case SESSION_ENCODE:
-        encode(s, peer);
+        encode(s, peer, action->offer_id);
+        break;
+    case SESSION_OFFER_AGAIN:
+        offer_again(s, peer, action->offer_id);
+        break;
+    case SESSION_DROP_OFFER:
+        drop_kept(s, peer, action->offer_id);
+        break;
+    case SESSION_DROP_OFFERS:
+        peer->kept_count = 0;
         break;
     case SESSION_DISCARD:
         expect(s, !any_busy(peer), "the accumulator is cleared under the workers");
@@ -95,7 +172,6 @@ static void obey_session(struct sim *s, struct sim_peer *peer, const struct sess
         peer->ended_finished = peer->session.finished;
         break;
     case SESSION_SETUP:
-    case SESSION_DROP_OFFERS:
     case SESSION_RECONNECT:
     default:
         break;
@@ -149,7 +225,10 @@ static void deliver(struct sim *s, struct sim_peer *peer, const struct sim_lette
     } else if (letter->type == WIRE_COLLECT) {
         message.as.collect.step = letter->step;
     } else if (letter->type == WIRE_VERDICT) {
+        message.as.verdict.blob_id = letter->id;
         message.as.verdict.accepted = letter->ok;
+    } else if (letter->type == WIRE_CLAIMED) {
+        message.as.claimed = (struct wire_claimed){.step = letter->step, .accepted = letter->ok};
     } else if (letter->type == WIRE_COMMITTED) {
         message.as.committed.step = letter->step;
         message.as.committed.update.id = letter->step + 1;
@@ -203,6 +282,10 @@ static void run_honest(struct sim *s, struct sim_peer *peer)
     }
     run_transfers(s, peer);
     run_workers(s, peer);
+    if (s->now_ms >= peer->connect_ms) {
+        peer->connect_ms = UINT64_MAX;
+        session_event(s, peer, &(struct session_event){.type = SESSION_CONNECTED});
+    }
     if (s->now_ms >= peer->stop_ms) {
         peer->stop_ms = UINT64_MAX;
         session_event(s, peer, &(struct session_event){.type = SESSION_STOP});

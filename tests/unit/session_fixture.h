@@ -64,7 +64,11 @@ static inline int fixture_check(const struct session *session)
     }
     bool here = session->phase == SESSION_TRAIN;
     if ((session->update_count > 0 && session->phase == SESSION_HELLO) ||
-        (session->offer_open && (!here || session->update_count > 0)) ||
+        ((session->offer_open || session->claim_open || session->again_count > 0) &&
+         (!here || session->update_count > 0)) ||
+        (session->claim_open && (session->offer_open || session->asked)) ||
+        session->again_count > session->kept_count || session->kept_count > SESSION_OFFERS_MAX ||
+        (session->kept_count > 0 && session->version == WIRE_VERSION_NONE) ||
         (session->fetching && session->fetched) || (session->asked && !here) ||
         (here && session->version == WIRE_VERSION_NONE) ||
         (session->draining && work_running(&session->work) == 0) ||
@@ -192,7 +196,16 @@ static inline void fixture_collect(struct fixture *self)
 static inline void fixture_verdict(struct fixture *self, bool accepted)
 {
     self->message.as.verdict.accepted = accepted;
+    self->message.as.verdict.blob_id = self->session.open_id;
     fixture_deliver(self, WIRE_VERDICT);
+}
+
+/* The answer to a claim for the present version. */
+static inline void fixture_claimed(struct fixture *self, bool accepted)
+{
+    self->message.as.claimed.step = self->session.version;
+    self->message.as.claimed.accepted = accepted;
+    fixture_deliver(self, WIRE_CLAIMED);
 }
 
 static inline void fixture_refused(struct fixture *self, enum wire_refusal code)

@@ -71,6 +71,8 @@ static void disturb(struct sim *s, struct sim_peer *peer)
     if (s->now_ms >= peer->kill_ms) {
         peer->running = false;
         peer->kill_ms = UINT64_MAX;
+    } else if (chance(s, 3000) == 0) {
+        break_connection(s, peer);
     } else if (!s->calm && chance(s, 4000) == 0) {
         /* For a moment, so that nobody notices but the letters are lost; or for long. */
         peer->deaf_until_ms = s->now_ms + (chance(s, 2) == 0 ? 1 : chance(s, 8000));
@@ -88,6 +90,7 @@ static void choose_peers(struct sim *s)
         peer->join_ms = lasting || chance(s, 2) == 0 ? 0 : chance(s, 60000);
         peer->kill_ms = !lasting && chance(s, 4) == 0 ? chance(s, 60000) : UINT64_MAX;
         peer->stop_ms = !lasting && chance(s, 4) == 0 ? chance(s, 60000) : UINT64_MAX;
+        peer->connect_ms = UINT64_MAX;
         peer->sample_ms = 20ULL << chance(s, 7);
         if (!lasting && !s->calm && chance(s, 4) == 0) {
             peer->character = (enum sim_character)(1 + chance(s, SIM_CHARACTERS - 1));
@@ -118,7 +121,8 @@ static const char *sim_run(struct sim *s, uint64_t seed)
     }
     s->core = make_core(s, 0);
     s->calm = seed % 4 == 0;
-    s->restart_ms = !s->calm && chance(s, 3) == 0 ? chance(s, 30000) : UINT64_MAX;
+    s->restart_ms = chance(s, 2) == 0 ? chance(s, 20000) : UINT64_MAX;
+    s->pause_ms = chance(s, 3) == 0 ? chance(s, 40000) : UINT64_MAX;
     choose_peers(s);
     for (s->now_ms = 0; s->wrong == NULL && !is_over(s); s->now_ms += 10) {
         expect(s, s->now_ms < 3000000, "it does not end");
@@ -136,6 +140,7 @@ static const char *sim_run(struct sim *s, uint64_t seed)
         }
     }
     expect(s, core_current_step(s->core) == s->step_count, "not all steps were committed");
+    expect(s, !s->calm || s->lent_twice == 0, "a sample was lent while a live peer had it");
     for (size_t i = 0; i < SIM_PEERS; i++) {
         session_deinit(&s->peers[i].session);
     }
@@ -146,7 +151,7 @@ static const char *sim_run(struct sim *s, uint64_t seed)
 static void run_commits_every_step_whatever_befalls_its_peers(void)
 {
     static struct sim sim;
-    uint64_t sums[6] = {0};
+    uint64_t sums[12] = {0};
     uint64_t longest_ms = 0;
     const char *one = getenv("SIM_SEED");
     uint64_t first = one != NULL ? strtoull(one, NULL, 10) : 0;
@@ -163,14 +168,25 @@ static void run_commits_every_step_whatever_befalls_its_peers(void)
         sums[3] += sim.lost_letters;
         sums[4] += sim.at_the_end;
         sums[5] += sim.mismatches;
+        sums[6] += sim.breaks;
+        sums[7] += sim.restarts;
+        sums[8] += sim.claims;
+        sums[9] += sim.claims_refused;
+        sums[10] += sim.offers_again;
+        sums[11] += sim.lent_twice;
         longest_ms = sim.now_ms > longest_ms ? sim.now_ms : longest_ms;
     }
     (void)printf("(%u steps, %u expelled, %u reclaims, %u letters lost, %u saw the end, "
                  "longest %u s) ",
                  (unsigned)sums[0], (unsigned)sums[1], (unsigned)sums[2], (unsigned)sums[3],
                  (unsigned)sums[4], (unsigned)(longest_ms / 1000));
+    (void)printf("(%u breaks, %u restarts, %u claims, %u refused, %u offered again, "
+                 "%u samples lent twice) ",
+                 (unsigned)sums[6], (unsigned)sums[7], (unsigned)sums[8], (unsigned)sums[9],
+                 (unsigned)sums[10], (unsigned)sums[11]);
     CU_ASSERT_EQUAL(sums[5], 0); /* nobody ever had other parameters */
     CU_ASSERT_TRUE(one != NULL || (sums[1] > 100 && sums[2] > 100 && sums[4] > 400));
+    CU_ASSERT_TRUE(one != NULL || (sums[7] > 300 && sums[8] > 1000 && sums[10] > 100));
 }
 
 int main(void)

@@ -10,41 +10,82 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct blob_ref add_offer(struct offers *offers, size_t size_bytes, int fill)
+static struct offer *add_offer(struct offers *offers, uint64_t id, size_t size_bytes)
 {
     uint8_t *data = malloc(size_bytes);
     CU_ASSERT_PTR_NOT_NULL_FATAL(data);
-    memset(data, fill, size_bytes);
-    return offers_add(offers, data, size_bytes);
+    memset(data, (int)id, size_bytes);
+    return offers_add(offers, id, data, size_bytes);
 }
 
-static void offers_keep_the_latest(void)
+/* The ids that are kept, oldest first, and each with its own bytes. */
+static void expect_offers(struct offers *offers, const uint64_t *ids, size_t count)
 {
-    struct offers offers = {.next_id = 0};
+    CU_ASSERT_EQUAL_FATAL(offers->count, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct offer *offer = offers_find(offers, ids[i]);
+        CU_ASSERT_PTR_EQUAL_FATAL(offer, &offers->items[i]);
+        struct blob_ref again = blob_describe(BLOB_CONTRIBUTION, ids[i], offer->data, 10 + ids[i]);
+        CU_ASSERT_EQUAL(offer->data[0], ids[i]);
+        CU_ASSERT_EQUAL(offer->facts.blob.kind, BLOB_CONTRIBUTION);
+        CU_ASSERT_EQUAL(offer->facts.blob.size_bytes, 10 + ids[i]);
+        CU_ASSERT_TRUE(digest_equal(&offer->facts.blob.root, &again.root));
+    }
+}
+
+static void offers_stay_until_they_are_dropped(void)
+{
+    static struct offers offers;
+    const uint64_t all[OFFERS_MAX] = {1, 2, 3, 4};
+    const uint64_t some[2] = {1, 3};
     CU_ASSERT_PTR_NULL(offers_find(&offers, 0));
-    for (int i = 1; i <= 11; i++) {
-        struct blob_ref ref = add_offer(&offers, 10U + (unsigned)i, i);
-        CU_ASSERT_EQUAL(ref.kind, BLOB_CONTRIBUTION);
-        CU_ASSERT_EQUAL(ref.id, i);
-        CU_ASSERT_EQUAL(ref.size_bytes, 10 + i);
-        for (int id = 0; id <= i + 1; id++) {
-            bool expected = id >= 1 && id <= i && id > i - OFFERS_MAX;
-            const struct offer *offer = offers_find(&offers, (uint64_t)id);
-            CU_ASSERT_EQUAL(offer != NULL, expected);
-            if (offer != NULL) {
-                struct blob_ref again =
-                    blob_describe(BLOB_CONTRIBUTION, (uint64_t)id, offer->data, 10U + (unsigned)id);
-                CU_ASSERT_EQUAL(offer->data[0], id);
-                CU_ASSERT_TRUE(digest_equal(&offer->ref.root, &again.root));
-            }
-        }
+    for (uint64_t id = 1; id <= OFFERS_MAX; id++) {
+        (void)add_offer(&offers, id, 10 + id);
+        expect_offers(&offers, all, id);
     }
+    CU_ASSERT_PTR_NULL(offers_find(&offers, 0));
+    offers_drop(&offers, 2);
+    offers_drop(&offers, 4);
+    offers_drop(&offers, 2);
+    expect_offers(&offers, some, 2);
+    CU_ASSERT_PTR_NULL(offers_find(&offers, 4));
+    (void)add_offer(&offers, 9, 19);
+    expect_offers(&offers, (const uint64_t[]){1, 3, 9}, 3);
     offers_clear(&offers);
-    for (uint64_t id = 0; id < 13; id++) {
-        CU_ASSERT_PTR_NULL(offers_find(&offers, id));
+    expect_offers(&offers, NULL, 0);
+    CU_ASSERT_PTR_NULL(offers_find(&offers, 1));
+    offers_clear(&offers);
+}
+
+static void samples_of_all_offers_are_sorted_and_merged(void)
+{
+    static struct offers offers;
+    struct work_range out[WORK_RANGES_MAX];
+    CU_ASSERT_EQUAL(offers_samples(&offers, out), 0);
+    struct wire_contribution *facts = &add_offer(&offers, 1, 1)->facts;
+    facts->range_count = 2;
+    facts->ranges[0] = (struct sample_range){20, 4};
+    facts->ranges[1] = (struct sample_range){30, 1};
+    facts = &add_offer(&offers, 2, 1)->facts;
+    facts->range_count = 2;
+    facts->ranges[0] = (struct sample_range){10, 2};
+    facts->ranges[1] = (struct sample_range){24, 6};
+    CU_ASSERT_EQUAL_FATAL(offers_samples(&offers, out), 2);
+    CU_ASSERT_EQUAL(out[0].first, 10);
+    CU_ASSERT_EQUAL(out[0].count, 2);
+    CU_ASSERT_EQUAL(out[1].first, 20);
+    CU_ASSERT_EQUAL(out[1].count, 11);
+    facts = &add_offer(&offers, 3, 1)->facts; /* too scattered to be told on top of the others */
+    facts->range_count = WIRE_RANGES_MAX;
+    for (uint64_t i = 0; i < WIRE_RANGES_MAX; i++) {
+        facts->ranges[i] = (struct sample_range){100 + 2 * i, 1};
     }
-    CU_ASSERT_EQUAL(add_offer(&offers, 3, 1).id, 12); /* numbers are never used again */
-    offers_clear(&offers);
+    facts = &add_offer(&offers, 4, 1)->facts;
+    facts->range_count = 1;
+    facts->ranges[0] = (struct sample_range){50, 1};
+    CU_ASSERT_EQUAL_FATAL(offers_samples(&offers, out), 3);
+    CU_ASSERT_EQUAL(out[1].count, 11);
+    CU_ASSERT_EQUAL(out[2].first, 50);
     offers_clear(&offers);
 }
 
@@ -199,7 +240,8 @@ static void log_gets_a_line_for_each_step(void)
 int main(void)
 {
     static const struct suite_test tests[] = {
-        SUITE_TEST(offers_keep_the_latest),
+        SUITE_TEST(offers_stay_until_they_are_dropped),
+        SUITE_TEST(samples_of_all_offers_are_sorted_and_merged),
         SUITE_TEST(state_is_made_once_and_locked),
         SUITE_TEST(state_without_a_path_lies_where_the_system_says),
         SUITE_TEST(rate_is_measured_over_two_seconds),

@@ -16,6 +16,11 @@ struct soak {
     uint32_t samples;
     uint32_t offers;
     uint32_t applied;
+    uint32_t claims;
+    uint32_t again;
+    uint64_t kept[SESSION_OFFERS_MAX];
+    size_t kept_count;
+    uint64_t latest_id;
 };
 
 static uint64_t chance(struct soak *s, uint64_t bound)
@@ -29,12 +34,22 @@ static void say_anything(struct soak *s)
     const uint64_t version = f->session.version;
     const uint64_t odd[] = {0, 1, UINT64_MAX, UINT64_MAX - 1, version + 1, version - 1};
     uint64_t any = chance(s, 8) == 0 ? odd[chance(s, 6)] : version;
-    switch (chance(s, 20)) {
+    if (f->session.phase == SESSION_HELLO && chance(s, 3) == 0) {
+        fixture_welcome(f, 1, WIRE_VERSION_NONE);
+        return;
+    }
+    if (f->session.claim_open && chance(s, 3) == 0) {
+        fixture_claimed(f, chance(s, 4) != 0);
+        return;
+    }
+    switch (chance(s, 22)) {
     case 0:
         fixture_refused(f, chance(s, 60) == 0 ? (enum wire_refusal)chance(s, 8)
                                               : WIRE_REFUSED_FULL + (unsigned)chance(s, 3));
         break;
     case 1:
+        fixture_welcome(f, 1, WIRE_VERSION_NONE);
+        break;
     case 2:
         fixture_welcome(f, chance(s, 300) == 0 ? 2 : 1, chance(s, 2) == 0 ? any : chance(s, 9));
         break;
@@ -54,8 +69,10 @@ static void say_anything(struct soak *s)
         break;
     case 8:
     case 9:
-        f->message.as.collect.step = any;
-        fixture_deliver(f, WIRE_COLLECT);
+        if (chance(s, 3) == 0) {
+            f->message.as.collect.step = any;
+            fixture_deliver(f, WIRE_COLLECT);
+        }
         break;
     case 10:
         fixture_verdict(f, chance(s, 2) == 0);
@@ -76,8 +93,44 @@ static void say_anything(struct soak *s)
     case 15:
         fixture_deliver(f, (enum wire_type)chance(s, WIRE_FINISHED));
         break;
+    case 16:
+    case 17:
+        if (chance(s, 4) == 0) {
+            fixture_event(f, SESSION_CONNECTED, true);
+        } else {
+            f->message.as.claimed.step = any;
+            f->message.as.claimed.accepted = chance(s, 4) != 0;
+            fixture_deliver(f, WIRE_CLAIMED);
+        }
+        break;
     default:
         fixture_tick(f, chance(s, 30) == 0 ? 6000 : chance(s, 200));
+    }
+}
+
+static void keep(struct soak *s, uint64_t id)
+{
+    CU_ASSERT_TRUE_FATAL(s->kept_count < SESSION_OFFERS_MAX);
+    CU_ASSERT_TRUE(id > s->latest_id);
+    s->latest_id = id;
+    s->kept[s->kept_count++] = id;
+}
+
+static bool is_kept(const struct soak *s, uint64_t id)
+{
+    bool kept = false;
+    for (size_t i = 0; i < s->kept_count; i++) {
+        kept = kept || s->kept[i] == id;
+    }
+    return kept;
+}
+
+static void drop(struct soak *s, uint64_t id)
+{
+    for (size_t i = 0; i < s->kept_count; i++) {
+        if (s->kept[i] == id) {
+            s->kept[i] = s->kept[--s->kept_count];
+        }
     }
 }
 
@@ -103,14 +156,28 @@ static void obey(struct soak *s)
             CU_ASSERT_EQUAL(s->running_count, 0);
             CU_ASSERT_TRUE(f->session.work.held_samples > 0);
             work_clear_held(&f->session.work);
+            keep(s, f->actions.items[i].offer_id);
             s->offers++;
+            break;
+        case SESSION_OFFER_AGAIN:
+            CU_ASSERT_TRUE(is_kept(s, f->actions.items[i].offer_id));
+            s->again++;
+            break;
+        case SESSION_DROP_OFFER:
+            CU_ASSERT_TRUE(is_kept(s, f->actions.items[i].offer_id));
+            drop(s, f->actions.items[i].offer_id);
+            break;
+        case SESSION_DROP_OFFERS:
+            CU_ASSERT_TRUE(s->kept_count > 0);
+            s->kept_count = 0;
             break;
         case SESSION_DISCARD:
             CU_ASSERT_EQUAL(s->running_count, 0);
             CU_ASSERT_EQUAL(f->session.work.held_samples, 0);
             break;
         case SESSION_SEND:
-        case SESSION_DROP_OFFERS:
+            s->claims += f->actions.items[i].send == WIRE_CLAIM ? 1 : 0;
+            break;
         case SESSION_RECONNECT:
         case SESSION_MISMATCH:
         case SESSION_EXIT:
@@ -143,7 +210,8 @@ static void act_as_shell(struct soak *s)
     }
     if (s->fetch_open && chance(s, 3) == 0) {
         s->fetch_open = false;
-        fixture_event(f, SESSION_FETCHED, chance(s, 10) != 0);
+        /* Not ok would mean what is being applied. */
+        fixture_event(f, SESSION_FETCHED, s->apply_open || chance(s, 10) != 0);
         obey(s);
     }
     if (s->apply_open && chance(s, 2) == 0) {
@@ -183,16 +251,22 @@ static void whatever_the_coordinator_says_the_peer_stays_whole(void)
     uint64_t samples = 0;
     uint64_t offers = 0;
     uint64_t applied = 0;
+    uint64_t claims = 0;
+    uint64_t again = 0;
     uint64_t seed = 0;
     for (; seed < 1000 && CU_get_number_of_failures() == 0; seed++) {
         soak_run(&s, seed);
         samples += s.samples;
         offers += s.offers;
         applied += s.applied;
+        claims += s.claims;
+        again += s.again;
     }
-    (void)printf("(%u seeds, %u samples, %u offers, %u updates) ", (unsigned)seed,
-                 (unsigned)samples, (unsigned)offers, (unsigned)applied);
-    CU_ASSERT_TRUE(samples > 5000 && offers > 2000 && applied > 5000);
+    (void)printf("(%u seeds, %u samples, %u offers, %u again, %u claims, %u updates) ",
+                 (unsigned)seed, (unsigned)samples, (unsigned)offers, (unsigned)again,
+                 (unsigned)claims, (unsigned)applied);
+    CU_ASSERT_TRUE(samples > 5000 && offers > 2000 && applied > 5000 && claims > 2000 &&
+                   again > 1000);
 }
 
 int main(void)

@@ -192,6 +192,83 @@ static void held_ranges_are_what_was_done_in_any_order(void)
     }
 }
 
+static void owned_is_what_is_held_and_lent_in_merged_ranges(void)
+{
+    struct work work;
+    struct work_range out[WORK_RANGES_MAX];
+    struct work_item items[4];
+    work_init(&work, 0);
+    CU_ASSERT_EQUAL(work_owned(&work, out), 0);
+    CU_ASSERT_EQUAL(lend(&work, 1, 10, 4), STATUS_OK);
+    for (size_t i = 0; i < 4; i++) {
+        CU_ASSERT_TRUE(work_begin(&work, &items[i]));
+    }
+    work_done(&work, &items[1], 1.0); /* 11 and 13 are in the accumulator */
+    work_done(&work, &items[3], 1.0);
+    CU_ASSERT_EQUAL(work_owned(&work, out), 1);
+    CU_ASSERT_TRUE(out[0].first == 10 && out[0].count == 4);
+    work_done(&work, &items[0], 1.0);
+    work_done(&work, &items[2], 1.0);
+    struct work_report report;
+    CU_ASSERT_TRUE(work_report(&work, true, &report)); /* the lease is gone, its samples are held */
+    CU_ASSERT_EQUAL(lend(&work, 2, 20, 6), STATUS_OK);
+    CU_ASSERT_EQUAL(lend(&work, 3, 14, 2), STATUS_OK); /* touches what is held */
+    uint32_t kept = 0;
+    CU_ASSERT_TRUE(work_yield(&work, 2, 1, &kept));
+    CU_ASSERT_EQUAL(lend(&work, 4, 30, 5), STATUS_OK);
+    CU_ASSERT_TRUE(work_yield(&work, 4, 0, &kept)); /* nothing is left of it */
+    CU_ASSERT_EQUAL(work_owned(&work, out), 2);
+    CU_ASSERT_TRUE(out[0].first == 10 && out[0].count == 6);
+    CU_ASSERT_TRUE(out[1].first == 20 && out[1].count == 1);
+    CU_ASSERT_EQUAL(work.held_count, 1); /* as it was */
+    work_deinit(&work);
+}
+
+/* Against a bitmap, with ranges that overlap, touch and contain each other. */
+static void merged_ranges_are_the_union_of_all(void)
+{
+    enum { SAMPLES = 96 };
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        struct work_range ranges[WORK_RANGES_MAX];
+        bool in[SAMPLES + 1] = {false};
+        size_t count = 0;
+        size_t expected = 0;
+        struct random random;
+        random_init(&random, seed, 0);
+        for (int i = 0; i < 12; i++) {
+            struct work_range range = {.first = random_below(&random, SAMPLES - 8),
+                                       .count = 1 + random_below(&random, 8)};
+            CU_ASSERT_TRUE(work_merge_range(ranges, &count, range));
+            memset(&in[range.first], 1, range.count);
+        }
+        for (uint64_t i = 0; i < SAMPLES; i++) {
+            if (in[i] && (i == 0 || !in[i - 1])) {
+                CU_ASSERT_TRUE_FATAL(expected < count);
+                CU_ASSERT_EQUAL(ranges[expected++].first, i);
+            }
+            if (in[i] && !in[i + 1]) {
+                const struct work_range *last = &ranges[expected - 1];
+                CU_ASSERT_EQUAL(last->first + last->count, i + 1);
+            }
+        }
+        CU_ASSERT_EQUAL(count, expected);
+    }
+}
+
+static void range_too_many_changes_nothing(void)
+{
+    static struct work_range ranges[WORK_RANGES_MAX];
+    size_t count = 0;
+    for (uint64_t i = 0; i < WORK_RANGES_MAX; i++) {
+        CU_ASSERT_TRUE(work_merge_range(ranges, &count, (struct work_range){3 * i + 5, 1}));
+    }
+    CU_ASSERT_FALSE(work_merge_range(ranges, &count, (struct work_range){1, 1}));
+    CU_ASSERT_EQUAL(count, WORK_RANGES_MAX);
+    CU_ASSERT_TRUE(work_merge_range(ranges, &count, (struct work_range){6, 2})); /* joins two */
+    CU_ASSERT_EQUAL(count, WORK_RANGES_MAX - 1);
+    CU_ASSERT_TRUE(ranges[0].first == 5 && ranges[0].count == 4);
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
@@ -200,6 +277,9 @@ int main(void)
         SUITE_TEST(scattered_leases_are_refused_before_the_ranges_overflow),
         SUITE_TEST(yield_gives_back_what_is_not_begun),
         SUITE_TEST(held_ranges_are_what_was_done_in_any_order),
+        SUITE_TEST(owned_is_what_is_held_and_lent_in_merged_ranges),
+        SUITE_TEST(merged_ranges_are_the_union_of_all),
+        SUITE_TEST(range_too_many_changes_nothing),
     };
     return suite_run("peer_work", tests, sizeof tests / sizeof tests[0]);
 }
