@@ -114,12 +114,6 @@ static enum status sync_parent(const char *path)
     return files_sync_folder(dirname(copy));
 }
 
-enum status files_write_new(const char *path, const void *data, size_t size_bytes, mode_t mode)
-{
-    enum status status = write_file(path, data, size_bytes, mode, true);
-    return status == STATUS_OK ? sync_parent(path) : status;
-}
-
 /* Writes beside `path` and puts it in place. */
 static enum status replace_file(const char *path, const void *data, size_t size_bytes, mode_t mode,
                                 bool synced)
@@ -147,9 +141,28 @@ enum status files_write_atomic(const char *path, const void *data, size_t size_b
     return status == STATUS_OK ? sync_parent(path) : status;
 }
 
+enum status files_write_new(const char *path, const void *data, size_t size_bytes, mode_t mode)
+{
+    if (files_exists(path)) {
+        return fault(STATUS_CANNOT_CREATE, "cannot create %s: it is there already", path);
+    }
+    return files_write_atomic(path, data, size_bytes, mode);
+}
+
 enum status files_replace(const char *path, const void *data, size_t size_bytes, mode_t mode)
 {
     return replace_file(path, data, size_bytes, mode, false);
+}
+
+/* Its name is durable when it was made here. */
+static enum status make_one_folder(const char *path)
+{
+    if (disk_make_folder(path, 0777)) {
+        return sync_parent(path);
+    }
+    return errno == EEXIST ? STATUS_OK
+                           : fault(STATUS_CANNOT_CREATE, "cannot create the folder %s: %s", path,
+                                   strerror(errno));
 }
 
 enum status files_make_folder(const char *path)
@@ -166,9 +179,9 @@ enum status files_make_folder(const char *path)
         }
         char kept = partial[i];
         partial[i] = '\0';
-        if (!disk_make_folder(partial, 0777) && errno != EEXIST) {
-            return fault(STATUS_CANNOT_CREATE, "cannot create the folder %s: %s", partial,
-                         strerror(errno));
+        enum status status = make_one_folder(partial);
+        if (status != STATUS_OK) {
+            return status;
         }
         partial[i] = kept;
     }

@@ -31,17 +31,19 @@ MUST_CHECK enum status files_read(const char *path, size_t size_max, uint8_t **o
 MUST_CHECK enum status files_write_atomic(const char *path, const void *data, size_t size_bytes,
                                           mode_t mode);
 
-/* Puts new content in place for whoever reads it, without waiting for the disk: after a power loss
- * the path may hold old content, new, or a torn mixture. For what can be made again. Errors as
- * above. */
-MUST_CHECK enum status files_replace(const char *path, const void *data, size_t size_bytes,
-                                     mode_t mode);
-
-/* Creates a file that must not exist yet (O_EXCL), for secrets. Errors: CANNOT_CREATE, IO. */
+/* The same for a file that must not exist yet, such as a secret. Not for two processes that race
+ * for one path. Errors: CANNOT_CREATE, IO. */
 MUST_CHECK enum status files_write_new(const char *path, const void *data, size_t size_bytes,
                                        mode_t mode);
 
-/* Makes a folder and its missing parents. Fine when it is there. Errors: CANNOT_CREATE. */
+/* Puts new content in place for whoever reads it, without waiting for the disk: after a power loss
+ * the path may hold old content, new, or a torn mixture. For what can be made again. Errors as
+ * files_write_atomic. */
+MUST_CHECK enum status files_replace(const char *path, const void *data, size_t size_bytes,
+                                     mode_t mode);
+
+/* Makes a folder and its missing parents, with durable names. Fine when it is there.
+ * Errors: CANNOT_CREATE, IO. */
 MUST_CHECK enum status files_make_folder(const char *path);
 
 /* Deletes a folder and all in it; fine when there is none. Does not follow links. Errors: IO. */

@@ -204,6 +204,20 @@ enum status checkpoint_check(const struct run_dir *run, uint64_t version)
     return status;
 }
 
+enum status checkpoint_digest(const struct run_dir *run, uint64_t version, struct digest *out)
+{
+    char folder[FILES_PATH_MAX];
+    struct checkpoint_state state;
+    enum status status = checkpoint_path(run, version, folder);
+    if (status == STATUS_OK) {
+        status = checkpoint_state_read(folder, version, &state);
+    }
+    if (status == STATUS_OK) {
+        *out = state.digest;
+    }
+    return status;
+}
+
 enum status checkpoint_mark_of(const struct run_dir *run, uint64_t version, bool *out_has,
                                struct checkpoint_mark *out)
 {

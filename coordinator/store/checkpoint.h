@@ -40,6 +40,10 @@ MUST_CHECK enum status checkpoint_path(const struct run_dir *run, uint64_t versi
 MUST_CHECK enum status checkpoint_mark_of(const struct run_dir *run, uint64_t version,
                                           bool *out_has, struct checkpoint_mark *out);
 
+/* The digest of P that state.json holds. Errors: NO_INPUT, BAD_DATA. */
+MUST_CHECK enum status checkpoint_digest(const struct run_dir *run, uint64_t version,
+                                         struct digest *out);
+
 /* Loads one checkpoint into `master`, all hashes checked, and gives the master the settings of its mark.
  * A residual that it was made without, because its mean codec was another, is zero. Errors: NO_INPUT, BAD_DATA, CORRUPT, IO (it is not whole; `master` holds anything), BAD_CONFIG (it is
  * of another optimizer), NO_MEMORY. */

@@ -381,18 +381,22 @@ static void take_contributions(struct taker *from, const struct journal_lists *l
                                struct journal_step *out)
 {
     size_t used = 0;
+    if (lists->contributions == NULL || lists->ranges == NULL) {
+        from->spoiled = out->contribution_count > 0; /* of no samples */
+        return;
+    }
     for (size_t i = 0; i < out->contribution_count && !from->spoiled; i++) {
         struct journal_contribution *one = &lists->contributions[i];
         take_bytes(from, one->key, IDENTITY_KEY_BYTES);
         one->tokens = take_u64(from);
         one->loss_sum = take_double(from);
         uint64_t count = take_u64(from);
-        if (count > from->left / RANGE_BYTES || count > lists->range_capacity - used) {
+        if (count > lists->range_capacity - used) {
             from->spoiled = true;
             return;
         }
         one->range_count = (size_t)count;
-        one->ranges = lists->ranges != NULL ? lists->ranges + used : NULL;
+        one->ranges = lists->ranges + used;
         for (size_t j = 0; j < one->range_count; j++) {
             take_range(from, &lists->ranges[used++]);
         }

@@ -201,10 +201,10 @@ enum status journal_open(const char *run_path, const struct journal_record *last
 {
     unsigned long number = 0;
     enum status status = journal_alloc(run_path, out);
-    if (status != STATUS_OK) {
+    struct journal *self = *out;
+    if (self == NULL) {
         return status;
     }
-    struct journal *self = *out;
     self->segment = last->segment;
     self->sequence = last->sequence + 1;
     self->previous = last->hash;

@@ -226,14 +226,16 @@ enum status journal_create(const char *run_path, const struct journal_state *sta
                            struct journal **out)
 {
     enum status status = journal_alloc(run_path, out);
-    if (status == STATUS_OK) {
-        status = make_folder(run_path);
+    struct journal *self = *out;
+    if (self == NULL) {
+        return status;
     }
+    status = make_folder(run_path);
     if (status == STATUS_OK) {
-        status = begin_segment(*out, state);
+        status = begin_segment(self, state);
     }
     if (status != STATUS_OK) {
-        journal_close(*out);
+        journal_close(self);
         *out = NULL;
     }
     return status;

@@ -13,12 +13,19 @@
 
 static enum status read_position(struct ledger *self, struct digest *out_hash)
 {
+    uint64_t halves = 0;
     struct ledger_query query = ledger_query_begin(&self->statements, LEDGER_READ_POSITION);
     if (ledger_query_next(&query)) {
         self->next_sequence = ledger_take_integer(&query);
         ledger_take_blob(&query, out_hash->bytes, sizeof out_hash->bytes);
+        halves = ledger_take_integer(&query);
     }
-    return ledger_query_end(&query);
+    enum status status = ledger_query_end(&query);
+    if (status == STATUS_OK && halves != 0 && halves != 2) {
+        status = fault(STATUS_CORRUPT, "%s is damaged (it has half a position); %s", self->path,
+                       LEDGER_SQL_REMEDY);
+    }
+    return status;
 }
 
 /* A ledger without connection; NULL on error, which *out_status holds. */

@@ -193,6 +193,12 @@ static enum status add_step(struct ledger *self, const struct journal_step *step
     ledger_put_integer(&query, step->unix_ms);
     ledger_put_blob(&query, step->digest.bytes, sizeof step->digest.bytes);
     enum status status = ledger_query_run(&query);
+    if (status == STATUS_OK) {
+        query = begin(self, LEDGER_COUNT_STEP);
+        ledger_put_integer(&query, step->samples.count);
+        ledger_put_integer(&query, step->tokens);
+        status = ledger_query_run(&query);
+    }
     for (size_t i = 0; i < step->contribution_count && status == STATUS_OK; i++) {
         status = add_contribution(self, step, i);
     }

@@ -16,7 +16,9 @@ static const char *const sql_of[LEDGER_STATEMENT_COUNT] = {
     [LEDGER_COMMIT_RECORD] = "RELEASE record",
     [LEDGER_ROLLBACK_RECORD] = "ROLLBACK TO record",
     [LEDGER_READ_POSITION] = "SELECT (SELECT value FROM meta WHERE key = 'next_sequence'),"
-                             " (SELECT value FROM meta WHERE key = 'last_hash')",
+                             " (SELECT value FROM meta WHERE key = 'last_hash'),"
+                             " (SELECT count(*) FROM meta"
+                             "  WHERE key IN ('next_sequence', 'last_hash'))",
     [LEDGER_WRITE_POSITION] = "INSERT INTO meta (key, value)"
                               " VALUES ('next_sequence', ?1), ('last_hash', ?2)"
                               " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -34,6 +36,9 @@ static const char *const sql_of[LEDGER_STATEMENT_COUNT] = {
     [LEDGER_ADD_STEP] = "INSERT INTO steps (step, sample_first, sample_count, tokens, loss,"
                         " grad_l2, learning_rate, unix_ms, digest)"
                         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    [LEDGER_COUNT_STEP] = "INSERT INTO meta (key, value)"
+                          " VALUES ('steps', 1), ('samples', ?1), ('tokens', ?2)"
+                          " ON CONFLICT (key) DO UPDATE SET value = value + excluded.value",
     [LEDGER_SEE_PEER] = "INSERT INTO peers (key, first_ms, last_ms) VALUES (?1, ?2, ?2)"
                         " ON CONFLICT (key) DO UPDATE SET"
                         " first_ms = min(ifnull(first_ms, excluded.first_ms), excluded.first_ms),"

@@ -6,10 +6,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Keys of 32 bytes are Ed25519, run_id and digest BLAKE2b-256; times are milliseconds since 1970.
- * A contribution has a number and not only a peer: who hands in and is given more hands in twice in
- * a step. Sample ranges are rows, not a blob, so that "who computed sample n" is one look-up and a
- * range that is counted a second time meets the first one's key. */
+/* meta holds the place in the journal, and totals that must agree with the steps. Settings are
+ * JSON. Keys of 32 bytes are Ed25519, run_id and digest BLAKE2b-256; times are milliseconds since
+ * 1970. A contribution has a number and not only a peer: who hands in and is given more hands in
+ * twice in a step. Sample ranges are rows, not a blob, so that "who computed sample n" is one
+ * look-up and a range that is counted a second time meets the first one's key. */
 static const char version_1[] =
     "CREATE TABLE meta ("
     " key TEXT PRIMARY KEY,"
@@ -21,7 +22,7 @@ static const char version_1[] =
     " name TEXT NOT NULL,"
     " serial INTEGER NOT NULL CHECK (serial >= 0),"
     " paused INTEGER NOT NULL CHECK (paused IN (0, 1)),"
-    " settings TEXT NOT NULL CHECK (json_valid(settings))"
+    " settings TEXT NOT NULL"
     ") STRICT;"
 
     "CREATE TABLE peers ("
@@ -76,7 +77,7 @@ static const char version_1[] =
     " version INTEGER NOT NULL CHECK (version >= 0),"
     " unix_ms INTEGER NOT NULL CHECK (unix_ms >= 0),"
     " text TEXT NOT NULL,"
-    " settings TEXT CHECK (json_valid(settings))"
+    " settings TEXT"
     ") STRICT;";
 
 const struct ledger_schema *ledger_schema_current(void)

@@ -151,28 +151,28 @@ static enum status harden(sqlite3 *db, const char *path)
 static enum status check_whole(sqlite3 *db, const char *path)
 {
     static const char credit_differs[] =
-        "SELECT count(*) FROM credit AS held FULL JOIN"
-        " (SELECT peer, sum(tokens) AS tokens, sum(samples) AS samples, count(*) AS times"
-        "  FROM contributions GROUP BY peer) AS due ON held.peer = due.peer"
-        " WHERE held.tokens IS NOT due.tokens OR held.samples IS NOT due.samples"
-        "  OR held.contributions IS NOT due.times";
-    static const char samples_differ[] = "SELECT count(*) FROM contributions AS held FULL JOIN"
-                                         " (SELECT step, number, sum(sample_count) AS samples"
-                                         "  FROM sample_ranges GROUP BY step, number) AS due"
-                                         " ON held.step = due.step AND held.number = due.number"
-                                         " WHERE held.samples IS NOT due.samples";
-    int64_t credit = 0;
-    int64_t samples = 0;
+        "WITH due AS (SELECT peer, sum(tokens), sum(samples), count(*)"
+        "  FROM contributions GROUP BY peer),"
+        " held AS (SELECT peer, tokens, samples, contributions FROM credit)"
+        " SELECT (SELECT count(*) FROM (SELECT * FROM held EXCEPT SELECT * FROM due))"
+        "  + abs((SELECT count(*) FROM due) - (SELECT count(*) FROM held))";
+    static const char samples_differ[] = "SELECT (SELECT sum(samples) FROM contributions) IS NOT"
+                                         " (SELECT sum(sample_count) FROM sample_ranges)";
+    static const char steps_differ[] =
+        "SELECT count(*) FROM (SELECT count(*) AS times, sum(sample_count) AS samples,"
+        " sum(tokens) AS tokens FROM steps) AS held"
+        " WHERE held.times <> ifnull((SELECT value FROM meta WHERE key = 'steps'), 0)"
+        "  OR held.samples IS NOT (SELECT value FROM meta WHERE key = 'samples')"
+        "  OR held.tokens IS NOT (SELECT value FROM meta WHERE key = 'tokens')";
+    static const char *const questions[] = {credit_differs, samples_differ, steps_differ};
     enum status status = require_text(db, path, "PRAGMA integrity_check(1)", "ok");
-    if (status == STATUS_OK) {
-        status = ledger_sql_integer(db, path, credit_differs, &credit);
-    }
-    if (status == STATUS_OK) {
-        status = ledger_sql_integer(db, path, samples_differ, &samples);
-    }
-    if (status == STATUS_OK && (credit != 0 || samples != 0)) {
-        status = fault(STATUS_CORRUPT, "%s is damaged (its sums do not agree); %s", path,
-                       LEDGER_SQL_REMEDY);
+    for (size_t i = 0; i < sizeof questions / sizeof questions[0] && status == STATUS_OK; i++) {
+        int64_t differences = 0;
+        status = ledger_sql_integer(db, path, questions[i], &differences);
+        if (status == STATUS_OK && differences != 0) {
+            status = fault(STATUS_CORRUPT, "%s is damaged (its sums do not agree); %s", path,
+                           LEDGER_SQL_REMEDY);
+        }
     }
     return status;
 }

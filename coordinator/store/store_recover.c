@@ -138,8 +138,8 @@ static enum status note_loss(struct attempt *self)
     if (status == STATUS_OK) {
         uint64_t lost = end > out->state.version ? end - out->state.version : 1;
         (void)snprintf(out->note, sizeof out->note,
-                       "%.700s; the run goes on at step %" PRIu64 ", at least %" PRIu64
-                       " committed steps are lost, and what is left of them is kept as "
+                       "%.700s; the run goes on at step %" PRIu64 ", %" PRIu64
+                       " or more committed steps are lost, and what is left of them is kept as "
                        "journal/damaged-*",
                        self->wrong, out->state.version, lost);
     }
@@ -184,8 +184,11 @@ static bool mark_fits(struct attempt *self, const struct journal_record *record)
     if (!self->has_mark) {
         return true;
     }
-    bool other_hash =
-        record->sequence == mark->sequence && !digest_equal(&record->hash, &mark->hash);
+    /* In a segment that begins at the checkpoint, another record may have that number: when records
+     * were lost, the journal went on from the checkpoint with the numbers that were left. */
+    bool other_hash = record->sequence == mark->sequence &&
+                      record->segment < mark->state.version &&
+                      !digest_equal(&record->hash, &mark->hash);
     bool other_state = state->version == mark->state.version &&
                        (state->sample_first != mark->state.sample_first ||
                         state->tokens != mark->state.tokens);
@@ -223,6 +226,11 @@ static enum status take_record(struct attempt *self, struct journal_reader *read
     out->last = *record;
     if (record->type == JOURNAL_STEP) {
         out->leases.count = 0;
+    } else if (record->type == JOURNAL_EVENT && record->as.event.type == JOURNAL_SETTINGS &&
+               out->state.version >= out->checkpoint) {
+        /* Each in its turn: one that drops the residual does so also when the next wants it back. Those
+         * that the checkpoint knows already change nothing. */
+        status = replay_set(self->replay.master, &out->state.settings);
     } else if (record->type == JOURNAL_LEASE && record->as.lease.step == out->state.version) {
         status = lease_list_add(&out->leases, &record->as.lease);
     }

@@ -27,6 +27,7 @@ struct store_fixture {
 __attribute__((unused)) static void take_note(const char *sentence)
 {
     (void)snprintf(notes[note_count++ % NOTES_MAX], sizeof notes[0], "%s", sentence);
+    fprintf(stderr,"NOTE %s\n",sentence);
 }
 
 /* Whether a note holds `text`. */

@@ -107,13 +107,14 @@ static void torn_tail_is_cut_and_what_was_committed_stays(void)
 }
 
 /* Steps 0..5 with checkpoints 2 and 4; damage to the record of `step`, `delta` bytes from its start;
- * the run goes on at `expected`. */
-static void assert_damage(const char *codec, uint64_t step, size_t delta, uint64_t expected,
+ * the run goes on at the step. */
+static void assert_damage(const char *codec, uint64_t step, size_t delta, unsigned lost,
                           const char *spoilt)
 {
     struct store_fixture f;
     char segment[64];
     char place[128];
+    const uint64_t expected = step;
     store_fixture_init(&f, codec);
     struct master *reference = store_fixture_master(&f.run);
     for (int i = 0; i < 6; i++) {
@@ -139,8 +140,7 @@ static void assert_damage(const char *codec, uint64_t step, size_t delta, uint64
     CU_ASSERT_TRUE(same_master(f.master, reference, f.value_count));
     (void)snprintf(place, sizeof place, "goes on at step %u", (unsigned)expected);
     CU_ASSERT_TRUE(noted(place));
-    (void)snprintf(place, sizeof place, "at least %u committed steps are lost",
-                   (unsigned)(6 - expected));
+    (void)snprintf(place, sizeof place, "%u or more committed steps are lost", lost);
     CU_ASSERT_TRUE(noted(place));
     /* The new course is as good as the old one. */
     master_free(f.twin);
@@ -157,9 +157,9 @@ static void assert_damage(const char *codec, uint64_t step, size_t delta, uint64
 static void damage_in_the_middle_is_told_with_its_place_and_the_steps_lost(void)
 {
     for (size_t c = 0; c < 3; c++) {
-        assert_damage(mean_codecs[c], 4, 70, 4, NULL);   /* the header, and a step behind it */
-        assert_damage(mean_codecs[c], 4, 9000, 4, NULL); /* the mean gradient */
-        assert_damage(mean_codecs[c], 2, 9000, 2, "run/checkpoints/step-000004/model.safetensors");
+        assert_damage(mean_codecs[c], 4, 70, 1, NULL);   /* the header: nothing is read behind it */
+        assert_damage(mean_codecs[c], 4, 9000, 2, NULL); /* the mean gradient */
+        assert_damage(mean_codecs[c], 2, 9000, 4, "run/checkpoints/step-000004/model.safetensors");
     }
 }
 
