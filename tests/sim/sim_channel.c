@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONNECT_US_MAX = 30000, RETRY_US_MAX = 5000000, PORT = 7700 };
+enum { CONNECT_US_MAX = 30000, RETRY_US_MAX = 500000, PORT = 7700 };
 
 /* Each lies in the memory of its process; what is on the line does not. */
 struct channel_server {

@@ -9,7 +9,7 @@ enum {
     LATE_US_MAX = 2000000, /* of a letter that is overtaken */
     BREAK_US_MAX = 3000000, /* from a loss to the end of its connection */
     RETRY_US_MIN = 100000, /* ZeroMQ's backoff, as channel_client_new says */
-    RETRY_US_MAX = 5000000
+    RETRY_US_MAX = 500000
 };
 
 struct sim_network *sim_network_new(void)
