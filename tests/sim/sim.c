@@ -2,6 +2,7 @@
 
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_network.h"
+#include "tests/sim/sim_server.h"
 #include "tests/sim/sim_storage.h"
 #include "tests/sim/sim_template.h"
 
@@ -168,10 +169,21 @@ static bool is_honest(const struct sim_peer *peer)
     return peer->plan->character == SIM_HONEST;
 }
 
+/* Who finds that somebody else uses his key starts afresh. */
+static void restart_cloned(void)
+{
+    for (uint32_t i = 0; i < sim->plan.peer_count; i++) {
+        if (sim->plan.peers[i].character == SIM_CLONE && sim->peers[0].process.alive) {
+            sim_peer_crash(&sim->peers[0]);
+        }
+    }
+}
+
 /* Faults are over: who was not honest goes, who was down comes back. */
 static void calm(void)
 {
     sim_line("faults are over");
+    restart_cloned();
     sim->calm = true;
     sim_network_calm();
     sim_storage_calm();
@@ -215,7 +227,16 @@ static void report_late(void)
         if (is_honest(peer) && !peer->left && !peer->finished) {
             sim_line("%s is %s", sim_process_name(i),
                      peer->process.alive ? "not at the end" : "not there");
+            if (peer->daemon != NULL) {
+                sim_check_describe(peer);
+            }
         }
+    }
+    char text[SIM_TRACE_LINE_MAX];
+    for (uint32_t i = 0; sim->coordinator.server != NULL &&
+                         sim_server_describe(sim->coordinator.server, i, text, sizeof text);
+         i++) {
+        sim_line("%s", text);
     }
     sim_fail("not over %d s after the last fault: %" PRIu64 " of %" PRIu64
              " steps, coordinator %s",

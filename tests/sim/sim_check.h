@@ -20,6 +20,9 @@ void sim_check_event(void);
 void sim_check_peer(struct sim_peer *peer);
 void sim_check_version(uint64_t version, const struct digest *digest, const char *whose);
 
+/* A line of the trace: where a peer that lives stands. */
+void sim_check_describe(const struct sim_peer *peer);
+
 /* All is over, nobody serves the run any more. */
 void sim_check_end(void);
 

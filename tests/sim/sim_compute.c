@@ -165,6 +165,8 @@ void sim_compute_begin(struct compute *self)
             continue;
         }
         worker->busy = true;
+        sim_line("    %s begins sample %llu", sim_process_name(index),
+                 (unsigned long long)worker->item.sample);
         uint64_t sample_us = self->peer->plan->sample_us;
         struct sim_event event = {.time_us = sim->now_us + sample_us / 2 + 1 +
                                              random_below(&sim->networks, sample_us),
@@ -207,6 +209,8 @@ void sim_compute_done(struct compute *self, size_t index)
         self->gradient[i] += gradient->values[i];
     }
     worker->busy = false;
+    sim_line("    %s has computed sample %llu", sim_process_name(self->peer->process.index),
+             (unsigned long long)worker->item.sample);
     sim->figures.samples_computed++;
     work_done(self->shared->work, &worker->item, gradient->loss_sum);
 }

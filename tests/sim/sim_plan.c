@@ -18,7 +18,7 @@ static bool one_in(struct random *random, uint64_t count)
 static void plan_peer(struct sim_plan *self, struct random *random, size_t index, bool quiet)
 {
     struct sim_peer_plan *peer = &self->peers[index];
-    *peer = (struct sim_peer_plan){.sample_us = between(random, 500, 4000) * 1000,
+    *peer = (struct sim_peer_plan){.sample_us = between(random, 200, 1500) * 1000,
                                    .thread_count = between(random, 1, 2),
                                    .join_us = between(random, 0, 3 * SECOND_US)};
     if (quiet) {
@@ -28,7 +28,7 @@ static void plan_peer(struct sim_plan *self, struct random *random, size_t index
         peer->character = (enum sim_character)between(random, SIM_HONEST + 1, SIM_CHARACTERS - 1);
     }
     if (one_in(random, 4)) {
-        peer->sample_us *= between(random, 3, 6); /* a slow machine */
+        peer->sample_us *= between(random, 2, 3); /* a slow machine */
     }
     if (one_in(random, 4)) {
         peer->join_us = random_below(random, self->safety_us);
@@ -37,8 +37,8 @@ static void plan_peer(struct sim_plan *self, struct random *random, size_t index
         peer->leave_us = peer->join_us + random_below(random, self->safety_us);
     }
     if (one_in(random, 4)) {
-        peer->sleep_every_us = between(random, 5, 20) * SECOND_US;
-        peer->sleep_us_max = between(random, 2, 40) * SECOND_US;
+        peer->sleep_every_us = between(random, 3, 12) * SECOND_US;
+        peer->sleep_us_max = between(random, 1, 20) * SECOND_US;
     }
     if (one_in(random, 3)) {
         peer->crashes = (unsigned)between(random, 1, 3);
@@ -98,7 +98,7 @@ void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet)
     random_init(&random, seed, PLAN_STREAM);
     *self = (struct sim_plan){.template_index = random_below(&random, SIM_TEMPLATES),
                               .peer_count = between(&random, 3, SIM_PEERS_MAX),
-                              .safety_us = between(&random, 20, 50) * SECOND_US,
+                              .safety_us = between(&random, 8, 30) * SECOND_US,
                               .delay_us_max = between(&random, 1, 120) * 1000,
                               .queue_max = 64,
                               .pause_us_max = between(&random, 1, 6) * SECOND_US};

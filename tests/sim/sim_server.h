@@ -15,4 +15,7 @@ uint64_t sim_server_first(const struct server *server, struct digest *out);
 /* All queues are emptied at the end of a turn, and no count is past its limit. */
 bool sim_server_within_limits(const struct server *server);
 
+/* What the server knows of peer `index`, in words, for the trace; false: no such peer. */
+bool sim_server_describe(const struct server *server, uint32_t index, char *out, size_t out_bytes);
+
 #endif
