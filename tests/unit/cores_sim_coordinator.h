@@ -332,6 +332,7 @@ static void commit(struct sim *s)
     uint64_t step = core_current_step(s->core);
     s->committing = false;
     s->counted = 0;
+    s->fact_count = 0;
     for (size_t i = 0; i < SIM_PEERS; i++) {
         s->peers[i].forfeited = 0;
         if (s->peers[i].joined && !s->peers[i].away) {

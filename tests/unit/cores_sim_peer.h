@@ -193,7 +193,7 @@ static void session_event(struct sim *s, struct sim_peer *peer, const struct ses
         s->at_the_end += at_the_end ? 1 : 0;
         expect(s,
                at_the_end || !s->calm || !peer->ended_finished || phase != SESSION_TRAIN ||
-                   peer->session.stopping,
+                   peer->session.stopping || s->now_ms < peer->deaf_until_ms + 5000,
                "a session ended on another version");
     }
 }
