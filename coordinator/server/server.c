@@ -2,7 +2,6 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
-#include "coordinator/server/server_durable.h"
 #include "coordinator/server/server_state.h"
 
 #include <inttypes.h>
@@ -22,6 +21,7 @@ enum {
     MESSAGES_PER_TURN = 256,
     TURNS_UNREAD_MAX = 64, /* so that a flood does not starve the timers */
     UPLOADS_MAX = 8,
+    SERIAL_SHIFT = 32, /* no process gives as many leases */
     UPLOADS_BYTES_MAX = 1 << 30
 };
 
@@ -76,10 +76,11 @@ static enum status open_state(struct server *self, size_t thread_count)
         return status;
     }
     self->version_first = master_version(master);
+    self->sample_first = store_state(self->store)->sample_first;
     self->digests[self->version_first % DIGESTS_KEPT] =
         params_digest(master_params(master), layout_value_count(self->run->layout));
-    status = checkpoint_path(self->run, store_checkpoint_version(self->store),
-                             self->status.checkpoint);
+    status =
+        checkpoint_path(self->run, store_checkpoint_version(self->store), self->status.checkpoint);
     if (status != STATUS_OK) {
         return status;
     }
@@ -90,17 +91,17 @@ static enum status open_state(struct server *self, size_t thread_count)
 static enum status open_core(struct server *self)
 {
     const struct run_config *config = &self->run->config;
+    const struct journal_state *state = store_state(self->store);
     uint32_t lease_bytes = (config->context + 1U) * (uint32_t)sizeof(uint16_t);
     uint32_t lease_samples_max = (uint32_t)WIRE_BODY_MAX / lease_bytes;
     if (lease_samples_max == 0) {
         return fault(STATUS_BAD_CONFIG, "data.context %u is too long: a sample must fit %d bytes",
                      config->context, WIRE_BODY_MAX);
     }
-    self->sample_first = server_sample_base(self);
     struct core_settings settings = {.step_first = self->version_first,
                                      .step_count = config->step_count,
-                                     .target_batch =
-                                         store_state(self->store)->settings.target_batch,
+                                     .target_batch = state->settings.target_batch,
+                                     .lease_id_first = state->serial << SERIAL_SHIFT,
                                      .lease_samples_max =
                                          lease_samples_max < (uint32_t)WIRE_LEASE_SAMPLES_MAX
                                              ? lease_samples_max
@@ -164,11 +165,6 @@ void server_free(struct server *self)
     free(self->head);
     free(self->body);
     free(self);
-}
-
-uint64_t server_sample_base(const struct server *self)
-{
-    return store_state(self->store)->sample_first;
 }
 
 void server_push(struct server *self, const struct core_event *event)
@@ -258,6 +254,17 @@ static void write_status(struct server *self, const char *state, uint64_t now_ms
     }
 }
 
+/* The samples of the step in progress belong to those who had them when the process before this one
+ * ended. */
+static enum status begin(struct server *self, uint64_t now_ms)
+{
+    size_t count = 0;
+    const struct journal_lease *facts = store_leases(self->store, &count);
+    self->begun = true;
+    self->finishing_ms = now_ms;
+    return self->finishing ? STATUS_OK : server_reserve_leases(self, facts, count, now_ms);
+}
+
 /* *out_unread: there may be more to read. */
 static enum status receive_turn(struct server *self, uint64_t now_ms, bool *out_unread)
 {
@@ -284,23 +291,10 @@ static bool finished(const struct server *self, uint64_t now_ms)
     return self->finishing && (told || now_ms - self->finishing_ms > FINISHING_MS_MAX);
 }
 
-/* What the first turn does, because it is the first to know the time. */
-static enum status begin(struct server *self, uint64_t now_ms)
-{
-    size_t count = 0;
-    const struct journal_lease *facts = store_leases(self->store, &count);
-    self->begun = true;
-    self->finishing_ms = now_ms;
-    return server_reserve_leases(self, facts, count, now_ms);
-}
-
 enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
 {
     bool unread = false;
-    enum status status = STATUS_OK;
-    if (!self->begun) {
-        status = begin(self, now_ms);
-    }
+    enum status status = self->begun ? STATUS_OK : begin(self, now_ms);
     if (status == STATUS_OK) {
         status = receive_turn(self, now_ms, &unread);
     }

@@ -14,24 +14,29 @@ static struct session *session_of(struct server *self, uint32_t peer)
     return &self->sessions->items[peer];
 }
 
-/* The windows of text go along: peers hold no data. */
-static void send_lease(struct server *self, const struct core_action *action,
-                       const struct journal_lease *fact)
+/* The windows of text go along: peers hold no data. The fact that it was given comes first. */
+static enum status send_lease(struct server *self, const struct core_action *action)
 {
+    const struct journal_lease fact = server_lease_fact(self, action);
+    enum status status = store_lease(self->store, &fact);
+    if (status != STATUS_OK) {
+        return status;
+    }
     size_t window = self->run->config.context + 1U;
     uint16_t *tokens = (uint16_t *)(void *)self->body;
     for (uint32_t i = 0; i < action->count; i++) {
-        dataset_read(self->data, sampler_offset(&self->sampler, fact->samples.first + i), window,
+        dataset_read(self->data, sampler_offset(&self->sampler, fact.samples.first + i), window,
                      tokens + i * window);
     }
     self->message.type = WIRE_LEASE;
     self->message.as.lease = (struct wire_lease){.lease_id = action->lease_id,
                                                  .step = action->step,
                                                  .version = action->step,
-                                                 .samples = fact->samples,
+                                                 .samples = fact.samples,
                                                  .duration_ms = action->duration_ms};
     server_send(self, session_of(self, action->peer), self->body,
                 action->count * window * sizeof *tokens);
+    return STATUS_OK;
 }
 
 static void send_reclaim(struct server *self, const struct core_action *action)
@@ -122,18 +127,18 @@ static enum status record_step(struct server *self, const struct aggregate_resul
                                struct journal_step *out)
 {
     const struct journal_state *state = store_state(self->store);
-    *out = (struct journal_step){.step = state->version,
-                                 .samples = {.first = state->sample_first,
-                                             .count = state->settings.target_batch},
-                                 .tokens = result->tokens,
-                                 .loss_sum = result->loss_sum,
-                                 .grad_l2 = result->grad_l2,
-                                 .learning_rate = result->learning_rate,
-                                 .unix_ms = clock_unix_ms(),
-                                 .digest = result->digest,
-                                 .mean_codec = state->settings.mean_codec,
-                                 .contribution_count = self->contributions.count,
-                                 .contributions = self->contributions.items};
+    *out = (struct journal_step){
+        .step = state->version,
+        .samples = {.first = state->sample_first, .count = state->settings.target_batch},
+        .tokens = result->tokens,
+        .loss_sum = result->loss_sum,
+        .grad_l2 = result->grad_l2,
+        .learning_rate = result->learning_rate,
+        .unix_ms = clock_unix_ms(),
+        .digest = result->digest,
+        .mean_codec = state->settings.mean_codec,
+        .contribution_count = self->contributions.count,
+        .contributions = self->contributions.items};
     return store_commit(self->store, out);
 }
 
@@ -151,6 +156,7 @@ static enum status commit_step(struct server *self, const struct core_action *ac
     if (status != STATUS_OK) {
         return status;
     }
+    self->sample_first = store_state(self->store)->sample_first;
     self->digests[(action->step + 1) % DIGESTS_KEPT] = result.digest;
     struct wire_committed committed = {.step = action->step,
                                        .loss = store_state(self->store)->loss_last,
@@ -163,7 +169,6 @@ static enum status commit_step(struct server *self, const struct core_action *ac
     if ((action->step + 1) % self->run->config.checkpoint_every == 0) {
         status = server_checkpoint(self);
     }
-    self->sample_first += core_target_batch(self->core);
     self->status_ms = 0; /* status.json is due */
     server_push(self, &(struct core_event){.type = CORE_COMMITTED});
     return status;
@@ -189,17 +194,6 @@ static void send_claim_answer(struct server *self, const struct core_action *act
     server_send(self, session, NULL, 0);
 }
 
-/* The fact first: after a crash it says whose samples these are. */
-static enum status grant_lease(struct server *self, const struct core_action *action)
-{
-    const struct journal_lease fact = server_lease_fact(self, action);
-    enum status status = store_lease(self->store, &fact);
-    if (status == STATUS_OK) {
-        send_lease(self, action, &fact);
-    }
-    return status;
-}
-
 enum status server_act(struct server *self, const struct core_action *action, uint64_t now_ms)
 {
     bool to_peer = action->type != CORE_COMMIT && action->type != CORE_FINISHED;
@@ -208,7 +202,7 @@ enum status server_act(struct server *self, const struct core_action *action, ui
     }
     switch (action->type) {
     case CORE_LEASE:
-        return grant_lease(self, action);
+        return send_lease(self, action);
     case CORE_RECLAIM:
         send_reclaim(self, action);
         return STATUS_OK;

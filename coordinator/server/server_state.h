@@ -36,13 +36,13 @@ struct server {
     struct digest digests[DIGESTS_KEPT]; /* of version v at v % DIGESTS_KEPT */
     uint64_t version_first;              /* where this process began */
     uint64_t sample_first;               /* of the step in progress */
-    bool begun;                          /* the first turn was taken */
     size_t uploads_max;
     size_t uploads_running;
     uint64_t step_began_ms;
     uint64_t tick_ms;
     unsigned turns_unread;
     uint64_t status_ms;
+    bool begun;     /* the first turn came */
     bool finishing; /* all steps are committed; peers are being told */
     uint64_t finishing_ms;
     struct core_range ranges[WIRE_RANGES_MAX]; /* of the offer or claim in `events` */
@@ -52,9 +52,6 @@ struct server {
     uint8_t *head;               /* (WIRE_HEAD_MAX) scratch */
     uint8_t *body;               /* (WIRE_BODY_MAX) scratch */
 };
-
-/* The number of the first sample of the step in progress. */
-uint64_t server_sample_base(const struct server *self);
 
 /* Tells the core of an event once those before it are done. */
 void server_push(struct server *self, const struct core_event *event);

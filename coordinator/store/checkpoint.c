@@ -175,8 +175,8 @@ enum status checkpoint_compare(const struct run_dir *run, struct master *master)
         status = check_hashes(folder, &state, &parts);
     }
     if (status == STATUS_OK && state.file_count != parts.count) {
-        status = fault(STATUS_CORRUPT, "%s/state.json tells of files that are not the master's",
-                       folder);
+        status =
+            fault(STATUS_CORRUPT, "%s/state.json tells of files that are not the master's", folder);
     }
     for (size_t i = 0; i < parts.count && status == STATUS_OK; i++) {
         status = part_compare(folder, &parts.items[i], run->layout);
@@ -196,9 +196,8 @@ enum status checkpoint_check(const struct run_dir *run, uint64_t version)
         struct digest found;
         status = part_hash(folder, state.files[i].name, &found);
         if (status == STATUS_OK && !digest_equal(&found, &state.files[i].hash)) {
-            status = fault(STATUS_CORRUPT,
-                           "%s/%s is damaged: its hash is not that of state.json", folder,
-                           state.files[i].name);
+            status = fault(STATUS_CORRUPT, "%s/%s is damaged: its hash is not that of state.json",
+                           folder, state.files[i].name);
         }
     }
     return status;

@@ -1,5 +1,5 @@
-/* checkpoint_parts - the safetensors files of a checkpoint: which there are, and the vectors of a master
- * that they hold. Private to checkpoint*.c. */
+/* checkpoint_parts - the safetensors files of a checkpoint: which there are, and the vectors of a
+ * master that they hold. Private to checkpoint*.c. */
 #ifndef DUGNAD_COORDINATOR_STORE_CHECKPOINT_PARTS_H
 #define DUGNAD_COORDINATOR_STORE_CHECKPOINT_PARTS_H
 
@@ -35,7 +35,8 @@ MUST_CHECK enum status part_write(const char *folder, const struct part *part,
 MUST_CHECK enum status part_read(const char *folder, const struct part *part,
                                  const struct layout *layout);
 
-/* Compares the file with the part's values. Errors: CORRUPT (they differ), and those of part_read. */
+/* Compares the file with the part's values. Errors: CORRUPT (they differ), and those of part_read.
+ */
 MUST_CHECK enum status part_compare(const char *folder, const struct part *part,
                                     const struct layout *layout);
 

@@ -51,15 +51,15 @@ static json_t *json_of_mark(const struct checkpoint_mark *mark)
 {
     const struct journal_state *state = &mark->state;
     const struct live_settings *settings = &state->settings;
-    return json_pack(
-        "{s:I,s:o,s:o,s:I,s:I,s:f,s:f,s:I,s:b,s:{s:f,s:I,s:s,s:s}}", "sequence",
-        (json_int_t)mark->sequence, "hash", json_of_digest(&mark->hash), "run_id",
-        json_of_digest(&state->run_id), "sample_first", (json_int_t)state->sample_first, "tokens",
-        (json_int_t)state->tokens, "loss_first", state->loss_first, "loss_last", state->loss_last,
-        "serial", (json_int_t)state->serial, "paused", (int)state->paused, "settings",
-        "learning_rate", settings->learning_rate, "target_batch",
-        (json_int_t)settings->target_batch, "codec", codec_name(settings->codec), "mean_codec",
-        codec_name(settings->mean_codec));
+    return json_pack("{s:I,s:o,s:o,s:I,s:I,s:f,s:f,s:I,s:b,s:{s:f,s:I,s:s,s:s}}", "sequence",
+                     (json_int_t)mark->sequence, "hash", json_of_digest(&mark->hash), "run_id",
+                     json_of_digest(&state->run_id), "sample_first",
+                     (json_int_t)state->sample_first, "tokens", (json_int_t)state->tokens,
+                     "loss_first", state->loss_first, "loss_last", state->loss_last, "serial",
+                     (json_int_t)state->serial, "paused", (int)state->paused, "settings",
+                     "learning_rate", settings->learning_rate, "target_batch",
+                     (json_int_t)settings->target_batch, "codec", codec_name(settings->codec),
+                     "mean_codec", codec_name(settings->mean_codec));
 }
 
 static bool read_settings(const json_t *json, struct live_settings *out)
@@ -163,8 +163,8 @@ static bool read_files(const json_t *files, struct checkpoint_state *out)
 static bool read_optimizer(const json_t *held, enum optimizer_kind *out)
 {
     *out = OPTIMIZER_ADAMW;
-    return held == NULL || (json_is_string(held) &&
-                            optimizer_from_name(json_string_value(held), out) == STATUS_OK);
+    return held == NULL ||
+           (json_is_string(held) && optimizer_from_name(json_string_value(held), out) == STATUS_OK);
 }
 
 /* Takes "self" out of `state` and compares. */

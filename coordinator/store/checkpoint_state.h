@@ -13,7 +13,7 @@ struct checkpoint_state {
     uint64_t version;
     enum optimizer_kind optimizer;
     enum codec mean_codec; /* with mx8 there is a residual */
-    struct digest digest; /* of P */
+    struct digest digest;  /* of P */
     bool has_mark;
     struct checkpoint_mark mark;
     size_t file_count;

@@ -50,8 +50,8 @@ static bool step_fits(const struct journal_state *state, const struct journal_st
         (void)snprintf(text, JOURNAL_TEXT_MAX,
                        "step %" PRIu64 " holds %" PRIu64 " samples and %" PRIu64
                        " tokens, and not %" PRIu32 " samples of %" PRIu32 " tokens",
-                       step->step, step->samples.count, step->tokens,
-                       state->settings.target_batch, context);
+                       step->step, step->samples.count, step->tokens, state->settings.target_batch,
+                       context);
         return false;
     }
     if (step->mean_codec != state->settings.mean_codec) {

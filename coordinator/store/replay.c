@@ -11,8 +11,8 @@ enum status replay_init(struct replay *self, const struct run_dir *run, struct m
                         struct slices *slices)
 {
     size_t room_bytes = codec_encoded_bytes(CODEC_FP32, layout_value_count(run->layout));
-    *self = (struct replay){
-        .run = run, .master = master, .slices = slices, .room_bytes = room_bytes};
+    *self =
+        (struct replay){.run = run, .master = master, .slices = slices, .room_bytes = room_bytes};
     self->payload = malloc(room_bytes);
     self->update = malloc(room_bytes);
     return self->payload != NULL && self->update != NULL
@@ -53,8 +53,8 @@ static enum replay_result place_fault(const struct replay *self,
 }
 
 enum status replay_step(struct replay *self, struct journal_reader *reader,
-                        const struct journal_record *record,
-                        const struct live_settings *settings, enum replay_result *out)
+                        const struct journal_record *record, const struct live_settings *settings,
+                        enum replay_result *out)
 {
     if (record->condensed) {
         *out = place_fault(self, record, REPLAY_CONDENSED,

@@ -34,8 +34,7 @@ enum replay_result {
  * sentence in fault.h that names file and offset. Errors: IO, NO_MEMORY. */
 MUST_CHECK enum status replay_step(struct replay *self, struct journal_reader *reader,
                                    const struct journal_record *record,
-                                   const struct live_settings *settings,
-                                   enum replay_result *out);
+                                   const struct live_settings *settings, enum replay_result *out);
 
 /* The segment that a record stands in, to `out` (FILES_PATH_MAX). Errors: USAGE (too long). */
 MUST_CHECK enum status replay_segment_path(const struct run_dir *run,

@@ -98,7 +98,8 @@ static enum status make_identity(const char *path)
 
 static enum status refuse_existing(const char *path)
 {
-    static const char *const marks[] = {"run.yaml", "steps.jsonl"};
+    static const char *const marks[] = {"run.yaml", "journal",
+                                        "steps.jsonl" /* of earlier releases */};
     char file[FILES_PATH_MAX];
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         enum status status = files_join(path, marks[i], file);

@@ -4,9 +4,10 @@
  *   model.json         the model's config.json
  *   identity.key       the coordinator's secret key (0600)
  *   invites.json       hashes of invite tokens
- *   steps.jsonl        one line per committed step (step_log.h)
- *   status.json        where the run stands (status_file.h)
+ *   journal/           what happened, in order: every committed step (journal.h)
  *   checkpoints/       step-NNNNNN folders (checkpoint.h)
+ *   ledger.db          who did what, made from the journal (ledger.h)
+ *   status.json        where the run stands (status_file.h)
  *   lock               held by the one process that serves the run
  */
 #ifndef DUGNAD_COORDINATOR_STORE_RUN_DIR_H

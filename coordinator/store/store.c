@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 enum {
-    STEP_RECORD_BYTES = 1 << 16, /* of a step, without its mean gradient */
+    STEP_RECORD_BYTES = 1 << 16,     /* of a step, without its mean gradient */
     CHECKPOINT_REST_BYTES = 16 << 20 /* tokenizer, settings, headers */
 };
 
@@ -36,8 +36,8 @@ static enum status append_event(struct store *self, const struct journal_event *
     return status;
 }
 
-/* Those that did not serve, and those of a course that the run has left: the next start must not find
- * them. What a crash left is removed. */
+/* Those that did not serve, and those of a course that the run has left: the next start must not
+ * find them. What a crash left is removed. */
 static enum status clear_checkpoints(const struct store *self, const struct recovery *found)
 {
     uint64_t *versions = NULL;
@@ -66,10 +66,9 @@ static enum status open_journal(struct store *self, const struct recovery *found
 {
     const char *path = self->run->path;
     self->segment = found->has_journal ? found->last.segment : self->state.version;
-    enum status status =
-        found->has_journal
-            ? journal_open(path, &found->last, found->keep_rest, &self->journal)
-            : journal_create(path, &self->state, &self->journal);
+    enum status status = found->has_journal
+                             ? journal_open(path, &found->last, found->keep_rest, &self->journal)
+                             : journal_create(path, &self->state, &self->journal);
     if (status == STATUS_OK && found->behind) {
         self->segment = self->state.version;
         status = journal_roll(self->journal, &self->state);
@@ -87,8 +86,8 @@ static enum status note_in_journal(struct store *self, const char *text)
 
 static enum status open_all(struct store *self, struct slices *slices, struct recovery *found)
 {
-    enum status status = recovery_run(found, self->run, self->master, slices, UINT64_MAX,
-                                      self->on_note);
+    enum status status =
+        recovery_run(found, self->run, self->master, slices, UINT64_MAX, self->on_note);
     if (status != STATUS_OK) {
         return status;
     }
@@ -174,8 +173,8 @@ enum status store_commit(struct store *self, struct journal_step *step)
     CHECK(step->step == self->state.version && master_version(self->master) == step->step + 1);
     CHECK(step->samples.first == self->state.sample_first);
     CHECK(step->mean_codec == self->state.settings.mean_codec);
-    enum status status = journal_append_step(self->journal, step,
-                                             master_mean_encoded(self->master), payload_bytes);
+    enum status status =
+        journal_append_step(self->journal, step, master_mean_encoded(self->master), payload_bytes);
     if (status == STATUS_OK) {
         status = journal_sync(self->journal);
     }
@@ -193,9 +192,8 @@ enum status store_commit(struct store *self, struct journal_step *step)
 enum status store_event(struct store *self, const struct journal_event *event)
 {
     CHECK(event->version == self->state.version);
-    enum status status = event->type == JOURNAL_SETTINGS
-                             ? replay_set(self->master, &event->settings)
-                             : STATUS_OK;
+    enum status status =
+        event->type == JOURNAL_SETTINGS ? replay_set(self->master, &event->settings) : STATUS_OK;
     return status == STATUS_OK ? append_event(self, event) : status;
 }
 
@@ -263,9 +261,8 @@ uint64_t store_checkpoint_bytes(const struct store *self)
     return values * sizeof(float) + CHECKPOINT_REST_BYTES;
 }
 
-enum status store_replay_to(const struct run_dir *run, struct master *master,
-                            struct slices *slices, uint64_t version,
-                            struct journal_state *out_state)
+enum status store_replay_to(const struct run_dir *run, struct master *master, struct slices *slices,
+                            uint64_t version, struct journal_state *out_state)
 {
     struct recovery found;
     enum status status = recovery_run(&found, run, master, slices, version, NULL);

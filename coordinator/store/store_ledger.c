@@ -38,8 +38,8 @@ static enum status feed_record(struct feed *self, const struct journal_record *r
     return status;
 }
 
-/* The records of one segment. Each has a reader of its own: behind a place where records were lost, the
- * journal goes on with a segment that the chain does not lead to. */
+/* The records of one segment. Each has a reader of its own: behind a place where records were lost,
+ * the journal goes on with a segment that the chain does not lead to. */
 static enum status feed_segment(struct feed *self, const char *run_path, uint64_t segment)
 {
     struct journal_reader *reader = NULL;
@@ -103,8 +103,8 @@ static enum status feed_all(struct feed *self, const char *run_path)
 }
 
 /* A new ledger with all records. On error *out is NULL. */
-static enum status make_again(const struct run_dir *run, struct ledger **out,
-                              uint64_t *out_records, uint64_t *out_next)
+static enum status make_again(const struct run_dir *run, struct ledger **out, uint64_t *out_records,
+                              uint64_t *out_next)
 {
     struct feed feed = {.next = 0};
     *out = NULL;

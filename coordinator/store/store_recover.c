@@ -29,9 +29,9 @@ struct attempt {
 
 /* What trying one checkpoint came to; fault.h says why it was not fine. */
 enum outcome {
-    OUTCOME_FINE,    /* as far as whole records go */
-    OUTCOME_TORN,    /* it is not whole */
-    OUTCOME_REFUSED  /* it does not lead to where the run stands */
+    OUTCOME_FINE,   /* as far as whole records go */
+    OUTCOME_TORN,   /* it is not whole */
+    OUTCOME_REFUSED /* it does not lead to where the run stands */
 };
 
 enum status lease_list_add(struct lease_list *self, const struct journal_lease *lease)
@@ -68,8 +68,8 @@ static void tell(const struct attempt *self, const char *sentence)
     }
 }
 
-/* Opens the segment that holds `version`; one whose first record a crash or damage took is passed over
- * for the one before it. NULL when there is none. */
+/* Opens the segment that holds `version`; one whose first record a crash or damage took is passed
+ * over for the one before it. NULL when there is none. */
 static enum status open_segment(const struct attempt *self, uint64_t version,
                                 struct journal_reader **out, struct journal_record *out_first)
 {
@@ -159,8 +159,8 @@ static enum status replay_one(struct attempt *self, struct journal_reader *reade
                               bool *out_stop)
 {
     enum replay_result result = REPLAY_DONE;
-    enum status status = replay_step(&self->replay, reader, record, &self->out->state.settings,
-                                     &result);
+    enum status status =
+        replay_step(&self->replay, reader, record, &self->out->state.settings, &result);
     if (status != STATUS_OK || result == REPLAY_DONE) {
         self->out->replayed++;
         return status;
@@ -186,12 +186,11 @@ static bool mark_fits(struct attempt *self, const struct journal_record *record)
     }
     /* In a segment that begins at the checkpoint, another record may have that number: when records
      * were lost, the journal went on from the checkpoint with the numbers that were left. */
-    bool other_hash = record->sequence == mark->sequence &&
-                      record->segment < mark->state.version &&
+    bool other_hash = record->sequence == mark->sequence && record->segment < mark->state.version &&
                       !digest_equal(&record->hash, &mark->hash);
-    bool other_state = state->version == mark->state.version &&
-                       (state->sample_first != mark->state.sample_first ||
-                        state->tokens != mark->state.tokens);
+    bool other_state =
+        state->version == mark->state.version &&
+        (state->sample_first != mark->state.sample_first || state->tokens != mark->state.tokens);
     if (!other_hash && !other_state) {
         return true;
     }
@@ -228,8 +227,8 @@ static enum status take_record(struct attempt *self, struct journal_reader *read
         out->leases.count = 0;
     } else if (record->type == JOURNAL_EVENT && record->as.event.type == JOURNAL_SETTINGS &&
                out->state.version >= out->checkpoint) {
-        /* Each in its turn: one that drops the residual does so also when the next wants it back. Those
-         * that the checkpoint knows already change nothing. */
+        /* Each in its turn: one that drops the residual does so also when the next wants it back.
+         * Those that the checkpoint knows already change nothing. */
         status = replay_set(self->replay.master, &out->state.settings);
     } else if (record->type == JOURNAL_LEASE && record->as.lease.step == out->state.version) {
         status = lease_list_add(&out->leases, &record->as.lease);
@@ -337,7 +336,8 @@ static enum status attempt_course(struct attempt *self, enum outcome *outcome)
     return status == STATUS_OK && *outcome == OUTCOME_FINE ? end_course(self, outcome) : status;
 }
 
-/* One checkpoint, and the journal from there on. Errors: those that keep all others from serving. */
+/* One checkpoint, and the journal from there on. Errors: those that keep all others from serving.
+ */
 static enum status attempt_version(struct attempt *self, uint64_t version, enum outcome *outcome)
 {
     struct recovery *out = self->out;
@@ -396,8 +396,8 @@ static enum status without_journal(struct attempt *self)
     char path[FILES_PATH_MAX];
     struct recovery *out = self->out;
     for (size_t i = 0; i < self->checkpoint_count; i++) {
-        enum status status = checkpoint_mark_of(self->run, self->checkpoints[i], &self->has_mark,
-                                                &self->mark);
+        enum status status =
+            checkpoint_mark_of(self->run, self->checkpoints[i], &self->has_mark, &self->mark);
         if (status == STATUS_OK && self->has_mark) {
             return fault(STATUS_NO_INPUT,
                          "%s/journal is gone, but the checkpoint of step %" PRIu64

@@ -19,8 +19,8 @@ struct store {
 
 void store_note(const struct store *self, const char *sentence);
 
-/* The ledger (store_ledger.c): what goes wrong is told, and the ledger made again from the journal, or
- * given up. Open: brings it up to the journal, which is synced. */
+/* The ledger (store_ledger.c): what goes wrong is told, and the ledger made again from the journal,
+ * or given up. Open: brings it up to the journal, which is synced. */
 void store_ledger_open(struct store *self);
 /* The record that the journal has just taken. */
 void store_ledger_add(struct store *self, struct journal_record *record);

@@ -29,9 +29,9 @@ struct verifier {
     struct slices *slices;
     struct replay replay;
     struct journal_state state;
-    bool begun;            /* the first segment was read */
-    bool replaying;        /* the master stands where `state` does */
-    bool replay_failed;    /* and does so no more */
+    bool begun;               /* the first segment was read */
+    bool replaying;           /* the master stands where `state` does */
+    bool replay_failed;       /* and does so no more */
     struct kept *checkpoints; /* (checkpoint_count), ascending */
     size_t checkpoint_count;
 };
@@ -117,14 +117,17 @@ static void check_place(struct verifier *self, const struct journal_record *reco
     uint64_t due = self->state.sample_first;
     if (first > due) {
         self->report->samples_missing += first - due;
-        (void)snprintf(text, sizeof text, "%" PRIu64 " samples before sample %" PRIu64
-                       " were never applied", first - due, first);
+        (void)snprintf(text, sizeof text,
+                       "%" PRIu64 " samples before sample %" PRIu64 " were never applied",
+                       first - due, first);
         tell_at(self, record, text);
     } else if (first < due) {
         uint64_t again = due - first < count ? due - first : count;
         self->report->samples_duplicated += again;
-        (void)snprintf(text, sizeof text, "%" PRIu64 " samples from sample %" PRIu64
-                       " on are applied for the second time", again, first);
+        (void)snprintf(text, sizeof text,
+                       "%" PRIu64 " samples from sample %" PRIu64
+                       " on are applied for the second time",
+                       again, first);
         tell_at(self, record, text);
     }
 }
@@ -189,22 +192,21 @@ static enum status tell_unless_memory(struct verifier *self, enum status status)
     return STATUS_OK;
 }
 
-/* The replay begins at the oldest checkpoint from which every mean gradient is there: at each that is
- * met, until the steps behind it turn out not to be condensed. */
+/* The replay begins at the oldest checkpoint from which every mean gradient is there: at each that
+ * is met, until the steps behind it turn out not to be condensed. */
 static enum status begin_replay(struct verifier *self)
 {
     if (self->replaying || self->replay_failed ||
         checkpoint_at(self, self->state.version) == NULL) {
         return STATUS_OK;
     }
-    enum status status =
-        checkpoint_load_version(self->run, self->state.version, self->master);
+    enum status status = checkpoint_load_version(self->run, self->state.version, self->master);
     self->replaying = status == STATUS_OK;
     return tell_unless_memory(self, status);
 }
 
-/* The checkpoint of the present version holds what the steps came to, when it was written behind this
- * record; one without a mark was written behind the step. */
+/* The checkpoint of the present version holds what the steps came to, when it was written behind
+ * this record; one without a mark was written behind the step. */
 static enum status compare_checkpoint(struct verifier *self, const struct journal_record *record)
 {
     const struct kept *kept = checkpoint_at(self, self->state.version);
@@ -231,8 +233,8 @@ static enum status replay_one(struct verifier *self, const struct journal_record
     if (!self->replaying) {
         return STATUS_OK;
     }
-    enum status status = replay_step(&self->replay, self->reader, record, &self->state.settings,
-                                     &result);
+    enum status status =
+        replay_step(&self->replay, self->reader, record, &self->state.settings, &result);
     if (status == STATUS_OK && result != REPLAY_DONE) {
         tell(self, "%s", fault_text());
         self->replaying = false;
@@ -266,8 +268,7 @@ static enum status follow(struct verifier *self, const struct journal_record *re
     if (status == STATUS_OK) {
         status = compare_checkpoint(self, record);
     }
-    if (status == STATUS_OK &&
-        (record->type == JOURNAL_STEP || record->type == JOURNAL_SEGMENT)) {
+    if (status == STATUS_OK && (record->type == JOURNAL_STEP || record->type == JOURNAL_SEGMENT)) {
         status = begin_replay(self);
     }
     return status;
@@ -346,12 +347,12 @@ static enum status open_verifier(struct verifier *self, size_t thread_count)
     const struct run_config *config = &self->run->config;
     size_t value_count = layout_value_count(self->run->layout);
     struct master_codecs codecs = {.update = config->codec, .mean = config->mean_codec};
-    enum status status = memory_check_fits(
-        "verifying this run",
-        2U * (uint64_t)value_count * sizeof(float) +
-            master_bytes(self->run->layout, &config->model, config->optimizer.kind,
-                         config->mean_codec),
-        "verify it on a machine with more memory");
+    enum status status =
+        memory_check_fits("verifying this run",
+                          2U * (uint64_t)value_count * sizeof(float) +
+                              master_bytes(self->run->layout, &config->model,
+                                           config->optimizer.kind, config->mean_codec),
+                          "verify it on a machine with more memory");
     if (status == STATUS_OK) {
         status = journal_reader_new(self->run->path, UINT64_MAX, &self->reader);
     }
@@ -362,9 +363,8 @@ static enum status open_verifier(struct verifier *self, size_t thread_count)
     if (status == STATUS_OK) {
         status = slices_new(thread_count, value_count, MASTER_SLICE_ALIGN, &self->slices);
     }
-    return status == STATUS_OK
-               ? replay_init(&self->replay, self->run, self->master, self->slices)
-               : status;
+    return status == STATUS_OK ? replay_init(&self->replay, self->run, self->master, self->slices)
+                               : status;
 }
 
 enum status store_verify(const struct run_dir *run, size_t thread_count, struct store_report *out)

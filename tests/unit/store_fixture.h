@@ -1,4 +1,5 @@
-/* store_fixture - a tiny run with its store, beside a twin that makes the same steps and never stops. */
+/* store_fixture - a tiny run with its store, beside a twin that makes the same steps and never
+ * stops. */
 #ifndef DUGNAD_TESTS_UNIT_STORE_FIXTURE_H
 #define DUGNAD_TESTS_UNIT_STORE_FIXTURE_H
 
@@ -27,7 +28,6 @@ struct store_fixture {
 __attribute__((unused)) static void take_note(const char *sentence)
 {
     (void)snprintf(notes[note_count++ % NOTES_MAX], sizeof notes[0], "%s", sentence);
-    fprintf(stderr,"NOTE %s\n",sentence);
 }
 
 /* Whether a note holds `text`. */
@@ -129,7 +129,8 @@ store_fixture_step(struct store_fixture *self, struct master *master, uint64_t t
     return result;
 }
 
-/* Commits one step, of two contributions that take turns sample by sample; the twin makes it too. */
+/* Commits one step, of two contributions that take turns sample by sample; the twin makes it too.
+ */
 __attribute__((unused)) static void store_fixture_commit(struct store_fixture *self)
 {
     const struct journal_state *state = store_state(self->store);

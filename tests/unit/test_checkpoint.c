@@ -255,20 +255,19 @@ static void checkpoint_set_aside_is_no_longer_loaded(void)
 
 static struct checkpoint_mark mark_at(const struct run_dir *run, uint64_t version)
 {
-    struct checkpoint_mark mark = {
-        .state = {.run_id = run->run_id,
-                  .version = version,
-                  .sample_first = 8 * version,
-                  .tokens = 128 * version,
-                  .loss_first = 3.1000000000000001,
-                  .loss_last = 0x1.fffffffffffffp-3,
-                  .serial = 5,
-                  .paused = true,
-                  .settings = {.learning_rate = 0.1,
-                               .target_batch = 8,
-                               .codec = CODEC_FP32,
-                               .mean_codec = CODEC_MX8}},
-        .sequence = 77};
+    struct checkpoint_mark mark = {.state = {.run_id = run->run_id,
+                                             .version = version,
+                                             .sample_first = 8 * version,
+                                             .tokens = 128 * version,
+                                             .loss_first = 3.1000000000000001,
+                                             .loss_last = 0x1.fffffffffffffp-3,
+                                             .serial = 5,
+                                             .paused = true,
+                                             .settings = {.learning_rate = 0.1,
+                                                          .target_batch = 8,
+                                                          .codec = CODEC_FP32,
+                                                          .mean_codec = CODEC_MX8}},
+                                   .sequence = 77};
     mark.hash = digest_of("x", 1);
     return mark;
 }
@@ -277,8 +276,8 @@ static bool same_numbers(const struct checkpoint_mark *a, const struct checkpoin
 {
     return a->state.version == b->state.version && a->sequence == b->sequence &&
            a->state.sample_first == b->state.sample_first && a->state.tokens == b->state.tokens &&
-           a->state.loss_first == b->state.loss_first &&
-           a->state.loss_last == b->state.loss_last && a->state.serial == b->state.serial &&
+           a->state.loss_first == b->state.loss_first && a->state.loss_last == b->state.loss_last &&
+           a->state.serial == b->state.serial &&
            a->state.settings.learning_rate == b->state.settings.learning_rate &&
            a->state.settings.target_batch == b->state.settings.target_batch;
 }

@@ -191,7 +191,11 @@ static void create_over_a_run_is_refused_and_changes_nothing(void)
     CU_ASSERT_TRUE(digest_equal(&run.run_id, &again.run_id));
     run_dir_close(&again);
     CU_ASSERT_EQUAL(unlink(scratch_path("run/run.yaml")), 0);
-    scratch_write_text("run/steps.jsonl", "{}\n"); /* steps that were taken are a run as well */
+    /* Steps that were taken are a run as well; earlier releases wrote them to steps.jsonl. */
+    CU_ASSERT_EQUAL(files_make_folder(scratch_path("run/journal")), STATUS_OK);
+    CU_ASSERT_EQUAL(run_dir_create(scratch_path("run.yaml"), run.path), STATUS_CANNOT_CREATE);
+    CU_ASSERT_EQUAL(files_remove_folder(scratch_path("run/journal")), STATUS_OK);
+    scratch_write_text("run/steps.jsonl", "{}\n");
     CU_ASSERT_EQUAL(run_dir_create(scratch_path("run.yaml"), run.path), STATUS_CANNOT_CREATE);
     CU_ASSERT_EQUAL(unlink(scratch_path("run/steps.jsonl")), 0);
     /* What an interrupted init leaves is no run: it can be repeated. */

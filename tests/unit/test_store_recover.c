@@ -106,8 +106,8 @@ static void torn_tail_is_cut_and_what_was_committed_stays(void)
     store_fixture_deinit(&f);
 }
 
-/* Steps 0..5 with checkpoints 2 and 4; damage to the record of `step`, `delta` bytes from its start;
- * the run goes on at the step. */
+/* Steps 0..5 with checkpoints 2 and 4; damage to the record of `step`, `delta` bytes from its
+ * start; the run goes on at the step. */
 static void assert_damage(const char *codec, uint64_t step, size_t delta, unsigned lost,
                           const char *spoilt)
 {
@@ -411,8 +411,8 @@ static void replay_reaches_each_version_and_changes_nothing(void)
         if (i == 1) {
             store_fixture_checkpoint(&f);
         }
-        CU_ASSERT_EQUAL(
-            store_replay_to(&f.run, reached, f.slices, (uint64_t)i + 1, &state), STATUS_OK);
+        CU_ASSERT_EQUAL(store_replay_to(&f.run, reached, f.slices, (uint64_t)i + 1, &state),
+                        STATUS_OK);
         CU_ASSERT_TRUE(same_master(reached, f.twin, f.value_count));
         CU_ASSERT_EQUAL(state.sample_first, 8U * ((unsigned)i + 1));
     }
