@@ -215,6 +215,7 @@ void server_send(struct server *self, struct session *session, const uint8_t *bo
     CHECK(wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &head_size_bytes) == STATUS_OK);
     enum status status = channel_server_send(self->channel, session->curve_key, self->head,
                                              head_size_bytes, body, body_size_bytes);
+    session->missed = session->missed || status == STATUS_AGAIN;
     if (status != STATUS_OK) {
         /* Every message of a lost peer ends here until the core expels it, which is told. */
         log_event(LOG_DEBUG, "peers", "unreachable", "peer=%s message=%d", session->id,
@@ -251,6 +252,19 @@ static void write_status(struct server *self, const char *state, uint64_t now_ms
     self->status_ms = now_ms;
     if (status_file_write(self->run->path, &self->status) != STATUS_OK) {
         log_warn("server", "status_not_written", "reason=\"%s\"", fault_text());
+    }
+}
+
+/* A peer that missed a message is not what the core takes it for: on a new connection it says hello
+ * again, and what it holds. */
+static void cut_missed(struct server *self)
+{
+    for (uint32_t i = 0; i < self->sessions->end; i++) {
+        struct session *session = &self->sessions->items[i];
+        if (session->used && session->missed) {
+            session->missed = false;
+            channel_server_disconnect(self->channel, session->curve_key);
+        }
     }
 }
 
@@ -308,6 +322,7 @@ enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
         now_ms - self->tick_ms >= TICK_MS && (!unread || self->turns_unread > TURNS_UNREAD_MAX);
     if (status == STATUS_OK && tick_due) {
         self->tick_ms = now_ms;
+        cut_missed(self);
         server_uploads_tick(self, now_ms);
         server_push(self, &(struct core_event){.type = CORE_TICK});
         status = pump_events(self, now_ms);

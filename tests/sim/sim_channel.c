@@ -195,6 +195,7 @@ enum status channel_client_new(const struct join_link *link, const struct identi
     line->connected = false;
     line->endpoint++;
     line->connection++;
+    line->connections = 0;
     memcpy(line->curve_key, identity->curve_public, IDENTITY_KEY_BYTES);
     **out = (struct channel_client){.peer = peer, .endpoint = line->endpoint};
     if (sim->network->server_open) {
@@ -228,6 +229,11 @@ void channel_client_free(struct channel_client *self)
 enum channel_trouble channel_client_trouble(struct channel_client *self)
 {
     return sim->network->lines[self->peer].connected ? CHANNEL_FINE : CHANNEL_CONNECTING;
+}
+
+uint64_t channel_client_connections(struct channel_client *self)
+{
+    return sim->network->lines[self->peer].connections;
 }
 
 void channel_client_wait(struct channel_client *self, int wake_fd, int timeout_ms)

@@ -27,7 +27,8 @@ struct sim_line {
     bool open; /* its client has a socket */
     bool connected;
     uint64_t endpoint;   /* counts the client's sockets */
-    uint64_t connection; /* counts connections: letters of an earlier one are lost */
+    uint64_t connection; /* counts attempts to connect: letters of an earlier one are lost */
+    uint64_t connections; /* that stood, of this socket */
     uint8_t curve_key[IDENTITY_KEY_BYTES];
     struct sim_queue outbox; /* sent while not connected */
     struct sim_queue inbox;

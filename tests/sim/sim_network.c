@@ -126,6 +126,7 @@ void sim_network_connect(uint32_t peer, uint64_t serial)
         return;
     }
     line->connected = true;
+    line->connections++;
     sim_line("%s is connected", sim_process_name(peer));
     for (struct sim_letter *letter; (letter = sim_queue_take(&line->outbox)) != NULL;) {
         letter->connection = line->connection;
