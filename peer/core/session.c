@@ -145,7 +145,7 @@ static void take_lease(struct session *self, uint64_t now_ms, const struct sessi
         return;
     }
     free(event->tokens);
-    if (!known && self->phase != SESSION_HELLO) {
+    if (!known) {
         session_say(self, now_ms, actions, WIRE_YIELDED)->as.yielded =
             (struct wire_yielded){.lease_id = lease->lease_id};
     }

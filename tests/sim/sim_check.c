@@ -148,6 +148,7 @@ static void check_verified(void)
     const uint64_t tokens = samples * config->context;
     struct store_report report = {0};
     struct run_dir run;
+    sim_storage_calm();
     enum status status = run_dir_open(SIM_RUN_PATH, &run);
     if (status == STATUS_OK) {
         status = store_verify(&run, 1, &report);

@@ -241,7 +241,7 @@ static void send_off(struct sim_letter *letter, uint64_t extra_us)
         sim->now_us + DELAY_US_MIN + random_below(&sim->networks, sim->plan.delay_us_max);
     due_us = due_us > held_us ? due_us : held_us;
     if (extra_us == 0) {
-        due_us = due_us > line->due_us[letter->way] ? due_us : line->due_us[letter->way];
+        due_us = due_us > line->due_us[letter->way] ? due_us : line->due_us[letter->way] + 1;
         line->due_us[letter->way] = due_us;
     }
     struct sim_event event = {.time_us = due_us + extra_us,

@@ -27,13 +27,13 @@ static void plan_peer(struct sim_plan *self, struct random *random, size_t index
     if (index >= 2 && one_in(random, 3)) {
         peer->character = (enum sim_character)between(random, SIM_HONEST + 1, SIM_CHARACTERS - 1);
     }
-    if (one_in(random, 4)) {
+    if (index >= 1 && one_in(random, 4)) {
         peer->sample_us *= between(random, 2, 3); /* a slow machine */
     }
     if (one_in(random, 4)) {
         peer->join_us = random_below(random, self->safety_us);
     }
-    if (index >= 1 && one_in(random, 4)) {
+    if (index >= 2 && one_in(random, 4)) {
         peer->leave_us = peer->join_us + random_below(random, self->safety_us);
     }
     if (one_in(random, 4)) {
