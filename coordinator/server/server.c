@@ -215,6 +215,7 @@ void server_send(struct server *self, struct session *session, const uint8_t *bo
     CHECK(wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &head_size_bytes) == STATUS_OK);
     enum status status = channel_server_send(self->channel, session->curve_key, self->head,
                                              head_size_bytes, body, body_size_bytes);
+    session->missed = session->missed || status == STATUS_AGAIN;
     if (status != STATUS_OK) {
         /* Every message of a lost peer ends here until the core expels it, which is told. */
         log_event(LOG_DEBUG, "peers", "unreachable", "peer=%s message=%d", session->id,
@@ -254,6 +255,19 @@ static void write_status(struct server *self, const char *state, uint64_t now_ms
     }
 }
 
+/* A peer that missed a message is not what the core takes it for: on a new connection it says hello
+ * again, and what it holds. */
+static void cut_missed(struct server *self)
+{
+    for (uint32_t i = 0; i < self->sessions->end; i++) {
+        struct session *session = &self->sessions->items[i];
+        if (session->used && session->missed) {
+            session->missed = false;
+            channel_server_disconnect(self->channel, session->curve_key);
+        }
+    }
+}
+
 /* The samples of the step in progress belong to those who had them when the process before this one
  * ended. */
 static enum status begin(struct server *self, uint64_t now_ms)
@@ -261,6 +275,7 @@ static enum status begin(struct server *self, uint64_t now_ms)
     size_t count = 0;
     const struct journal_lease *facts = store_leases(self->store, &count);
     self->begun = true;
+    self->finishing_ms = now_ms;
     return self->finishing ? STATUS_OK : server_reserve_leases(self, facts, count, now_ms);
 }
 
@@ -282,10 +297,12 @@ static enum status receive_turn(struct server *self, uint64_t now_ms, bool *out_
     return status;
 }
 
+/* Who serves a run that was over already does it for peers that were away when it ended: they get
+ * some time to come and be told. */
 static bool finished(const struct server *self, uint64_t now_ms)
 {
-    return self->finishing &&
-           (self->sessions->count == 0 || now_ms - self->finishing_ms > FINISHING_MS_MAX);
+    bool told = self->sessions->count == 0 && self->version_first < self->run->config.step_count;
+    return self->finishing && (told || now_ms - self->finishing_ms > FINISHING_MS_MAX);
 }
 
 enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
@@ -305,6 +322,7 @@ enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
         now_ms - self->tick_ms >= TICK_MS && (!unread || self->turns_unread > TURNS_UNREAD_MAX);
     if (status == STATUS_OK && tick_due) {
         self->tick_ms = now_ms;
+        cut_missed(self);
         server_uploads_tick(self, now_ms);
         server_push(self, &(struct core_event){.type = CORE_TICK});
         status = pump_events(self, now_ms);
