@@ -84,7 +84,7 @@ static void announced(const struct wire_committed *committed)
     if (version > coordinator->announced_version) {
         coordinator->announced_version = version;
         *known = *digest;
-    } else if (!digest_equal(digest, known)) {
+    } else if (!sim_storage_rotten() && !digest_equal(digest, known)) {
         sim_fail("version %" PRIu64 " is announced again, and is another one", version);
     }
 }
@@ -159,8 +159,8 @@ static void check_verified(void)
     } else if (report.steps != config->step_count || report.samples_applied != samples ||
                report.samples_duplicated != 0 || report.samples_missing != 0 ||
                report.credit_tokens != tokens || report.trained_tokens != tokens) {
-        sim_fail("verify counts %" PRIu64 " steps, %" PRIu64 " samples, %" PRIu64
-                 " twice, %" PRIu64 " missing, %" PRIu64 " tokens of credit, %" PRIu64 " trained",
+        sim_fail("verify counts %" PRIu64 " steps, %" PRIu64 " samples, %" PRIu64 " twice, %" PRIu64
+                 " missing, %" PRIu64 " tokens of credit, %" PRIu64 " trained",
                  report.steps, report.samples_applied, report.samples_duplicated,
                  report.samples_missing, report.credit_tokens, report.trained_tokens);
     } else {
