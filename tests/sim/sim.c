@@ -3,6 +3,7 @@
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_network.h"
 #include "tests/sim/sim_server.h"
+#include "tests/sim/sim_shadow.h"
 #include "tests/sim/sim_storage.h"
 #include "tests/sim/sim_template.h"
 
@@ -302,6 +303,7 @@ static void begin(void)
     struct random clocks;
     random_init(&clocks, sim->seed, CLOCK_STREAM);
     sim->network = sim_network_new();
+    sim->shadow = sim_shadow_new(sim->pattern);
     for (uint32_t i = 0; i < SIM_PROCESSES; i++) {
         struct sim_process *process = process_of(i);
         process->index = i;
@@ -371,6 +373,7 @@ static void end(void)
     for (struct sim_event event; sim_heap_pop(&sim->heap, &event);) {
     }
     sim_network_free(sim->network);
+    sim_shadow_free(sim->shadow);
     sim_storage_end();
     sim_heap_deinit(&sim->heap);
     if (sim->pattern->config.codec != CODEC_FP32) {

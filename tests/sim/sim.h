@@ -97,6 +97,7 @@ struct sim_crash {
 };
 
 struct sim_network;
+struct sim_shadow;
 
 struct sim {
     uint64_t seed;
@@ -109,6 +110,7 @@ struct sim {
     struct sim_heap heap;
     struct sim_trace trace;
     struct sim_network *network;
+    struct sim_shadow *shadow;
     struct sim_disk *disk; /* the coordinator's */
     struct sim_disk_faults disk_faults;
     bool rotten; /* bits were flipped on the disk */

@@ -4,16 +4,30 @@
 #include "coordinator/store/store.h"
 #include "proto/wire.h"
 #include "tests/sim/sim_server.h"
+#include "tests/sim/sim_shadow.h"
 #include "tests/sim/sim_storage.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+static struct wire_message message;
+
+/* The number of a peer's key: a clone has that of another. */
+static size_t key_of(uint32_t peer)
+{
+    return (size_t)(sim->peers[peer].identity - sim_identity(0));
+}
+
 void sim_check_received(uint32_t peer, const uint8_t *head, size_t head_bytes)
 {
-    (void)peer;
-    (void)head;
-    (void)head_bytes;
+    if (head_bytes == 0 || head[0] != WIRE_CONTRIBUTION) {
+        return;
+    }
+    struct sim_blocks *own = sim_blocks_use(NULL);
+    if (wire_decode(head, head_bytes, &message) == STATUS_OK) {
+        sim_shadow_offered(sim->shadow, key_of(peer), &message.as.contribution);
+    }
+    (void)sim_blocks_use(own);
 }
 
 void sim_check_version(uint64_t version, const struct digest *digest, const char *whose)
@@ -86,6 +100,7 @@ static void announced(const struct wire_committed *committed)
         }
         coordinator->version = version;
         check_durable(version, digest);
+        sim_shadow_committed(sim->shadow, version, digest);
     }
     struct digest *known = &coordinator->announced[version % SIM_STEPS_MAX];
     if (version > coordinator->announced_version) {
@@ -98,16 +113,18 @@ static void announced(const struct wire_committed *committed)
 
 void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes)
 {
-    (void)peer;
-    static struct wire_message message;
-    if (head_bytes == 0 || head[0] != WIRE_COMMITTED) {
+    if (head_bytes == 0 || (head[0] != WIRE_COMMITTED && head[0] != WIRE_VERDICT)) {
         return;
     }
     struct sim_blocks *own = sim_blocks_use(NULL);
     if (wire_decode(head, head_bytes, &message) != STATUS_OK) {
         sim_fail("the coordinator sends what cannot be read");
-    } else {
+    } else if (message.type == WIRE_COMMITTED) {
         announced(&message.as.committed);
+    } else if (message.as.verdict.accepted) {
+        sim_shadow_counted(sim->shadow, key_of(peer), message.as.verdict.blob_id);
+    } else {
+        sim->figures.contributions_refused++;
     }
     (void)sim_blocks_use(own);
 }
@@ -119,6 +136,7 @@ void sim_check_served(void)
     uint64_t version = sim_server_first(coordinator->server, &digest);
     sim_check_version(version, &digest, "the recovered coordinator");
     coordinator->version = version;
+    sim_shadow_served(sim->shadow, version, &digest);
     if (sim_storage_rotten()) {
         return;
     }

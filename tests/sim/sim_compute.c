@@ -3,6 +3,7 @@
 #include "tests/sim/sim_compute.h"
 
 #include "common/fault.h"
+#include "tests/sim/sim_shadow.h"
 #include "tests/sim/sim_template.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/sampler.h"
@@ -147,6 +148,11 @@ enum status compute_encode(struct compute *self, uint8_t *out)
         codec_encode(self->codec, -self->grid.shift, self->gradient, self->value_count, out);
     if (status == STATUS_OK && self->peer->plan->character == SIM_SPOILER) {
         spoil(self, out);
+    }
+    if (status == STATUS_OK) {
+        struct sim_blocks *own = sim_blocks_use(NULL);
+        sim_shadow_encoded(sim->shadow, self->shared->work, out, compute_encoded_bytes(self));
+        (void)sim_blocks_use(own);
     }
     return status;
 }
