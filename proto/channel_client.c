@@ -28,7 +28,7 @@ struct channel_client {
     bool draining;
     bool handshaking; /* TCP stands, CURVE does not yet */
     bool connected;
-    uint64_t connections; /* so far */
+    uint64_t connections;       /* so far */
     unsigned failed_handshakes; /* since the last one that worked */
 };
 

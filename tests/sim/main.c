@@ -93,12 +93,11 @@ static bool take_option(struct arguments *out, int option)
 static bool parse(int argc, char **argv, struct arguments *out)
 {
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},  {"seeds", required_argument, NULL, 'S'},
-        {"jobs", required_argument, NULL, 'j'},  {"count", required_argument, NULL, 'c'},
-        {"trace", no_argument, NULL, 't'},       {"crash-every-call", no_argument, NULL, 'x'},
-        {"quiet", no_argument, NULL, 'q'},
-        {"keep-going", no_argument, NULL, 'k'},  {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0}};
+        {"seed", required_argument, NULL, 's'}, {"seeds", required_argument, NULL, 'S'},
+        {"jobs", required_argument, NULL, 'j'}, {"count", required_argument, NULL, 'c'},
+        {"trace", no_argument, NULL, 't'},      {"crash-every-call", no_argument, NULL, 'x'},
+        {"quiet", no_argument, NULL, 'q'},      {"keep-going", no_argument, NULL, 'k'},
+        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (!take_option(out, option)) {
             return false;

@@ -238,8 +238,7 @@ static void report_late(void)
          i++) {
         sim_line("%s", text);
     }
-    sim_fail("not over %d s after the last fault: %" PRIu64 " of %" PRIu64
-             " steps, coordinator %s",
+    sim_fail("not over %d s after the last fault: %" PRIu64 " of %" PRIu64 " steps, coordinator %s",
              SIM_LIVENESS_US / 1000000, sim->coordinator.announced_version,
              sim->pattern->config.step_count,
              sim->coordinator.process.alive ? "serving"

@@ -42,7 +42,7 @@ struct sim_peer {
     bool stop;               /* its user asked it to leave */
     bool left;               /* it left for good */
     bool finished;           /* it ended knowing that the run is over */
-    uint64_t version; /* of its parameters when they were compared last */
+    uint64_t version;        /* of its parameters when they were compared last */
 };
 
 struct sim_coordinator {
@@ -123,7 +123,7 @@ struct sim {
     struct sim_crash crashes[2];
     uint64_t calls[3];
     uint64_t recovery_calls;
-    uint64_t calls_before; /* of the disk, when the coordinator's present life began */
+    uint64_t calls_before;         /* of the disk, when the coordinator's present life began */
     char failure[SIM_FAILURE_MAX]; /* the first thing that must not be; "": none */
     jmp_buf broken;                /* where a simulation that failed in the middle ends */
     bool breakable;
@@ -134,17 +134,17 @@ extern struct sim *sim;
 
 struct sim_options {
     uint64_t seed;
-    bool quiet; /* no faults */
-    bool small; /* nor many steps and peers */
+    bool quiet;                  /* no faults */
+    bool small;                  /* nor many steps and peers */
     struct sim_crash crashes[2]; /* in the first life of the coordinator, and in the second */
-    FILE *trace; /* where to write what happens, in words; NULL: nowhere */
+    FILE *trace;                 /* where to write what happens, in words; NULL: nowhere */
 };
 
 struct sim_result {
     struct digest hash;
     char failure[SIM_FAILURE_MAX];
     struct sim_figures figures;
-    uint64_t calls[3];    /* of the disk, in each life of the coordinator so far */
+    uint64_t calls[3];       /* of the disk, in each life of the coordinator so far */
     uint64_t recovery_calls; /* of them in its second life, before it served */
 };
 

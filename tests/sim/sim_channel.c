@@ -161,8 +161,8 @@ enum status channel_server_send(struct channel_server *self,
         return STATUS_AGAIN;
     }
     struct sim_blocks *own = sim_blocks_use(NULL);
-    sim_letter_dispatch(sim_letter_new(route->peer, SIM_DOWN, head, head_size_bytes, body,
-                                       body_size_bytes));
+    sim_letter_dispatch(
+        sim_letter_new(route->peer, SIM_DOWN, head, head_size_bytes, body, body_size_bytes));
     (void)sim_blocks_use(own);
     return STATUS_OK;
 }

@@ -159,8 +159,8 @@ static void check_verified(void)
     } else if (report.steps != config->step_count || report.samples_applied != samples ||
                report.samples_duplicated != 0 || report.samples_missing != 0 ||
                report.credit_tokens != tokens || report.trained_tokens != tokens) {
-        sim_fail("verify counts %" PRIu64 " steps, %" PRIu64 " samples, %" PRIu64
-                 " twice, %" PRIu64 " missing, %" PRIu64 " tokens of credit, %" PRIu64 " trained",
+        sim_fail("verify counts %" PRIu64 " steps, %" PRIu64 " samples, %" PRIu64 " twice, %" PRIu64
+                 " missing, %" PRIu64 " tokens of credit, %" PRIu64 " trained",
                  report.steps, report.samples_applied, report.samples_duplicated,
                  report.samples_missing, report.credit_tokens, report.trained_tokens);
     } else {

@@ -6,7 +6,8 @@
 
 #include "tests/sim/sim.h"
 
-/* The coordinator took this head from a peer's line; and sent this one, whether or not it arrives. */
+/* The coordinator took this head from a peer's line; and sent this one, whether or not it arrives.
+ */
 void sim_check_received(uint32_t peer, const uint8_t *head, size_t head_bytes);
 void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes);
 
@@ -16,7 +17,8 @@ void sim_check_served(void);
 /* After every event: what is cheap to look at. */
 void sim_check_event(void);
 
-/* Parts of it. A version of the parameters has the same bits as on one machine (sim_reference.h). */
+/* Parts of it. A version of the parameters has the same bits as on one machine (sim_reference.h).
+ */
 void sim_check_peer(struct sim_peer *peer);
 void sim_check_version(uint64_t version, const struct digest *digest, const char *whose);
 

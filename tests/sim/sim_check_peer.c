@@ -24,13 +24,14 @@ void sim_check_describe(const struct sim_peer *peer)
 {
     const struct session *session = &peer->daemon->session;
     const struct work *work = &session->work;
-    sim_line("%s phase=%d version=%llu asked=%d collect=%d offer=%d claim=%d draining=%d updates=%zu "
-             "held=%llu waiting=%u running=%u leases=%llu:%llu+%u %llu:%llu+%u",
-             sim_process_name(peer->process.index), (int)session->phase,
-             (unsigned long long)session->version, session->asked, session->collect_wanted,
-             session->offer_open, session->claim_open, session->draining, session->update_count,
-             (unsigned long long)work->held_samples, work_waiting(work), work_running(work),
-             (unsigned long long)work->leases[0].id, (unsigned long long)work->leases[0].first,
-             work->leases[0].count, (unsigned long long)work->leases[1].id,
-             (unsigned long long)work->leases[1].first, work->leases[1].count);
+    sim_line(
+        "%s phase=%d version=%llu asked=%d collect=%d offer=%d claim=%d draining=%d updates=%zu "
+        "held=%llu waiting=%u running=%u leases=%llu:%llu+%u %llu:%llu+%u",
+        sim_process_name(peer->process.index), (int)session->phase,
+        (unsigned long long)session->version, session->asked, session->collect_wanted,
+        session->offer_open, session->claim_open, session->draining, session->update_count,
+        (unsigned long long)work->held_samples, work_waiting(work), work_running(work),
+        (unsigned long long)work->leases[0].id, (unsigned long long)work->leases[0].first,
+        work->leases[0].count, (unsigned long long)work->leases[1].id,
+        (unsigned long long)work->leases[1].first, work->leases[1].count);
 }

@@ -27,7 +27,7 @@ struct compute {
     struct exact_grid grid;
     size_t value_count;
     uint32_t context;
-    float *params;  /* (value_count) */
+    float *params;   /* (value_count) */
     float *gradient; /* (value_count) the accumulator */
     struct digest digest;
     size_t worker_count;
@@ -202,8 +202,8 @@ void sim_compute_done(struct compute *self, size_t index)
     struct worker *worker = &self->workers[index];
     struct sim_blocks *own = sim_blocks_use(NULL);
     check_tokens(self, &worker->item);
-    const struct sim_gradient *gradient = sim_gradient(
-        self->pattern, &self->digest, self->params, worker->item.sample, worker->item.tokens);
+    const struct sim_gradient *gradient = sim_gradient(self->pattern, &self->digest, self->params,
+                                                       worker->item.sample, worker->item.tokens);
     (void)sim_blocks_use(own);
     for (size_t i = 0; i < self->value_count; i++) {
         self->gradient[i] += gradient->values[i];

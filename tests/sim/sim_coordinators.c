@@ -1,5 +1,5 @@
-/* sim_coordinators - the coordinator's machine: it runs the real server, crashes, and has a supervisor
- * that starts it again, as an owner's init system does. */
+/* sim_coordinators - the coordinator's machine: it runs the real server, crashes, and has a
+ * supervisor that starts it again, as an owner's init system does. */
 #include "tests/sim/sim.h"
 
 #include "common/fault.h"

@@ -98,8 +98,8 @@ uint64_t sim_crashes_run(uint64_t seed, size_t jobs)
 {
     struct sim_options options = {.seed = seed, .small = true};
     struct sim_result result;
-    struct board *board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE,
-                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct board *board =
+        mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (board == MAP_FAILED) {
         (void)fputs("dugnad-sim: no memory for the workers\n", stderr);
         return 1;
@@ -112,8 +112,8 @@ uint64_t sim_crashes_run(uint64_t seed, size_t jobs)
         work_in_processes(board, seed, result.calls[0], jobs);
         failed = atomic_load(&board->failed);
     }
-    printf("crashes: seed=%" PRIu64 " calls=%" PRIu64 " points=%" PRIu64 " points_in_recovery=%" PRIu64
-           " failed=%" PRIu64 "\n",
+    printf("crashes: seed=%" PRIu64 " calls=%" PRIu64 " points=%" PRIu64
+           " points_in_recovery=%" PRIu64 " failed=%" PRIu64 "\n",
            seed, result.calls[0], atomic_load(&board->points), atomic_load(&board->nested), failed);
     (void)munmap(board, sizeof *board);
     return failed;

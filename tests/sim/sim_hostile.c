@@ -1,4 +1,5 @@
-/* sim_hostile - peers that are not honest: a real daemon whose letters are changed on their way out. */
+/* sim_hostile - peers that are not honest: a real daemon whose letters are changed on their way
+ * out. */
 #include "tests/sim/sim_lines.h"
 
 #include "proto/wire.h"
@@ -13,8 +14,7 @@ static void encode(struct sim_letter **letter)
         sim_fail("a forged message cannot be encoded");
         return;
     }
-    struct sim_letter *forged =
-        sim_letter_new((*letter)->peer, SIM_UP, head, head_bytes, NULL, 0);
+    struct sim_letter *forged = sim_letter_new((*letter)->peer, SIM_UP, head, head_bytes, NULL, 0);
     forged->connection = (*letter)->connection;
     sim_letter_free(*letter);
     *letter = forged;
@@ -27,7 +27,8 @@ static void boast(struct sim_letter **letter)
     encode(letter);
 }
 
-/* All ranges moved by one: the last of them is then not this peer's, or of a lease that has not ended. */
+/* All ranges moved by one: the last of them is then not this peer's, or of a lease that has not
+ * ended. */
 static void forge(struct sim_letter **letter)
 {
     for (uint32_t i = 0; i < message.as.contribution.range_count; i++) {

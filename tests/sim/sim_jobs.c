@@ -138,8 +138,8 @@ void sim_figures_print(const struct sim_figures *figures, double seconds)
            figures->letters_damaged, figures->resets, figures->clogs, figures->partitions);
     printf("machines: disk_errors=%" PRIu64 " disk_full=%" PRIu64 " rot=%" PRIu64
            " (told and given up: %" PRIu64 ") failed_mallocs=%" PRIu64 "\n",
-           figures->disk_errors, figures->disk_full, figures->rots,
-           figures->beyond_help, figures->mallocs_failed);
+           figures->disk_errors, figures->disk_full, figures->rots, figures->beyond_help,
+           figures->mallocs_failed);
 }
 
 /* The last lines of a text that may be long. */
@@ -210,8 +210,8 @@ static uint64_t report(struct board *board, const struct sim_jobs_options *optio
 uint64_t sim_jobs_run(const struct sim_jobs_options *options)
 {
     double began_s = now_s();
-    struct board *board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE,
-                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct board *board =
+        mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (board == MAP_FAILED) {
         (void)fputs("dugnad-sim: no memory for the workers\n", stderr);
         return 1;

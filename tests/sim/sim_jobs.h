@@ -14,8 +14,8 @@ struct sim_jobs_options {
     bool keep_going; /* tell of every seed that fails, not only of the first */
 };
 
-/* Runs all seeds and prints a summary. Returns how many failed; of the first one that did, the end of its
- * trace is printed. */
+/* Runs all seeds and prints a summary. Returns how many failed; of the first one that did, the end
+ * of its trace is printed. */
 uint64_t sim_jobs_run(const struct sim_jobs_options *options);
 
 /* Prints what happened in `seconds` of real time. */

@@ -26,8 +26,8 @@ struct sim_queue {
 struct sim_line {
     bool open; /* its client has a socket */
     bool connected;
-    uint64_t endpoint;   /* counts the client's sockets */
-    uint64_t connection; /* counts attempts to connect: letters of an earlier one are lost */
+    uint64_t endpoint;    /* counts the client's sockets */
+    uint64_t connection;  /* counts attempts to connect: letters of an earlier one are lost */
     uint64_t connections; /* that stood, of this socket */
     uint8_t curve_key[IDENTITY_KEY_BYTES];
     struct sim_queue outbox; /* sent while not connected */
@@ -68,8 +68,8 @@ void sim_letter_dispatch(struct sim_letter *letter);
 /* The connection breaks; what is under way is lost, and the client tries again after a while. */
 void sim_line_break(uint32_t peer);
 
-/* A peer that is not honest changes what it sends. False: it keeps the letter to itself. The letter may
- * be another one afterwards. */
+/* A peer that is not honest changes what it sends. False: it keeps the letter to itself. The letter
+ * may be another one afterwards. */
 bool sim_hostile_letter(const struct sim_peer *peer, struct sim_letter **letter);
 
 /* A new letter with this content. */

@@ -1,5 +1,5 @@
-/* sim_machine - what a process asks its machine for: clock.h, memory.h, log.h and check.h, on virtual
- * time and in the trace. */
+/* sim_machine - what a process asks its machine for: clock.h, memory.h, log.h and check.h, on
+ * virtual time and in the trace. */
 #include "tests/sim/sim.h"
 
 #include "common/check.h"

@@ -6,9 +6,9 @@
 
 enum {
     DELAY_US_MIN = 200,
-    LATE_US_MAX = 2000000, /* of a letter that is overtaken */
+    LATE_US_MAX = 2000000,  /* of a letter that is overtaken */
     BREAK_US_MAX = 3000000, /* from a loss to the end of its connection */
-    RETRY_US_MIN = 100000, /* ZeroMQ's backoff, as channel_client_new says */
+    RETRY_US_MIN = 100000,  /* ZeroMQ's backoff, as channel_client_new says */
     RETRY_US_MAX = 500000
 };
 
@@ -75,8 +75,7 @@ struct sim_letter *sim_letter_new(uint32_t peer, enum sim_way way, const uint8_t
                                   size_t head_bytes, const uint8_t *body, size_t body_bytes)
 {
     struct sim_line *line = &sim->network->lines[peer];
-    struct sim_letter *letter =
-        sim_outer_realloc(NULL, sizeof *letter + head_bytes + body_bytes);
+    struct sim_letter *letter = sim_outer_realloc(NULL, sizeof *letter + head_bytes + body_bytes);
     *letter = (struct sim_letter){.peer = peer,
                                   .way = way,
                                   .endpoint = line->endpoint,
@@ -186,15 +185,15 @@ static bool damage(struct sim_letter *letter)
 static const char *name_of(const struct sim_letter *letter)
 {
     static const char *const names[WIRE_TYPE_END] = {
-        [WIRE_HELLO] = "hello",         [WIRE_WELCOME] = "welcome",
-        [WIRE_REFUSED] = "refused",     [WIRE_READY] = "ready",
-        [WIRE_LEASE] = "lease",         [WIRE_PROGRESS] = "progress",
-        [WIRE_RECLAIM] = "reclaim",     [WIRE_YIELDED] = "yielded",
-        [WIRE_COLLECT] = "collect",     [WIRE_CONTRIBUTION] = "contribution",
-        [WIRE_VERDICT] = "verdict",     [WIRE_COMMITTED] = "committed",
-        [WIRE_APPLIED] = "applied",     [WIRE_GRANT] = "grant",
-        [WIRE_ALIVE] = "alive",         [WIRE_LEAVE] = "leave",
-        [WIRE_FINISHED] = "finished",   [WIRE_CLAIM] = "claim"};
+        [WIRE_HELLO] = "hello",       [WIRE_WELCOME] = "welcome",
+        [WIRE_REFUSED] = "refused",   [WIRE_READY] = "ready",
+        [WIRE_LEASE] = "lease",       [WIRE_PROGRESS] = "progress",
+        [WIRE_RECLAIM] = "reclaim",   [WIRE_YIELDED] = "yielded",
+        [WIRE_COLLECT] = "collect",   [WIRE_CONTRIBUTION] = "contribution",
+        [WIRE_VERDICT] = "verdict",   [WIRE_COMMITTED] = "committed",
+        [WIRE_APPLIED] = "applied",   [WIRE_GRANT] = "grant",
+        [WIRE_ALIVE] = "alive",       [WIRE_LEAVE] = "leave",
+        [WIRE_FINISHED] = "finished", [WIRE_CLAIM] = "claim"};
     if (wire_is_chunk(letter->data, letter->head_bytes)) {
         return "chunk";
     }

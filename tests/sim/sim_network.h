@@ -2,8 +2,9 @@
  *
  * A peer's endpoint has one connection at a time. A line delays, and while faults last it loses,
  * doubles, reorders and damages letters, holds them back for a while, is cut in one or both
- * directions, and breaks. What it does that a TCP connection with CURVE would not do is done on purpose:
- * parsers must stand it. Damage that would go unnoticed without CURVE's seal is not delivered. */
+ * directions, and breaks. What it does that a TCP connection with CURVE would not do is done on
+ * purpose: parsers must stand it. Damage that would go unnoticed without CURVE's seal is not
+ * delivered. */
 #ifndef DUGNAD_TESTS_SIM_SIM_NETWORK_H
 #define DUGNAD_TESTS_SIM_SIM_NETWORK_H
 

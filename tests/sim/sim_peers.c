@@ -71,8 +71,8 @@ static void start_body(void *context)
 {
     struct start *start = context;
     struct sim_peer *peer = start->peer;
-    start->status = daemon_new(&peer->options, peer->identity, sim_process_ms(&peer->process),
-                               &peer->daemon);
+    start->status =
+        daemon_new(&peer->options, peer->identity, sim_process_ms(&peer->process), &peer->daemon);
 }
 
 void sim_peer_start(struct sim_peer *peer)
@@ -83,8 +83,8 @@ void sim_peer_start(struct sim_peer *peer)
         return;
     }
     sim_process_begin(process);
-    peer->options = (struct daemon_options){
-        .link = sim->pattern->link, .compute = {.thread_count = peer->plan->thread_count}};
+    peer->options = (struct daemon_options){.link = sim->pattern->link,
+                                            .compute = {.thread_count = peer->plan->thread_count}};
     (void)snprintf(peer->options.name, sizeof peer->options.name, "p%" PRIu32, process->index);
     sim_line("%s starts", sim_process_name(process->index));
     (void)sim_process_run(process, start_body, &start);
@@ -105,8 +105,8 @@ static void turn_body(void *context)
 {
     struct turn *turn = context;
     struct sim_peer *peer = turn->peer;
-    turn->over = daemon_turn(peer->daemon, sim_process_ms(&peer->process), peer->stop,
-                             &turn->status);
+    turn->over =
+        daemon_turn(peer->daemon, sim_process_ms(&peer->process), peer->stop, &turn->status);
     if (turn->over) {
         daemon_free(peer->daemon);
         peer->daemon = NULL;

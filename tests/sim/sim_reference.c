@@ -44,8 +44,8 @@ static void add_samples(const struct sim_template *pattern, struct master *maste
     for (uint64_t i = 0; i < config->target_batch; i++) {
         uint64_t sample = version * config->target_batch + i;
         dataset_read(pattern->data, sampler_offset(&sampler, sample), config->context + 1U, tokens);
-        const struct sim_gradient *gradient = sim_gradient(
-            pattern, &pattern->digests[version], master_params(master), sample, tokens);
+        const struct sim_gradient *gradient = sim_gradient(pattern, &pattern->digests[version],
+                                                           master_params(master), sample, tokens);
         exact_sum_add(grid, CODEC_FP32, (const uint8_t *)gradient->values, pattern->value_count,
                       sums);
     }

@@ -1,9 +1,9 @@
 /* sim_reference - the same run on one machine, without coordinator, peers, network or disk.
  *
- * Where contributions travel as fp32, the sums of a step are exact whoever made them (sim_template.h), so
- * every version of every simulated run must equal the reference in each bit. With mx8 what a contribution
- * loses depends on who computed what: there the reference says only what is near, and sim_shadow.h
- * makes each step again from the very bytes that were counted. */
+ * Where contributions travel as fp32, the sums of a step are exact whoever made them
+ * (sim_template.h), so every version of every simulated run must equal the reference in each bit.
+ * With mx8 what a contribution loses depends on who computed what: there the reference says only
+ * what is near, and sim_shadow.h makes each step again from the very bytes that were counted. */
 #ifndef DUGNAD_TESTS_SIM_SIM_REFERENCE_H
 #define DUGNAD_TESTS_SIM_SIM_REFERENCE_H
 

@@ -26,14 +26,13 @@ bool sim_server_describe(const struct server *server, uint32_t index, char *out,
         return false;
     }
     const struct peer *peer = &core->peers[index];
-    int length =
-        snprintf(out, out_bytes,
-                 "%s active=%d away=%d step=%" PRIu64 " version=%" PRIu64
-                 " wants=%d owned=%u collect=%d offer=%d free=%u counted=%u leases=",
-                 server->sessions->items[index].name, peer->active,
-                 server->sessions->items[index].away, core->step, peer->version, peer->wants_work,
-                 peer->owned, peer->collect_sent, (int)peer->offer, core->table.free_count,
-                 core->table.counted_count);
+    int length = snprintf(out, out_bytes,
+                          "%s active=%d away=%d step=%" PRIu64 " version=%" PRIu64
+                          " wants=%d owned=%u collect=%d offer=%d free=%u counted=%u leases=",
+                          server->sessions->items[index].name, peer->active,
+                          server->sessions->items[index].away, core->step, peer->version,
+                          peer->wants_work, peer->owned, peer->collect_sent, (int)peer->offer,
+                          core->table.free_count, core->table.counted_count);
     for (size_t i = 0; i < CORE_LEASES_PER_PEER; i++) {
         const struct lease *lease = &peer->leases[i];
         length += snprintf(out + length, out_bytes - (size_t)length, " %" PRIu64 ":%u+%u done %u%s",

@@ -1,5 +1,5 @@
-/* sim_server - what the checks see inside a server. Apart from sim.h, because coordinator and peer each
- * have a struct session of their own. */
+/* sim_server - what the checks see inside a server. Apart from sim.h, because coordinator and peer
+ * each have a struct session of their own. */
 #ifndef DUGNAD_TESTS_SIM_SIM_SERVER_H
 #define DUGNAD_TESTS_SIM_SIM_SERVER_H
 

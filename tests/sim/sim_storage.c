@@ -5,7 +5,13 @@
 #include <errno.h>
 #include <string.h>
 
-enum { DISK_STREAM = 6, CALLS_MAX = 150, FAIL_CALLS_MAX = 60, FULL_US_MAX = 10000000, ROT_TRIES = 20 };
+enum {
+    DISK_STREAM = 6,
+    CALLS_MAX = 150,
+    FAIL_CALLS_MAX = 60,
+    FULL_US_MAX = 10000000,
+    ROT_TRIES = 20
+};
 
 enum kind { FAIL_ONE, FULL, ROOM, FAIL_SOME, FAIL_NONE, ROT, KINDS };
 
@@ -69,8 +75,8 @@ static void fail_none(void)
     sim->disk_faults = (struct sim_disk_faults){.capacity_bytes = capacity_bytes};
 }
 
-/* Files that nothing but a copy brings back (key, run.yaml, data) are left alone: their hashes, where they
- * have one, are the unit tests' affair. */
+/* Files that nothing but a copy brings back (key, run.yaml, data) are left alone: their hashes,
+ * where they have one, are the unit tests' affair. */
 static bool may_rot(const char *path)
 {
     return strstr(path, "/journal/") != NULL || strstr(path, "/checkpoints/") != NULL;
@@ -99,7 +105,7 @@ static void rot(void)
 
 void sim_storage_fault(uint32_t kind)
 {
-    static const char *const names[KINDS] = {"will fail a call", "is full",      "has room",
+    static const char *const names[KINDS] = {"will fail a call", "is full",       "has room",
                                              "fails at times",   "fails no more", "rots"};
     if (sim->calm) {
         return;
@@ -111,8 +117,7 @@ void sim_storage_fault(uint32_t kind)
         sim->figures.disk_errors++;
         return;
     case FULL:
-        sim->disk_faults.capacity_bytes =
-            sim_disk_used_bytes(sim->disk) + 1 + sim_chance(100000);
+        sim->disk_faults.capacity_bytes = sim_disk_used_bytes(sim->disk) + 1 + sim_chance(100000);
         sim->figures.disk_full++;
         undo_later(ROOM);
         break;

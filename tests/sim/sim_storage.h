@@ -28,7 +28,8 @@ void sim_storage_exit(void);
 bool sim_storage_power(void);
 void sim_storage_lose(bool power);
 
-/* Some bits of a journal or checkpoint were flipped: what was durable may be gone, if that was told. */
+/* Some bits of a journal or checkpoint were flipped: what was durable may be gone, if that was
+ * told. */
 bool sim_storage_rotten(void);
 
 #endif

@@ -23,9 +23,9 @@ static const struct {
     unsigned target_batch;
     unsigned checkpoint_every;
     const char *optimizer;
-} facts[SIM_TEMPLATES] = {{"fp32", 3, 8, 1, "adamw"},   {"fp32", 4, 6, 2, "adamw"},
-                          {"fp32", 5, 5, 3, "adamw"},   {"fp32", 2, 12, 1, "lamb"},
-                          {"fp32", 6, 4, 2, "sgd"},     {"mx8", 3, 6, 2, "adamw"},
+} facts[SIM_TEMPLATES] = {{"fp32", 3, 8, 1, "adamw"},    {"fp32", 4, 6, 2, "adamw"},
+                          {"fp32", 5, 5, 3, "adamw"},    {"fp32", 2, 12, 1, "lamb"},
+                          {"fp32", 6, 4, 2, "sgd"},      {"mx8", 3, 6, 2, "adamw"},
                           {"mx8", 4, 5, 1, "adam_mini"}, {"fp32", 4, 9, 3, "adamw"}};
 
 static struct sim_template templates[SIM_TEMPLATES];

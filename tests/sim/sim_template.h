@@ -1,7 +1,8 @@
 /* sim_template - the few runs that all seeds begin with, each made once in a process.
  *
- * A template is made from its number alone, never from a seed: which seeds ran before cannot show. It
- * holds the folder of a fresh run, a tiny model, and the gradients that were computed already. */
+ * A template is made from its number alone, never from a seed: which seeds ran before cannot show.
+ * It holds the folder of a fresh run, a tiny model, and the gradients that were computed already.
+ */
 #ifndef DUGNAD_TESTS_SIM_SIM_TEMPLATE_H
 #define DUGNAD_TESTS_SIM_SIM_TEMPLATE_H
 
@@ -47,9 +48,10 @@ void sim_templates_free(void);
 const struct sim_template *sim_template(size_t index);
 const struct identity *sim_identity(uint32_t peer);
 
-/* Gradient of one sample, d (sum of its losses) / d params at `params` whose digest is given, each value
- * rounded to a multiple of 2^-14: sums of whole steps are then exact in float32, in whatever order and
- * by whomever they are made. tokens(context + 1) are the sample's. Valid until the next call. */
+/* Gradient of one sample, d (sum of its losses) / d params at `params` whose digest is given, each
+ * value rounded to a multiple of 2^-14: sums of whole steps are then exact in float32, in whatever
+ * order and by whomever they are made. tokens(context + 1) are the sample's. Valid until the next
+ * call. */
 const struct sim_gradient *sim_gradient(const struct sim_template *pattern,
                                         const struct digest *digest, const float *params,
                                         uint64_t sample, const uint16_t *tokens);
