@@ -20,7 +20,7 @@ static const char run_yaml[] = "name: tiny\n"
                                "model: {type: llama, hidden_size: 8, layers: 1, heads: 1}\n"
                                "data: {path: shards, context: 16}\n"
                                "training: {steps: 50, target_batch: 8, codec: mx8,\n"
-                               "  checkpoint_every: 10, checkpoints_kept: 2}\n"
+                               "  checkpoint_every: 10, checkpoints_kept: 3}\n"
                                "optimizer: {learning_rate: 0.01, warmup_steps: 2}\n";
 
 /* A disk with /sim/shards and /sim/run.yaml, all of it durable. */
