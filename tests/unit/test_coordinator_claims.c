@@ -508,7 +508,7 @@ static void new_target_batch_counts_from_the_next_step_on(void)
     fixture_init(&f, &settings);
     fixture_join(&f, 0, 4);
     struct core_action lease = fixture_ready(&f, 0);
-    core_set_target_batch(f.core, 9);
+    CU_ASSERT_EQUAL(core_set_target_batch(f.core, 9), STATUS_OK);
     CU_ASSERT_EQUAL(core_target_batch(f.core), 4);
     fixture_report(&f, CORE_PROGRESS, 0, lease.lease_id, 4);
     fixture_hand_in(&f, 0, 0, 4);
