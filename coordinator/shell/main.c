@@ -16,19 +16,23 @@ static const char help[] =
     "  log     --dir RUN                      print its steps and events as JSON lines\n"
     "  verify  --dir RUN [--json]             prove that nothing was lost or done twice\n"
     "  rebuild-ledger --dir RUN               make ledger.db again from the journal\n"
+    "  pause   --dir RUN                      begin no new step; resume goes on\n"
+    "  resume  --dir RUN\n"
+    "  stop    --dir RUN [--wait SECONDS]     end in order after the step in progress\n"
+    "  set     --dir RUN [--learning-rate X] [--target-batch N] [--codec C] [--journal C]\n"
+    "                                         change a run that is being served\n"
+    "  fork    --dir RUN --step N --to NEW    a new run that goes on from a step of this one\n"
     "\n"
     "'dugnad-coordinator COMMAND --help' tells more; --version prints the version.\n";
 
 static const struct {
     const char *name;
     enum status (*run)(int argc, char **argv);
-} commands[] = {{"init", cmd_init},
-                {"serve", cmd_serve},
-                {"invite", cmd_invite},
-                {"status", cmd_status},
-                {"log", cmd_log},
-                {"verify", cmd_verify},
-                {"rebuild-ledger", cmd_rebuild_ledger}};
+} commands[] = {
+    {"init", cmd_init},     {"serve", cmd_serve}, {"invite", cmd_invite},
+    {"status", cmd_status}, {"log", cmd_log},     {"pause", cmd_pause},
+    {"resume", cmd_resume}, {"stop", cmd_stop},   {"set", cmd_set},
+    {"verify", cmd_verify}, {"fork", cmd_fork},   {"rebuild-ledger", cmd_rebuild_ledger}};
 
 static enum status dispatch(int argc, char **argv)
 {

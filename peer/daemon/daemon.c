@@ -145,6 +145,10 @@ static void take_message(struct daemon *self, const struct channel_message *inco
         log_warn("peer", "claim_refused", "step=%" PRIu64 " reason=\"others compute its samples\"",
                  self->incoming.as.claimed.step);
     }
+    if (self->incoming.type == WIRE_WELCOME && self->session.phase == SESSION_HELLO &&
+        self->compute != NULL) {
+        compute_follow(self->compute, &self->incoming.as.welcome);
+    }
     if (self->incoming.type == WIRE_COMMITTED) {
         progress_step(&self->progress, self->incoming.as.committed.step + 1,
                       self->incoming.as.committed.loss);
