@@ -1,10 +1,10 @@
 /* disk - the system calls that touch files: the only place where folders, files and their syncing
  * are named to the kernel.
  *
- * Every function does one call (or one loop of it) and changes nothing else, so that a crash can be put
- * between any two. The simulator is linked with a disk of its own that keeps what is in memory apart
- * from what is durable, tears, fills and fails. Nothing here leaves a sentence in fault.h: the caller
- * knows what it was for; errno says why.
+ * Every function does one call (or one loop of it) and changes nothing else, so that a crash can be
+ * put between any two. The simulator is linked with a disk of its own that keeps what is in memory
+ * apart from what is durable, tears, fills and fails. Nothing here leaves a sentence in fault.h:
+ * the caller knows what it was for; errno says why.
  *
  * Thread-safe as the kernel's. */
 #ifndef DUGNAD_COMMON_DISK_H
@@ -33,6 +33,9 @@ int disk_open(const char *path, enum disk_open how, mode_t mode);
 /* Bytes of an open plain file; -1 with errno (another kind of file: EINVAL). */
 int64_t disk_size(int fd);
 
+/* Whether nobody but the owner may read or write an open file. */
+bool disk_is_private(int fd);
+
 /* Reads exactly size_bytes at `offset`; false with errno (the file is shorter: ENODATA). */
 bool disk_read(int fd, uint64_t offset, void *out, size_t size_bytes);
 
@@ -53,14 +56,15 @@ bool disk_remove_folder(const char *path); /* an empty one */
 bool disk_sync_folder(const char *path);
 
 enum disk_kind { DISK_MISSING, DISK_FILE, DISK_FOLDER, DISK_OTHER };
-enum disk_kind disk_kind_of(const char *path); /* does not follow a last link */
+/* Does not follow a last link ("path/." does). What cannot be looked at is DISK_OTHER. */
+enum disk_kind disk_kind_of(const char *path);
 
 /* Calls `visit` with each name in the folder ("." and ".." left out) in no order, until it returns
  * false; false with errno when the folder cannot be read. */
 bool disk_list(const char *path, bool (*visit)(void *context, const char *name), void *context);
 
-/* A read-only view of a whole file, private to the caller; NULL with errno (an empty file: NULL with
- * errno 0). End it with disk_unmap. */
+/* A read-only view of a whole file, private to the caller; NULL with errno (an empty file: NULL
+ * with errno 0). End it with disk_unmap. */
 const uint8_t *disk_map(int fd, size_t size_bytes);
 void disk_unmap(const uint8_t *data, size_t size_bytes);
 

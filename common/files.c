@@ -1,19 +1,13 @@
 #include "common/files.h"
 
+#include "common/disk.h"
 #include "common/fault.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-enum { REMOVE_OPEN_FILES_MAX = 16 };
 
 enum status files_join(const char *folder, const char *name, char *out)
 {
@@ -27,39 +21,29 @@ enum status files_join(const char *folder, const char *name, char *out)
 
 bool files_exists(const char *path)
 {
-    return access(path, F_OK) == 0;
+    return disk_kind_of(path) != DISK_MISSING;
+}
+
+bool files_is_folder(const char *path)
+{
+    char inside[FILES_PATH_MAX];
+    int length = snprintf(inside, sizeof inside, "%s/.", path);
+    return length > 0 && (size_t)length < sizeof inside && disk_kind_of(inside) == DISK_FOLDER;
 }
 
 static enum status open_to_read(const char *path, int *out_fd, size_t *out_size_bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = disk_open(path, DISK_READ, 0);
     if (fd < 0) {
         return fault(STATUS_NO_INPUT, "cannot read %s: %s", path, strerror(errno));
     }
-    struct stat facts;
-    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_size < 0) {
-        (void)close(fd);
+    int64_t size_bytes = disk_size(fd);
+    if (size_bytes < 0) {
+        (void)disk_close(fd);
         return fault(STATUS_NO_INPUT, "%s is not a plain file", path);
     }
     *out_fd = fd;
-    *out_size_bytes = (size_t)facts.st_size;
-    return STATUS_OK;
-}
-
-static enum status read_all(int fd, const char *path, uint8_t *data, size_t size_bytes)
-{
-    size_t done = 0;
-    while (done < size_bytes) {
-        ssize_t got = read(fd, data + done, size_bytes - done);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got <= 0) {
-            return fault(STATUS_IO, "reading %s failed: %s", path,
-                         got == 0 ? "the file became shorter" : strerror(errno));
-        }
-        done += (size_t)got;
-    }
+    *out_size_bytes = (size_t)size_bytes;
     return STATUS_OK;
 }
 
@@ -84,54 +68,41 @@ enum status files_read(const char *path, size_t size_max, uint8_t **out, size_t 
         status = fault(STATUS_NO_MEMORY, "no memory to read %s", path);
         goto fail;
     }
-    status = read_all(fd, path, data, size_bytes);
-    if (status != STATUS_OK) {
+    if (!disk_read(fd, 0, data, size_bytes)) {
+        status = fault(STATUS_IO, "reading %s failed: %s", path,
+                       errno == ENODATA ? "the file became shorter" : strerror(errno));
         goto fail;
     }
     data[size_bytes] = 0;
-    (void)close(fd);
+    (void)disk_close(fd);
     *out = data;
     *out_size_bytes = size_bytes;
     return STATUS_OK;
 fail:
     free(data);
-    (void)close(fd);
+    (void)disk_close(fd);
     return status;
 }
 
-static enum status write_all(int fd, const char *path, const void *data, size_t size_bytes)
+/* Writes a file that must not exist yet; on failure nothing is left behind. */
+static enum status write_file(const char *path, const void *data, size_t size_bytes, mode_t mode,
+                              bool synced)
 {
-    const uint8_t *bytes = data;
-    size_t done = 0;
-    while (done < size_bytes) {
-        ssize_t put = write(fd, bytes + done, size_bytes - done);
-        if (put < 0 && errno == EINTR) {
-            continue;
-        }
-        if (put < 0) {
-            return fault(STATUS_IO, "writing %s failed: %s", path, strerror(errno));
-        }
-        done += (size_t)put;
-    }
-    return STATUS_OK;
-}
-
-/* Writes and syncs a file that must not exist yet; on failure nothing is left behind. */
-static enum status write_synced(const char *path, const void *data, size_t size_bytes, mode_t mode)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    int fd = disk_open(path, DISK_CREATE, mode);
     if (fd < 0) {
         return fault(STATUS_CANNOT_CREATE, "cannot create %s: %s", path, strerror(errno));
     }
-    enum status status = write_all(fd, path, data, size_bytes);
-    if (status == STATUS_OK && fsync(fd) != 0) {
+    enum status status = STATUS_OK;
+    if (!disk_write(fd, data, size_bytes)) {
+        status = fault(STATUS_IO, "writing %s failed: %s", path, strerror(errno));
+    } else if (synced && !disk_sync(fd)) {
         status = fault(STATUS_IO, "syncing %s to disk failed: %s", path, strerror(errno));
     }
-    if (close(fd) != 0 && status == STATUS_OK) {
+    if (!disk_close(fd) && status == STATUS_OK) {
         status = fault(STATUS_IO, "closing %s failed: %s", path, strerror(errno));
     }
     if (status != STATUS_OK) {
-        (void)unlink(path);
+        (void)disk_unlink(path);
     }
     return status;
 }
@@ -143,30 +114,55 @@ static enum status sync_parent(const char *path)
     return files_sync_folder(dirname(copy));
 }
 
-enum status files_write_new(const char *path, const void *data, size_t size_bytes, mode_t mode)
-{
-    enum status status = write_synced(path, data, size_bytes, mode);
-    return status == STATUS_OK ? sync_parent(path) : status;
-}
-
-enum status files_write_atomic(const char *path, const void *data, size_t size_bytes, mode_t mode)
+/* Writes beside `path` and puts it in place. */
+static enum status replace_file(const char *path, const void *data, size_t size_bytes, mode_t mode,
+                                bool synced)
 {
     char temporary[FILES_PATH_MAX];
     int length = snprintf(temporary, sizeof temporary, "%s.tmp", path);
     if (length < 0 || (size_t)length >= sizeof temporary) {
         return fault(STATUS_USAGE, "the path %.200s is too long; use a shorter one", path);
     }
-    (void)unlink(temporary);
-    enum status status = write_synced(temporary, data, size_bytes, mode);
+    (void)disk_unlink(temporary);
+    enum status status = write_file(temporary, data, size_bytes, mode, synced);
     if (status != STATUS_OK) {
         return status;
     }
-    if (rename(temporary, path) != 0) {
+    if (!disk_rename(temporary, path)) {
         status = fault(STATUS_CANNOT_CREATE, "cannot put %s in place: %s", path, strerror(errno));
-        (void)unlink(temporary);
-        return status;
+        (void)disk_unlink(temporary);
     }
-    return sync_parent(path);
+    return status;
+}
+
+enum status files_write_atomic(const char *path, const void *data, size_t size_bytes, mode_t mode)
+{
+    enum status status = replace_file(path, data, size_bytes, mode, true);
+    return status == STATUS_OK ? sync_parent(path) : status;
+}
+
+enum status files_write_new(const char *path, const void *data, size_t size_bytes, mode_t mode)
+{
+    if (files_exists(path)) {
+        return fault(STATUS_CANNOT_CREATE, "cannot create %s: it is there already", path);
+    }
+    return files_write_atomic(path, data, size_bytes, mode);
+}
+
+enum status files_replace(const char *path, const void *data, size_t size_bytes, mode_t mode)
+{
+    return replace_file(path, data, size_bytes, mode, false);
+}
+
+/* Its name is durable when it was made here. */
+static enum status make_one_folder(const char *path)
+{
+    if (disk_make_folder(path, 0777)) {
+        return sync_parent(path);
+    }
+    return errno == EEXIST ? STATUS_OK
+                           : fault(STATUS_CANNOT_CREATE, "cannot create the folder %s: %s", path,
+                                   strerror(errno));
 }
 
 enum status files_make_folder(const char *path)
@@ -183,36 +179,62 @@ enum status files_make_folder(const char *path)
         }
         char kept = partial[i];
         partial[i] = '\0';
-        if (mkdir(partial, 0777) != 0 && errno != EEXIST) {
-            return fault(STATUS_CANNOT_CREATE, "cannot create the folder %s: %s", partial,
-                         strerror(errno));
+        enum status status = make_one_folder(partial);
+        if (status != STATUS_OK) {
+            return status;
         }
         partial[i] = kept;
     }
-    struct stat facts;
-    if (stat(path, &facts) != 0 || !S_ISDIR(facts.st_mode)) {
+    if (!files_is_folder(path)) {
         return fault(STATUS_CANNOT_CREATE, "%s is there and is not a folder", path);
     }
     return STATUS_OK;
 }
 
-static int remove_entry(const char *path, const struct stat *facts, int kind, struct FTW *where)
+/* Appends the name and stops the listing; `context` is a path of FILES_PATH_MAX bytes. */
+static bool descend(void *context, const char *name)
 {
-    (void)facts;
-    (void)kind;
-    (void)where;
-    return remove(path);
+    char *path = context;
+    size_t length = strlen(path);
+    int added = snprintf(path + length, FILES_PATH_MAX - length, "/%s", name);
+    if (added < 0 || (size_t)added >= FILES_PATH_MAX - length) {
+        path[0] = '\0';
+    }
+    return false;
 }
 
 enum status files_remove_folder(const char *path)
 {
+    char place[FILES_PATH_MAX];
+    int length = snprintf(place, sizeof place, "%s", path);
+    if (length < 0 || (size_t)length >= sizeof place) {
+        return fault(STATUS_USAGE, "the path %.200s is too long; use a shorter one", path);
+    }
     if (!files_exists(path)) {
         return STATUS_OK;
     }
-    if (nftw(path, remove_entry, REMOVE_OPEN_FILES_MAX, FTW_DEPTH | FTW_PHYS) != 0) {
-        return fault(STATUS_IO, "cannot remove %s: %s", path, strerror(errno));
+    /* Goes down to something that holds nothing, removes it, and looks again one level up. */
+    for (;;) {
+        size_t before = strlen(place);
+        bool fine = true;
+        if (disk_kind_of(place) == DISK_FOLDER) {
+            fine = disk_list(place, descend, place);
+            if (fine && strlen(place) > before) {
+                continue;
+            }
+            errno = fine && place[0] == '\0' ? ENAMETOOLONG : errno;
+            fine = fine && place[0] != '\0' && disk_remove_folder(place);
+        } else {
+            fine = disk_unlink(place);
+        }
+        if (!fine) {
+            return fault(STATUS_IO, "cannot remove %s: %s", path, strerror(errno));
+        }
+        if (strlen(place) == (size_t)length) {
+            return STATUS_OK;
+        }
+        *strrchr(place, '/') = '\0';
     }
-    return STATUS_OK;
 }
 
 enum status files_rename(const char *from, const char *to)
@@ -221,7 +243,7 @@ enum status files_rename(const char *from, const char *to)
         return fault(STATUS_CANNOT_CREATE, "%s is there already; remove it or choose another name",
                      to);
     }
-    if (rename(from, to) != 0) {
+    if (!disk_rename(from, to)) {
         return fault(STATUS_CANNOT_CREATE, "cannot put %s in place: %s", to, strerror(errno));
     }
     return sync_parent(to);
@@ -229,17 +251,9 @@ enum status files_rename(const char *from, const char *to)
 
 enum status files_sync_folder(const char *path)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return fault(STATUS_IO, "cannot open the folder %s: %s", path, strerror(errno));
-    }
-    int result = fsync(fd);
-    int error = errno;
-    (void)close(fd);
-    if (result != 0) {
-        return fault(STATUS_IO, "syncing the folder %s failed: %s", path, strerror(error));
-    }
-    return STATUS_OK;
+    return disk_sync_folder(path)
+               ? STATUS_OK
+               : fault(STATUS_IO, "syncing the folder %s failed: %s", path, strerror(errno));
 }
 
 enum status files_map(const char *path, struct file_view *out)
@@ -252,22 +266,19 @@ enum status files_map(const char *path, struct file_view *out)
         return status;
     }
     if (size_bytes > 0) {
-        void *data = mmap(NULL, size_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (data == MAP_FAILED) {
+        out->data = disk_map(fd, size_bytes);
+        if (out->data == NULL) {
             status = fault(STATUS_IO, "cannot map %s: %s", path, strerror(errno));
         } else {
-            out->data = data;
             out->size_bytes = size_bytes;
         }
     }
-    (void)close(fd);
+    (void)disk_close(fd);
     return status;
 }
 
 void files_unmap(struct file_view *view)
 {
-    if (view->data != NULL) {
-        (void)munmap((void *)view->data, view->size_bytes);
-    }
+    disk_unmap(view->data, view->size_bytes);
     *view = (struct file_view){0};
 }

@@ -17,7 +17,8 @@ enum { FILES_PATH_MAX = 4096 };
  * Errors: USAGE when it does not fit. */
 MUST_CHECK enum status files_join(const char *folder, const char *name, char *out);
 
-bool files_exists(const char *path);
+bool files_exists(const char *path);    /* also true of what cannot be looked at */
+bool files_is_folder(const char *path); /* or a link to one */
 
 /* Reads a whole file of at most size_max bytes; a NUL follows the data and is not counted.
  * The caller owns *out: free(). Errors: NO_INPUT, FULL (larger than size_max), IO, NO_MEMORY. */
@@ -26,15 +27,23 @@ MUST_CHECK enum status files_read(const char *path, size_t size_max, uint8_t **o
 
 /* Writes through a temporary name, fsync, rename and fsync of the folder: after a crash the
  * path holds the old content or the new, never a mixture. `mode` as for open(2).
- * Errors: CANNOT_CREATE, IO. */
+ * Errors: CANNOT_CREATE; IO, after which the path may hold either and the process must end. */
 MUST_CHECK enum status files_write_atomic(const char *path, const void *data, size_t size_bytes,
                                           mode_t mode);
 
-/* Creates a file that must not exist yet (O_EXCL), for secrets. Errors: CANNOT_CREATE, IO. */
+/* The same for a file that must not exist yet, such as a secret. Not for two processes that race
+ * for one path. Errors: CANNOT_CREATE, IO. */
 MUST_CHECK enum status files_write_new(const char *path, const void *data, size_t size_bytes,
                                        mode_t mode);
 
-/* Makes a folder and its missing parents. Fine when it is there. Errors: CANNOT_CREATE. */
+/* Puts new content in place for whoever reads it, without waiting for the disk: after a power loss
+ * the path may hold old content, new, or a torn mixture. For what can be made again. Errors as
+ * files_write_atomic. */
+MUST_CHECK enum status files_replace(const char *path, const void *data, size_t size_bytes,
+                                     mode_t mode);
+
+/* Makes a folder and its missing parents, with durable names. Fine when it is there.
+ * Errors: CANNOT_CREATE, IO. */
 MUST_CHECK enum status files_make_folder(const char *path);
 
 /* Deletes a folder and all in it; fine when there is none. Does not follow links. Errors: IO. */

@@ -75,6 +75,10 @@ void channel_client_free(struct channel_client *self); /* Waits at most 2 s for 
 /* How the connection is, from the socket's own events. */
 enum channel_trouble channel_client_trouble(struct channel_client *self);
 
+/* How often the connection was established so far: what was on its way before the latest time may
+ * be lost, and nobody else tells. */
+uint64_t channel_client_connections(struct channel_client *self);
+
 /* As the server's. */
 void channel_client_wait(struct channel_client *self, int wake_fd, int timeout_ms);
 MUST_CHECK enum status channel_client_receive(struct channel_client *self,

@@ -28,6 +28,7 @@ struct channel_client {
     bool draining;
     bool handshaking; /* TCP stands, CURVE does not yet */
     bool connected;
+    uint64_t connections;       /* so far */
     unsigned failed_handshakes; /* since the last one that worked */
 };
 
@@ -179,6 +180,7 @@ static void note_event(struct channel_client *self, uint16_t event)
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
         self->handshaking = false;
         self->connected = true;
+        self->connections++;
         self->failed_handshakes = 0;
         break;
     default: /* the connection is gone, in one of several words */
@@ -215,6 +217,12 @@ enum channel_trouble channel_client_trouble(struct channel_client *self)
     }
     return self->failed_handshakes >= FAILED_HANDSHAKES_MAX ? CHANNEL_WRONG_KEY
                                                             : CHANNEL_CONNECTING;
+}
+
+uint64_t channel_client_connections(struct channel_client *self)
+{
+    read_events(self);
+    return self->connections;
 }
 
 void channel_client_wait(struct channel_client *self, int wake_fd, int timeout_ms)

@@ -1,16 +1,15 @@
 #include "proto/identity.h"
 
 #include "common/check.h"
+#include "common/disk.h"
 #include "common/fault.h"
 #include "common/files.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* The file holds the seed as one line of 64 hexadecimal digits. */
 enum {
@@ -30,42 +29,31 @@ static void identity_from_seed(const uint8_t seed[SEED_BYTES], struct identity *
  * are those of the opened file, so nobody can swap it in between. */
 static enum status read_private(const char *path, char text[FILE_BYTES + 2], size_t *out_size_bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = disk_open(path, DISK_READ, 0);
     if (fd < 0) {
         return fault(STATUS_NO_INPUT, "cannot read the identity %s: %s", path, strerror(errno));
     }
-    struct stat facts;
-    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        (void)close(fd);
-        return fault(STATUS_NO_INPUT, "the identity %s is not a plain file", path);
+    int64_t size_bytes = disk_size(fd);
+    enum status status = STATUS_OK;
+    if (size_bytes < 0) {
+        status = fault(STATUS_NO_INPUT, "the identity %s is not a plain file", path);
+    } else if (!disk_is_private(fd)) {
+        status = fault(STATUS_REFUSED,
+                       "others can read the secret key in %s; run: chmod 600 %s, and make a new "
+                       "identity if somebody may have copied it",
+                       path, path);
     }
-    if ((facts.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-        (void)close(fd);
-        return fault(STATUS_REFUSED,
-                     "others can read the secret key in %s; run: chmod 600 %s, and make a new "
-                     "identity if somebody may have copied it",
-                     path, path);
+    size_t read_bytes = size_bytes > FILE_BYTES ? FILE_BYTES + 1 : (size_t)size_bytes;
+    if (status == STATUS_OK && !disk_read(fd, 0, text, read_bytes)) {
+        status =
+            fault(STATUS_NO_INPUT, "reading the identity %s failed: %s", path, strerror(errno));
     }
-    size_t done = 0;
-    while (done <= FILE_BYTES) {
-        ssize_t got = read(fd, text + done, FILE_BYTES + 1 - done);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            int error = errno;
-            (void)close(fd);
-            return fault(STATUS_NO_INPUT, "reading the identity %s failed: %s", path,
-                         strerror(error));
-        }
-        if (got == 0) {
-            break;
-        }
-        done += (size_t)got;
+    (void)disk_close(fd);
+    if (status != STATUS_OK) {
+        return status;
     }
-    (void)close(fd);
-    text[done] = '\0';
-    *out_size_bytes = done;
+    text[read_bytes] = '\0';
+    *out_size_bytes = read_bytes;
     return STATUS_OK;
 }
 
@@ -118,11 +106,7 @@ enum status identity_open(const char *path, struct identity *out)
     if (sodium_init() < 0) {
         return fault(STATUS_OS, "this system gives no random numbers, so no key can be made");
     }
-    struct stat facts;
-    if (stat(path, &facts) != 0 && errno == ENOENT) {
-        return identity_create(path, out);
-    }
-    return identity_read(path, out);
+    return files_exists(path) ? identity_read(path, out) : identity_create(path, out);
 }
 
 void identity_wipe(struct identity *self)

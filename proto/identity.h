@@ -2,7 +2,7 @@
  *
  * One Ed25519 key, made on first start. The CURVE key of the transport is its Curve25519 form
  * (libsodium's crypto_sign_ed25519_*_to_curve25519), so whoever completes the CURVE handshake
- * has proved the identity as well. The file is written once with O_EXCL and mode 0600. */
+ * has proved the identity as well. The file is written once, whole, with mode 0600. */
 #ifndef DUGNAD_PROTO_IDENTITY_H
 #define DUGNAD_PROTO_IDENTITY_H
 

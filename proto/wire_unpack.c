@@ -72,8 +72,7 @@ static bool read_welcome(const Dugnad__Welcome *from, struct wire_welcome *out)
 {
     /* A lease of one sample must fit a body: (context + 1) uint16. */
     if (from->context == 0 || from->context >= WIRE_BODY_MAX / sizeof(uint16_t) ||
-        !tokens_are_good(from->step_tokens) ||
-        (from->codec != CODEC_FP32 && from->codec != CODEC_MX8)) {
+        !tokens_are_good(from->step_tokens) || !codec_is_known(from->codec)) {
         return false;
     }
     out->context = from->context;

@@ -3,17 +3,15 @@
 #include "common/check.h"
 #include "common/fault.h"
 #include "common/memory.h"
-#include "common/slices.h"
+#include "trainer/optimizer/master_step.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* sums 8, the publisher's least number of updates 4 * 4 and its snapshot 4, one upload 4; the
  * master's come on top */
 enum { BYTES_PER_VALUE = 32 };
 
 struct aggregate {
-    const struct run_dir *run;
     size_t value_count;
     struct exact_grid grid;
     struct master *master;
@@ -28,11 +26,11 @@ enum status aggregate_new(const struct run_dir *run, size_t thread_count, struct
     *out = NULL;
     size_t value_count = layout_value_count(run->layout);
     const struct run_config *config = &run->config;
-    enum status status =
-        memory_check_fits("coordinating this run",
-                          (uint64_t)value_count * BYTES_PER_VALUE +
-                              master_bytes(run->layout, &config->model, config->optimizer.kind),
-                          "choose a smaller model or a machine with more memory");
+    enum status status = memory_check_fits(
+        "coordinating this run",
+        (uint64_t)value_count * BYTES_PER_VALUE +
+            master_bytes(run->layout, &config->model, config->optimizer.kind, config->mean_codec),
+        "choose a smaller model or a machine with more memory");
     if (status != STATUS_OK) {
         return status;
     }
@@ -40,14 +38,15 @@ enum status aggregate_new(const struct run_dir *run, size_t thread_count, struct
     if (self == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory to coordinate this run");
     }
-    self->run = run;
     self->value_count = value_count;
     self->grid = exact_grid_for(run_config_step_tokens(config));
     self->sums = calloc(value_count, sizeof *self->sums);
     status = self->sums != NULL ? STATUS_OK : fault(STATUS_NO_MEMORY, "no memory for the sums");
     if (status == STATUS_OK) {
-        status = master_new(run->layout, &config->model, &config->optimizer, &config->schedule,
-                            config->codec, &self->master);
+        status =
+            master_new(run->layout, &config->model, &config->optimizer, &config->schedule,
+                       (struct master_codecs){.update = config->codec, .mean = config->mean_codec},
+                       &self->master);
     }
     if (status == STATUS_OK) {
         status = slices_new(thread_count, value_count, MASTER_SLICE_ALIGN, &self->slices);
@@ -76,9 +75,14 @@ struct master *aggregate_master(struct aggregate *self)
     return self->master;
 }
 
+struct slices *aggregate_slices(struct aggregate *self)
+{
+    return self->slices;
+}
+
 size_t aggregate_encoded_bytes(const struct aggregate *self)
 {
-    return codec_encoded_bytes(self->run->config.codec, self->value_count);
+    return codec_encoded_bytes(master_codec(self->master), self->value_count);
 }
 
 /* One contribution on its way into the sums. */
@@ -92,7 +96,7 @@ struct addition {
 static void check_slice(void *context, size_t first, size_t count, size_t slice_index)
 {
     struct addition *addition = context;
-    enum codec codec = addition->self->run->config.codec;
+    enum codec codec = master_codec(addition->self->master);
     addition->checked[slice_index] = exact_sum_check(
         &addition->self->grid, codec, addition->data + codec_encoded_bytes(codec, first),
         codec_encoded_bytes(codec, count), count, addition->tokens);
@@ -101,7 +105,7 @@ static void check_slice(void *context, size_t first, size_t count, size_t slice_
 static void add_slice(void *context, size_t first, size_t count, size_t slice_index)
 {
     struct addition *addition = context;
-    enum codec codec = addition->self->run->config.codec;
+    enum codec codec = master_codec(addition->self->master);
     (void)slice_index;
     exact_sum_add(&addition->self->grid, codec, addition->data + codec_encoded_bytes(codec, first),
                   count, addition->self->sums + first);
@@ -116,7 +120,7 @@ enum status aggregate_add(struct aggregate *self, const uint8_t *data, size_t si
     if (tokens == 0 || tokens > self->grid.tokens_max - self->tokens) {
         return STATUS_OUT_OF_RANGE;
     }
-    /* A sum of losses that is not finite would spoil the step log and every peer's view. */
+    /* A sum of losses that is not finite would spoil the journal and every peer's view. */
     if (!(loss_sum >= 0.0 && loss_sum <= (double)(tokens << EXACT_SUM_PER_TOKEN_LOG2_MAX))) {
         return STATUS_OUT_OF_RANGE;
     }
@@ -133,58 +137,20 @@ enum status aggregate_add(struct aggregate *self, const uint8_t *data, size_t si
     return STATUS_OK;
 }
 
-static void mean_slice(void *context, size_t first, size_t count, size_t slice_index)
-{
-    struct aggregate *self = context;
-    (void)slice_index;
-    master_take_mean(self->master, self->sums + first, &self->grid, self->tokens, first, count);
-    memset(self->sums + first, 0, count * sizeof *self->sums);
-}
-
-static void measure_slice(void *context, size_t first, size_t count, size_t slice_index)
-{
-    struct aggregate *self = context;
-    (void)slice_index;
-    master_measure(self->master, first, count);
-}
-
-struct update_job {
-    struct aggregate *self;
-    uint8_t *update;
-    enum status applied[SLICES_THREADS_MAX];
-};
-
-static void update_slice(void *context, size_t first, size_t count, size_t slice_index)
-{
-    struct update_job *job = context;
-    job->applied[slice_index] = master_apply(job->self->master, job->update, first, count);
-}
-
 enum status aggregate_commit(struct aggregate *self, uint8_t *update, struct aggregate_result *out)
 {
     CHECK(self->tokens > 0);
-    struct update_job job = {.self = self, .update = update};
-    out->learning_rate =
-        schedule_learning_rate(&self->run->config.schedule, master_version(self->master));
-    slices_run(self->slices, mean_slice, self);
-    out->grad_l2 = master_prepare(self->master);
-    if (master_measures(self->master)) {
-        slices_run(self->slices, measure_slice, self);
-        master_settle(self->master);
+    struct master_step_result step;
+    enum status status = master_step_from_sums(self->master, self->slices, self->sums, &self->grid,
+                                               self->tokens, update, &step);
+    if (status != STATUS_OK) {
+        return status;
     }
-    slices_run(self->slices, update_slice, &job);
-    for (size_t i = 0; i < slices_count(self->slices); i++) {
-        if (job.applied[i] != STATUS_OK) {
-            return fault(job.applied[i],
-                         "the parameters are no longer finite after step %llu; make a new run "
-                         "with a lower optimizer.learning_rate",
-                         (unsigned long long)master_version(self->master));
-        }
-    }
-    master_finish(self->master);
-    out->loss = self->loss_sum / (double)self->tokens;
-    out->tokens = self->tokens;
-    out->digest = params_digest(master_params(self->master), self->value_count);
+    *out = (struct aggregate_result){.loss_sum = self->loss_sum,
+                                     .tokens = self->tokens,
+                                     .grad_l2 = step.grad_l2,
+                                     .learning_rate = step.learning_rate,
+                                     .digest = step.digest};
     self->tokens = 0;
     self->loss_sum = 0.0;
     return STATUS_OK;

@@ -6,6 +6,7 @@
 #ifndef DUGNAD_COORDINATOR_SERVER_AGGREGATE_H
 #define DUGNAD_COORDINATOR_SERVER_AGGREGATE_H
 
+#include "common/slices.h"
 #include "coordinator/store/run_dir.h"
 #include "trainer/optimizer/master.h"
 
@@ -18,6 +19,9 @@ MUST_CHECK enum status aggregate_new(const struct run_dir *run, size_t thread_co
 void aggregate_free(struct aggregate *self); /* NULL is allowed. */
 
 struct master *aggregate_master(struct aggregate *self);
+struct slices *aggregate_slices(struct aggregate *self); /* cut the master's vector */
+
+/* Bytes of a contribution and of an update, in the master's codec. */
 size_t aggregate_encoded_bytes(const struct aggregate *self);
 
 /* Adds one contribution over `tokens` tokens with this sum of losses in nats, at most 2^10 a token
@@ -27,7 +31,7 @@ MUST_CHECK enum status aggregate_add(struct aggregate *self, const uint8_t *data
                                      uint64_t tokens, double loss_sum);
 
 struct aggregate_result {
-    double loss; /* nats per token */
+    double loss_sum; /* nats, over all tokens */
     uint64_t tokens;
     double grad_l2; /* of the mean gradient before clipping */
     double learning_rate;

@@ -3,7 +3,6 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "coordinator/server/server_state.h"
-#include "coordinator/store/checkpoint.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -22,6 +21,7 @@ enum {
     MESSAGES_PER_TURN = 256,
     TURNS_UNREAD_MAX = 64, /* so that a flood does not starve the timers */
     UPLOADS_MAX = 8,
+    SERIAL_SHIFT = 32, /* no process gives as many leases */
     UPLOADS_BYTES_MAX = 1 << 30
 };
 
@@ -43,9 +43,9 @@ static void catch_signals(void)
     (void)sigaction(SIGPIPE, &action, NULL);
 }
 
-static void warn_of_checkpoint(const char *sentence)
+static void warn_of_store(const char *sentence)
 {
-    log_warn("checkpoint", "skipped", "reason=\"%s\"", sentence);
+    log_warn("store", "note", "reason=\"%s\"", sentence);
 }
 
 static enum status open_data(struct server *self)
@@ -65,27 +65,25 @@ static enum status open_data(struct server *self)
 
 static enum status open_state(struct server *self, size_t thread_count)
 {
-    struct step_log_facts facts;
     enum status status = aggregate_new(self->run, thread_count, &self->aggregate);
     if (status != STATUS_OK) {
         return status;
     }
     struct master *master = aggregate_master(self->aggregate);
-    status = checkpoint_load(self->run, master, warn_of_checkpoint, self->status.checkpoint);
+    status = store_open(self->run, master, aggregate_slices(self->aggregate), warn_of_store,
+                        &self->store);
     if (status != STATUS_OK) {
         return status;
     }
     self->version_first = master_version(master);
-    self->checkpoint_version = self->version_first;
+    self->sample_first = store_state(self->store)->sample_first;
     self->digests[self->version_first % DIGESTS_KEPT] =
         params_digest(master_params(master), layout_value_count(self->run->layout));
-    status = step_log_open(self->run->path, self->version_first, &facts, &self->step_log);
+    status =
+        checkpoint_path(self->run, store_checkpoint_version(self->store), self->status.checkpoint);
     if (status != STATUS_OK) {
         return status;
     }
-    self->status.tokens = facts.tokens;
-    self->status.train_loss_first = facts.first_loss;
-    self->status.loss = facts.last_loss;
     return publisher_new(layout_value_count(self->run->layout),
                          aggregate_encoded_bytes(self->aggregate), &self->publisher);
 }
@@ -93,16 +91,17 @@ static enum status open_state(struct server *self, size_t thread_count)
 static enum status open_core(struct server *self)
 {
     const struct run_config *config = &self->run->config;
+    const struct journal_state *state = store_state(self->store);
     uint32_t lease_bytes = (config->context + 1U) * (uint32_t)sizeof(uint16_t);
     uint32_t lease_samples_max = (uint32_t)WIRE_BODY_MAX / lease_bytes;
     if (lease_samples_max == 0) {
         return fault(STATUS_BAD_CONFIG, "data.context %u is too long: a sample must fit %d bytes",
                      config->context, WIRE_BODY_MAX);
     }
-    self->sample_first = self->version_first * config->target_batch;
     struct core_settings settings = {.step_first = self->version_first,
                                      .step_count = config->step_count,
-                                     .target_batch = config->target_batch,
+                                     .target_batch = state->settings.target_batch,
+                                     .lease_id_first = state->serial << SERIAL_SHIFT,
                                      .lease_samples_max =
                                          lease_samples_max < (uint32_t)WIRE_LEASE_SAMPLES_MAX
                                              ? lease_samples_max
@@ -158,8 +157,8 @@ void server_free(struct server *self)
     free(self->sessions);
     core_free(self->core);
     core_actions_deinit(&self->actions);
-    step_record_clear(&self->record);
-    step_log_close(self->step_log);
+    contributions_clear(&self->contributions);
+    store_close(self->store);
     publisher_free(self->publisher);
     aggregate_free(self->aggregate);
     dataset_close(self->data);
@@ -216,6 +215,7 @@ void server_send(struct server *self, struct session *session, const uint8_t *bo
     CHECK(wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &head_size_bytes) == STATUS_OK);
     enum status status = channel_server_send(self->channel, session->curve_key, self->head,
                                              head_size_bytes, body, body_size_bytes);
+    session->missed = session->missed || status == STATUS_AGAIN;
     if (status != STATUS_OK) {
         /* Every message of a lost peer ends here until the core expels it, which is told. */
         log_event(LOG_DEBUG, "peers", "unreachable", "peer=%s message=%d", session->id,
@@ -225,14 +225,13 @@ void server_send(struct server *self, struct session *session, const uint8_t *bo
 
 enum status server_checkpoint(struct server *self)
 {
-    struct master *master = aggregate_master(self->aggregate);
-    if (self->checkpoint_version == master_version(master)) {
+    uint64_t version = store_state(self->store)->version;
+    if (store_checkpoint_version(self->store) == version) {
         return STATUS_OK;
     }
-    enum status status = checkpoint_write(self->run, master, self->status.checkpoint);
+    enum status status = store_checkpoint(self->store, self->status.checkpoint);
     if (status == STATUS_OK) {
-        self->checkpoint_version = master_version(master);
-        log_info("checkpoint", "written", "step=%" PRIu64 " path=\"%s\"", self->checkpoint_version,
+        log_info("checkpoint", "written", "step=%" PRIu64 " path=\"%s\"", version,
                  self->status.checkpoint);
     }
     return status;
@@ -241,7 +240,11 @@ enum status server_checkpoint(struct server *self)
 /* status.json can always be made again: failing to write it is told, and no reason to stop. */
 static void write_status(struct server *self, const char *state, uint64_t now_ms)
 {
+    const struct journal_state *durable = store_state(self->store);
     (void)snprintf(self->status.state, sizeof self->status.state, "%s", state);
+    self->status.tokens = durable->tokens;
+    self->status.train_loss_first = durable->loss_first;
+    self->status.loss = durable->loss_last;
     self->status.step = core_current_step(self->core);
     self->status.peers = self->sessions->count;
     self->status.peers_seen = self->sessions->seen_count;
@@ -250,6 +253,30 @@ static void write_status(struct server *self, const char *state, uint64_t now_ms
     if (status_file_write(self->run->path, &self->status) != STATUS_OK) {
         log_warn("server", "status_not_written", "reason=\"%s\"", fault_text());
     }
+}
+
+/* A peer that missed a message is not what the core takes it for: on a new connection it says hello
+ * again, and what it holds. */
+static void cut_missed(struct server *self)
+{
+    for (uint32_t i = 0; i < self->sessions->end; i++) {
+        struct session *session = &self->sessions->items[i];
+        if (session->used && session->missed) {
+            session->missed = false;
+            channel_server_disconnect(self->channel, session->curve_key);
+        }
+    }
+}
+
+/* The samples of the step in progress belong to those who had them when the process before this one
+ * ended. */
+static enum status begin(struct server *self, uint64_t now_ms)
+{
+    size_t count = 0;
+    const struct journal_lease *facts = store_leases(self->store, &count);
+    self->begun = true;
+    self->finishing_ms = now_ms;
+    return self->finishing ? STATUS_OK : server_reserve_leases(self, facts, count, now_ms);
 }
 
 /* *out_unread: there may be more to read. */
@@ -270,16 +297,21 @@ static enum status receive_turn(struct server *self, uint64_t now_ms, bool *out_
     return status;
 }
 
+/* Who serves a run that was over already does it for peers that were away when it ended: they get
+ * some time to come and be told. */
 static bool finished(const struct server *self, uint64_t now_ms)
 {
-    return self->finishing &&
-           (self->sessions->count == 0 || now_ms - self->finishing_ms > FINISHING_MS_MAX);
+    bool told = self->sessions->count == 0 && self->version_first < self->run->config.step_count;
+    return self->finishing && (told || now_ms - self->finishing_ms > FINISHING_MS_MAX);
 }
 
 enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
 {
     bool unread = false;
-    enum status status = receive_turn(self, now_ms, &unread);
+    enum status status = self->begun ? STATUS_OK : begin(self, now_ms);
+    if (status == STATUS_OK) {
+        status = receive_turn(self, now_ms, &unread);
+    }
     self->turns_unread = unread ? self->turns_unread + 1 : 0;
     *out_over = finished(self, now_ms);
     if (*out_over) {
@@ -290,6 +322,7 @@ enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
         now_ms - self->tick_ms >= TICK_MS && (!unread || self->turns_unread > TURNS_UNREAD_MAX);
     if (status == STATUS_OK && tick_due) {
         self->tick_ms = now_ms;
+        cut_missed(self);
         server_uploads_tick(self, now_ms);
         server_push(self, &(struct core_event){.type = CORE_TICK});
         status = pump_events(self, now_ms);
@@ -314,13 +347,14 @@ enum status server_stop(struct server *self, uint64_t now_ms)
     return status;
 }
 
-enum status server_new(const struct run_dir *run, const struct server_options *options,
+enum status server_new(struct run_dir *run, const struct server_options *options,
                        struct server **out)
 {
     *out = NULL;
     struct server *self = calloc(1, sizeof *self);
     if (self == NULL) {
-        return fault(STATUS_NO_MEMORY, "no memory to serve the run");
+        (void)fault(STATUS_NO_MEMORY, "no memory to serve the run");
+        return STATUS_NO_MEMORY;
     }
     self->run = run;
     enum status status = open_server(self, options);
@@ -338,7 +372,7 @@ enum status server_new(const struct run_dir *run, const struct server_options *o
     return STATUS_OK;
 }
 
-enum status server_run(const struct run_dir *run, const struct server_options *options)
+enum status server_run(struct run_dir *run, const struct server_options *options)
 {
     struct server *self = NULL;
     bool over = false;

@@ -18,7 +18,7 @@ struct server;
 
 /* Takes the run's lock, loads its state and binds the channel. `run` is borrowed until server_free.
  * Errors: those of the store, the data and the channel, with a sentence. The caller owns *out. */
-MUST_CHECK enum status server_new(const struct run_dir *run, const struct server_options *options,
+MUST_CHECK enum status server_new(struct run_dir *run, const struct server_options *options,
                                   struct server **out);
 void server_free(struct server *self); /* NULL is allowed. */
 
@@ -33,6 +33,6 @@ void server_wait(struct server *self);
 MUST_CHECK enum status server_stop(struct server *self, uint64_t now_ms);
 
 /* All of the above, until the run is finished or SIGINT/SIGTERM came. */
-MUST_CHECK enum status server_run(const struct run_dir *run, const struct server_options *options);
+MUST_CHECK enum status server_run(struct run_dir *run, const struct server_options *options);
 
 #endif

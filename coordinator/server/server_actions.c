@@ -14,24 +14,29 @@ static struct session *session_of(struct server *self, uint32_t peer)
     return &self->sessions->items[peer];
 }
 
-/* The windows of text go along: peers hold no data. */
-static void send_lease(struct server *self, const struct core_action *action,
-                       const struct journal_lease *fact)
+/* The windows of text go along: peers hold no data. The fact that it was given comes first. */
+static enum status send_lease(struct server *self, const struct core_action *action)
 {
+    const struct journal_lease fact = server_lease_fact(self, action);
+    enum status status = store_lease(self->store, &fact);
+    if (status != STATUS_OK) {
+        return status;
+    }
     size_t window = self->run->config.context + 1U;
     uint16_t *tokens = (uint16_t *)(void *)self->body;
     for (uint32_t i = 0; i < action->count; i++) {
-        dataset_read(self->data, sampler_offset(&self->sampler, fact->samples.first + i), window,
+        dataset_read(self->data, sampler_offset(&self->sampler, fact.samples.first + i), window,
                      tokens + i * window);
     }
     self->message.type = WIRE_LEASE;
     self->message.as.lease = (struct wire_lease){.lease_id = action->lease_id,
                                                  .step = action->step,
                                                  .version = action->step,
-                                                 .samples = fact->samples,
+                                                 .samples = fact.samples,
                                                  .duration_ms = action->duration_ms};
     server_send(self, session_of(self, action->peer), self->body,
                 action->count * window * sizeof *tokens);
+    return STATUS_OK;
 }
 
 static void send_reclaim(struct server *self, const struct core_action *action)
@@ -67,14 +72,22 @@ static enum status add_contribution(struct server *self, const struct core_actio
     struct session *session = session_of(self, action->peer);
     const struct wire_contribution *offer = session->offer;
     CHECK(offer != NULL && session->receiver != NULL);
-    enum status added = aggregate_add(self->aggregate, blob_receiver_data(session->receiver),
-                                      offer->blob.size_bytes, offer->tokens, offer->loss_sum);
+    const struct journal_contribution item = {.tokens = offer->tokens,
+                                              .loss_sum = offer->loss_sum,
+                                              .range_count = offer->range_count,
+                                              .ranges = offer->ranges};
+    enum status added = contributions_reserve(&self->contributions);
     if (added == STATUS_OK) {
-        enum status status =
-            step_record_add(&self->record, session->id, offer->ranges, offer->range_count);
+        added = aggregate_add(self->aggregate, blob_receiver_data(session->receiver),
+                              offer->blob.size_bytes, offer->tokens, offer->loss_sum);
+    }
+    if (added == STATUS_OK) {
+        enum status status = contributions_add(&self->contributions, &item);
         if (status != STATUS_OK) {
             return fault(status, "no memory to record a contribution");
         }
+        memcpy(self->contributions.items[self->contributions.count - 1].key, session->public_key,
+               IDENTITY_KEY_BYTES);
     }
     struct core_event event = {.type = CORE_ADDED, .peer = action->peer, .ok = added == STATUS_OK};
     server_push_first(self, &event);
@@ -92,61 +105,70 @@ static void announce(struct server *self, const struct wire_committed *committed
     }
 }
 
-static void note_step(struct server *self, const struct aggregate_result *result, uint64_t step,
-                      uint64_t now_ms)
+static void note_step(struct server *self, const struct journal_step *step, uint64_t now_ms)
 {
     uint64_t elapsed_ms = self->step_began_ms > 0 ? now_ms - self->step_began_ms : 0;
     self->step_began_ms = now_ms;
-    self->status.tokens += result->tokens;
-    self->status.loss = result->loss;
-    if (step == 0) {
-        self->status.train_loss_first = result->loss;
-    }
     if (elapsed_ms > 0) {
-        double rate = (double)result->tokens * 1000.0 / (double)elapsed_ms;
+        double rate = (double)step->tokens * 1000.0 / (double)elapsed_ms;
         double old = self->status.tokens_per_s;
         self->status.tokens_per_s = old > 0.0 ? old + 0.2 * (rate - old) : rate;
     }
     log_info("step", "committed",
              "step=%" PRIu64 " loss=%.4f grad_l2=%.3f lr=%.3g tokens_per_s=%.0f peers=%" PRIu32
              " contributions=%zu",
-             step + 1, result->loss, result->grad_l2, result->learning_rate,
-             self->status.tokens_per_s, self->sessions->count, self->record.contribution_count);
+             step->step + 1, store_state(self->store)->loss_last, step->grad_l2,
+             step->learning_rate, self->status.tokens_per_s, self->sessions->count,
+             step->contribution_count);
 }
 
-/* Sums become an update: recorded on disk first, then published. */
+/* The step goes into the journal as what the master has just made of the sums. */
+static enum status record_step(struct server *self, const struct aggregate_result *result,
+                               struct journal_step *out)
+{
+    const struct journal_state *state = store_state(self->store);
+    *out = (struct journal_step){
+        .step = state->version,
+        .samples = {.first = state->sample_first, .count = state->settings.target_batch},
+        .tokens = result->tokens,
+        .loss_sum = result->loss_sum,
+        .grad_l2 = result->grad_l2,
+        .learning_rate = result->learning_rate,
+        .unix_ms = clock_unix_ms(),
+        .digest = result->digest,
+        .mean_codec = state->settings.mean_codec,
+        .contribution_count = self->contributions.count,
+        .contributions = self->contributions.items};
+    return store_commit(self->store, out);
+}
+
+/* Sums become an update: durable in the journal first, then published. */
 static enum status commit_step(struct server *self, const struct core_action *action,
                                uint64_t now_ms)
 {
     struct aggregate_result result;
+    struct journal_step step;
     enum status status =
         aggregate_commit(self->aggregate, publisher_next_update(self->publisher), &result);
+    if (status == STATUS_OK) {
+        status = record_step(self, &result, &step);
+    }
     if (status != STATUS_OK) {
         return status;
     }
-    self->record.step = action->step;
-    self->record.loss = result.loss;
-    self->record.tokens = result.tokens;
-    self->record.grad_l2 = result.grad_l2;
-    self->record.learning_rate = result.learning_rate;
-    self->record.digest = result.digest;
-    status = step_log_append(self->step_log, &self->record);
-    if (status != STATUS_OK) {
-        return status;
-    }
+    self->sample_first = store_state(self->store)->sample_first;
     self->digests[(action->step + 1) % DIGESTS_KEPT] = result.digest;
     struct wire_committed committed = {.step = action->step,
-                                       .loss = result.loss,
+                                       .loss = store_state(self->store)->loss_last,
                                        .tokens = result.tokens,
                                        .digest = result.digest};
     publisher_add(self->publisher, &committed);
     announce(self, &committed);
-    note_step(self, &result, action->step, now_ms);
-    step_record_clear(&self->record);
+    note_step(self, &step, now_ms);
+    contributions_clear(&self->contributions);
     if ((action->step + 1) % self->run->config.checkpoint_every == 0) {
         status = server_checkpoint(self);
     }
-    self->sample_first += core_target_batch(self->core);
     self->status_ms = 0; /* status.json is due */
     server_push(self, &(struct core_event){.type = CORE_COMMITTED});
     return status;
@@ -174,16 +196,13 @@ static void send_claim_answer(struct server *self, const struct core_action *act
 
 enum status server_act(struct server *self, const struct core_action *action, uint64_t now_ms)
 {
-    struct journal_lease fact;
     bool to_peer = action->type != CORE_COMMIT && action->type != CORE_FINISHED;
     if (to_peer && !session_of(self, action->peer)->used) {
         return STATUS_OK; /* dropped a moment ago; the core is about to be told */
     }
     switch (action->type) {
     case CORE_LEASE:
-        fact = server_lease_fact(self, action);
-        send_lease(self, action, &fact);
-        return STATUS_OK;
+        return send_lease(self, action);
     case CORE_RECLAIM:
         send_reclaim(self, action);
         return STATUS_OK;

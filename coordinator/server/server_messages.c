@@ -126,6 +126,7 @@ static bool welcome_back(struct server *self, struct session *session,
     server_push(self, &(struct core_event){.type = CORE_RETURNED,
                                            .peer = sessions_index(self->sessions, session),
                                            .threads = hello->thread_count});
+    store_name_peer(self->store, session->public_key, session->name);
     log_info("peers", "returned", "peer=%s name=\"%s\" threads=%" PRIu32 " peers=%" PRIu32,
              session->id, session->name, session->threads, self->sessions->count);
     welcome_peer(self, session, hello);
@@ -163,6 +164,7 @@ static void take_hello(struct server *self, const uint8_t *curve_key)
     server_push(self, &(struct core_event){.type = CORE_JOINED,
                                            .peer = sessions_index(self->sessions, session),
                                            .threads = hello.thread_count});
+    store_name_peer(self->store, session->public_key, session->name);
     log_info("peers", "joined", "peer=%s name=\"%s\" threads=%" PRIu32 " peers=%" PRIu32,
              session->id, session->name, session->threads, self->sessions->count);
     welcome_peer(self, session, &hello);

@@ -4,12 +4,13 @@
 
 #include "coordinator/core/core.h"
 #include "coordinator/server/aggregate.h"
+#include "coordinator/server/contributions.h"
 #include "coordinator/server/publisher.h"
 #include "coordinator/server/server.h"
 #include "coordinator/server/server_durable.h"
 #include "coordinator/server/sessions.h"
 #include "coordinator/store/status_file.h"
-#include "coordinator/store/step_log.h"
+#include "coordinator/store/store.h"
 #include "proto/channel.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/sampler.h"
@@ -17,7 +18,7 @@
 enum { EVENTS_MAX = 64, DIGESTS_KEPT = 128 };
 
 struct server {
-    const struct run_dir *run;
+    struct run_dir *run;
     struct channel_server *channel;
     struct core *core;
     struct core_actions actions;
@@ -29,8 +30,8 @@ struct server {
     struct sessions *sessions;
     struct dataset *data;
     struct sampler sampler;
-    struct step_log *step_log;
-    struct step_record record; /* contributions of the step in progress */
+    struct store *store;
+    struct contributions contributions; /* to the step in progress */
     struct run_status status;
     struct digest digests[DIGESTS_KEPT]; /* of version v at v % DIGESTS_KEPT */
     uint64_t version_first;              /* where this process began */
@@ -41,7 +42,7 @@ struct server {
     uint64_t tick_ms;
     unsigned turns_unread;
     uint64_t status_ms;
-    uint64_t checkpoint_version;
+    bool begun;     /* the first turn came */
     bool finishing; /* all steps are committed; peers are being told */
     uint64_t finishing_ms;
     struct core_range ranges[WIRE_RANGES_MAX]; /* of the offer or claim in `events` */

@@ -13,10 +13,11 @@ enum upload_state { UPLOAD_NONE, UPLOAD_WAITING, UPLOAD_RUNNING };
 
 struct session {
     bool used;
-    bool away; /* it has not said hello to this process yet; is sent nothing */
-    uint8_t public_key[IDENTITY_KEY_BYTES]; /* Ed25519 */
+    bool away;   /* it has not said hello to this process yet; is sent nothing */
+    bool missed; /* a full queue did not take a message to it */
     uint8_t curve_key[IDENTITY_KEY_BYTES];
-    char id[IDENTITY_NAME_BYTES]; /* short form of its Ed25519 key */
+    uint8_t public_key[IDENTITY_KEY_BYTES]; /* Ed25519: who it is in the journal */
+    char id[IDENTITY_NAME_BYTES];           /* short form of its Ed25519 key */
     char name[WIRE_NAME_MAX];
     uint32_t threads;
     struct wire_contribution *offer; /* owned; NULL: none */

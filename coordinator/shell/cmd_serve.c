@@ -8,7 +8,6 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 static const char help[] =
     "dugnad-coordinator serve --dir RUN [--listen tcp://0.0.0.0:7700] [--threads N]\n"
@@ -19,18 +18,6 @@ static const char help[] =
     "  --listen ADDRESS  where peers connect (tcp://0.0.0.0:7700; port 0 takes a free one)\n"
     "  --threads N       threads that sum gradients and run the optimizer (the machine's cores)\n"
     "  --log FORMAT      text (logfmt) or json, on stderr\n";
-
-static enum status parse_threads(const char *text, size_t *out)
-{
-    char *end = NULL;
-    unsigned long count = strtoul(text, &end, 10);
-    if (end == text || *end != '\0' || count < 1 || count > SLICES_THREADS_MAX) {
-        return fault(STATUS_USAGE, "--threads takes a number from 1 to %d, not %s",
-                     SLICES_THREADS_MAX, text);
-    }
-    *out = count;
-    return STATUS_OK;
-}
 
 /* *out_help: only help was asked for and printed. */
 static enum status parse(int argc, char **argv, const char **out_path, struct server_options *out,
@@ -51,7 +38,7 @@ static enum status parse(int argc, char **argv, const char **out_path, struct se
             out->listen = optarg;
             break;
         case 't':
-            status = parse_threads(optarg, &out->thread_count);
+            status = command_threads(optarg, &out->thread_count);
             break;
         case 'o':
             status = log_set_format(optarg);

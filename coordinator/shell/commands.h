@@ -6,10 +6,24 @@
 
 #include "common/status.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 MUST_CHECK enum status cmd_init(int argc, char **argv);
 MUST_CHECK enum status cmd_serve(int argc, char **argv);
 MUST_CHECK enum status cmd_invite(int argc, char **argv);
 MUST_CHECK enum status cmd_status(int argc, char **argv);
+MUST_CHECK enum status cmd_log(int argc, char **argv);
+MUST_CHECK enum status cmd_verify(int argc, char **argv);
+MUST_CHECK enum status cmd_rebuild_ledger(int argc, char **argv);
+
+/* The number behind --threads. Errors: USAGE. */
+MUST_CHECK enum status command_threads(const char *text, size_t *out);
+
+/* Options of a command that takes --dir alone; *out_helped: `help` was asked for and printed.
+ * Errors: USAGE. */
+MUST_CHECK enum status command_dir(int argc, char **argv, const char *help, const char **out_path,
+                                   bool *out_helped);
 
 enum { COORDINATOR_PORT_DEFAULT = 7700 };
 

@@ -13,14 +13,22 @@ static const char help[] =
     "  serve   --dir RUN [--listen ADDRESS]   serve it until its last step\n"
     "  invite  --dir RUN [--address H:P]      print a link with which peers join\n"
     "  status  --dir RUN [--json]             print where it stands\n"
+    "  log     --dir RUN                      print its steps and events as JSON lines\n"
+    "  verify  --dir RUN [--json]             prove that nothing was lost or done twice\n"
+    "  rebuild-ledger --dir RUN               make ledger.db again from the journal\n"
     "\n"
     "'dugnad-coordinator COMMAND --help' tells more; --version prints the version.\n";
 
 static const struct {
     const char *name;
     enum status (*run)(int argc, char **argv);
-} commands[] = {
-    {"init", cmd_init}, {"serve", cmd_serve}, {"invite", cmd_invite}, {"status", cmd_status}};
+} commands[] = {{"init", cmd_init},
+                {"serve", cmd_serve},
+                {"invite", cmd_invite},
+                {"status", cmd_status},
+                {"log", cmd_log},
+                {"verify", cmd_verify},
+                {"rebuild-ledger", cmd_rebuild_ledger}};
 
 static enum status dispatch(int argc, char **argv)
 {

@@ -1,5 +1,6 @@
 #include "coordinator/store/run_dir.h"
 
+#include "common/disk.h"
 #include "common/fault.h"
 #include "common/memory.h"
 #include "coordinator/store/checkpoint.h"
@@ -10,12 +11,9 @@
 #include "trainer/tokenizer/tokenizer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 enum { RUN_FILE_BYTES_MAX = 1 << 20 };
 
@@ -60,7 +58,7 @@ static enum status set_path(struct run_dir *self, const char *path)
 
 static enum status write_first_checkpoint(const char *path, const struct run_config *config)
 {
-    struct run_dir run = {.config = *config};
+    struct run_dir run = {.config = *config, .lock_fd = -1};
     struct master *master = NULL;
     char folder[FILES_PATH_MAX];
     enum status status = set_path(&run, path);
@@ -68,15 +66,16 @@ static enum status write_first_checkpoint(const char *path, const struct run_con
         status = layout_new(&config->model, &run.layout);
     }
     if (status == STATUS_OK) {
-        status = master_new(run.layout, &config->model, &config->optimizer, &config->schedule,
-                            config->codec, &master);
+        status = master_new(
+            run.layout, &config->model, &config->optimizer, &config->schedule,
+            (struct master_codecs){.update = config->codec, .mean = config->mean_codec}, &master);
     }
     if (status == STATUS_OK) {
         status = run_start_params(config, run.layout, master_params(master));
     }
     if (status == STATUS_OK) {
         master_set_params(master, master_params(master));
-        status = checkpoint_write(&run, master, folder);
+        status = checkpoint_write(&run, master, NULL, folder);
     }
     master_free(master);
     layout_free(run.layout);
@@ -99,7 +98,8 @@ static enum status make_identity(const char *path)
 
 static enum status refuse_existing(const char *path)
 {
-    static const char *const marks[] = {"run.yaml", "steps.jsonl"};
+    static const char *const marks[] = {"run.yaml", "journal",
+                                        "steps.jsonl" /* of earlier releases */};
     char file[FILES_PATH_MAX];
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         enum status status = files_join(path, marks[i], file);
@@ -120,9 +120,10 @@ static enum status check_memory(const struct run_config *config)
     struct layout *layout = NULL;
     enum status status = layout_new(&config->model, &layout);
     if (status == STATUS_OK) {
-        status = memory_check_fits("preparing this run",
-                                   master_bytes(layout, &config->model, config->optimizer.kind),
-                                   "choose a smaller model or a machine with more memory");
+        status = memory_check_fits(
+            "preparing this run",
+            master_bytes(layout, &config->model, config->optimizer.kind, config->mean_codec),
+            "choose a smaller model or a machine with more memory");
     }
     layout_free(layout);
     return status;
@@ -195,6 +196,7 @@ static enum status compute_run_id(struct run_dir *self)
 enum status run_dir_open(const char *path, struct run_dir *out)
 {
     memset(out, 0, sizeof *out);
+    out->lock_fd = -1;
     char file[FILES_PATH_MAX];
     enum status status = set_path(out, path);
     if (status == STATUS_OK) {
@@ -232,23 +234,26 @@ void run_dir_close(struct run_dir *self)
     layout_free(self->layout);
     self->layout = NULL;
     identity_wipe(&self->identity);
+    if (self->lock_fd >= 0) {
+        (void)disk_close(self->lock_fd);
+        self->lock_fd = -1;
+    }
 }
 
-enum status run_dir_lock(const struct run_dir *self)
+enum status run_dir_lock(struct run_dir *self)
 {
     char path[FILES_PATH_MAX];
     enum status status = files_join(self->path, "lock", path);
     if (status != STATUS_OK) {
         return status;
     }
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        return fault(STATUS_CANNOT_CREATE, "cannot create %s: %s", path, strerror(errno));
+    int fd = disk_open(path, DISK_LOCK, 0644);
+    if (fd >= 0) {
+        self->lock_fd = fd;
+        return STATUS_OK;
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        (void)close(fd);
-        return fault(STATUS_UNAVAILABLE,
-                     "another dugnad-coordinator serves %s already; stop it first", self->path);
-    }
-    return STATUS_OK; /* the descriptor stays open as long as the process lives */
+    return errno == EWOULDBLOCK
+               ? fault(STATUS_UNAVAILABLE,
+                       "another dugnad-coordinator serves %s already; stop it first", self->path)
+               : fault(STATUS_CANNOT_CREATE, "cannot create %s: %s", path, strerror(errno));
 }

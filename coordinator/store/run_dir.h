@@ -4,9 +4,10 @@
  *   model.json         the model's config.json
  *   identity.key       the coordinator's secret key (0600)
  *   invites.json       hashes of invite tokens
- *   steps.jsonl        one line per committed step (step_log.h)
- *   status.json        where the run stands (status_file.h)
+ *   journal/           what happened, in order: every committed step (journal.h)
  *   checkpoints/       step-NNNNNN folders (checkpoint.h)
+ *   ledger.db          who did what, made from the journal (ledger.h)
+ *   status.json        where the run stands (status_file.h)
  *   lock               held by the one process that serves the run
  */
 #ifndef DUGNAD_COORDINATOR_STORE_RUN_DIR_H
@@ -23,6 +24,7 @@ struct run_dir {
     struct layout *layout;
     struct identity identity;
     struct digest run_id; /* hash of what makes the run: run.yaml, model.json, key */
+    int lock_fd;          /* -1 when run_dir_lock did not take the lock */
 };
 
 /* Makes the folder of a new run from a YAML file, with its first checkpoint (version 0). All that a
@@ -36,7 +38,8 @@ MUST_CHECK enum status run_dir_create(const char *config_path, const char *path)
 MUST_CHECK enum status run_dir_open(const char *path, struct run_dir *out);
 void run_dir_close(struct run_dir *self);
 
-/* Takes the run's lock until the process ends. Errors: UNAVAILABLE (another process serves it). */
-MUST_CHECK enum status run_dir_lock(const struct run_dir *self);
+/* Takes the run's lock until run_dir_close or the process's end. Errors: UNAVAILABLE (it is taken,
+ * here or by another process), CANNOT_CREATE. */
+MUST_CHECK enum status run_dir_lock(struct run_dir *self);
 
 #endif

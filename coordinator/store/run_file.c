@@ -105,8 +105,8 @@ static void print_run(FILE *out, const struct run_config *config)
     (void)fprintf(out, "  context: %" PRIu32 "\n", config->context);
     (void)fprintf(out, "training:\n  steps: %" PRIu64 "\n  target_batch: %" PRIu32 "\n",
                   config->step_count, config->target_batch);
-    (void)fprintf(out, "  codec: %s\n  max_staleness: %" PRIu32 "\n", codec_name(config->codec),
-                  config->max_staleness);
+    (void)fprintf(out, "  codec: %s\n  journal: %s\n  max_staleness: %" PRIu32 "\n",
+                  codec_name(config->codec), codec_name(config->mean_codec), config->max_staleness);
     (void)fprintf(out, "  checkpoint_every: %" PRIu64 "\n  checkpoints_kept: %" PRIu32 "\n",
                   config->checkpoint_every, config->checkpoints_kept);
     (void)fputs("optimizer:\n", out);

@@ -2,7 +2,6 @@
 
 #include "common/fault.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,23 +43,19 @@ static json_t *to_json(const struct run_status *self)
 enum status status_file_write(const char *run_path, const struct run_status *self)
 {
     char path[FILES_PATH_MAX];
-    char temporary[FILES_PATH_MAX];
     enum status status = files_join(run_path, "status.json", path);
-    if (status == STATUS_OK) {
-        status = files_join(run_path, "status.json.tmp", temporary);
-    }
     if (status != STATUS_OK) {
         return status;
     }
     json_t *json = to_json(self);
-    if (json == NULL) {
+    char *text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(json);
+    if (text == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory to write %s", path);
     }
-    if (json_dump_file(json, temporary, JSON_COMPACT | JSON_REAL_PRECISION(9)) != 0 ||
-        rename(temporary, path) != 0) {
-        status = fault(STATUS_IO, "cannot write %s: %s", path, strerror(errno));
-    }
-    json_decref(json);
+    /* Shown to people, and made again every second: not worth a wait for the disk. */
+    status = files_replace(path, text, strlen(text), 0644);
+    free(text);
     return status;
 }
 

@@ -130,15 +130,24 @@ static bool may_work(const struct session *self)
            !self->claim_open && !self->offer_open && !self->applying && self->update_count == 0;
 }
 
-static void take_lease(struct session *self, const struct session_event *event)
+/* What cannot be taken is given back at once: its coordinator would else wait for it for long. One
+ * that comes twice is none of these. */
+static void take_lease(struct session *self, uint64_t now_ms, const struct session_event *event,
+                       struct session_actions *actions)
 {
     const struct wire_lease *lease = &event->message->as.lease;
+    bool known = work_has_lease(&self->work, lease->lease_id);
     self->asked = false;
     bool fits = may_work(self) && lease->version == self->version && lease->step == self->version &&
                 lease->samples.count <= WIRE_LEASE_SAMPLES_MAX;
-    if (!fits || work_add_lease(&self->work, lease->lease_id, lease->samples.first,
-                                (uint32_t)lease->samples.count, event->tokens) != STATUS_OK) {
-        free(event->tokens);
+    if (fits && work_add_lease(&self->work, lease->lease_id, lease->samples.first,
+                               (uint32_t)lease->samples.count, event->tokens) == STATUS_OK) {
+        return;
+    }
+    free(event->tokens);
+    if (!known) {
+        session_say(self, now_ms, actions, WIRE_YIELDED)->as.yielded =
+            (struct wire_yielded){.lease_id = lease->lease_id};
     }
 }
 
@@ -185,7 +194,7 @@ static void take_message(struct session *self, uint64_t now_ms, const struct ses
         take_refusal(self, now_ms, &message->as.refused, actions);
         break;
     case WIRE_LEASE:
-        take_lease(self, event);
+        take_lease(self, now_ms, event, actions);
         break;
     case WIRE_RECLAIM:
         yield_lease(self, now_ms, message->as.reclaim.lease_id, message->as.reclaim.keep, actions);

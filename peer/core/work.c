@@ -84,6 +84,11 @@ static size_t find_lease(const struct work *self, uint64_t lease_id)
     return index;
 }
 
+bool work_has_lease(const struct work *self, uint64_t lease_id)
+{
+    return find_lease(self, lease_id) < WORK_LEASES_MAX;
+}
+
 static void remove_lease(struct work *self, size_t index)
 {
     free(self->leases[index].tokens);

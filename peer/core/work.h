@@ -69,6 +69,9 @@ void work_deinit(struct work *self);
 MUST_CHECK enum status work_add_lease(struct work *self, uint64_t id, uint64_t first,
                                       uint32_t count, uint16_t *tokens);
 
+/* The lease with this id is here and has not been reported as ended. */
+bool work_has_lease(const struct work *self, uint64_t lease_id);
+
 /* The next sample nobody has begun; false when there is none. */
 bool work_begin(struct work *self, struct work_item *out);
 

@@ -22,6 +22,7 @@ enum {
     PROGRESS_MS = 200,
     LEAVE_MS_MAX = 30000,
     WRONG_KEY_MS_MAX = 3000,
+    UNSENT_MS = 1000, /* a queue that was full gets room meanwhile */
     MESSAGES_PER_TURN = 64
 };
 
@@ -50,6 +51,12 @@ void daemon_fail(struct daemon *self, enum status status)
     self->result = status;
 }
 
+/* Said again by itself until it is answered. */
+static bool is_repeated(enum wire_type type)
+{
+    return type == WIRE_HELLO || type == WIRE_ALIVE || type == WIRE_READY || type == WIRE_GRANT;
+}
+
 void daemon_send(struct daemon *self)
 {
     size_t size_bytes = 0;
@@ -60,6 +67,7 @@ void daemon_send(struct daemon *self)
     if (self->channel == NULL ||
         channel_client_send(self->channel, self->head, size_bytes, NULL, 0) != STATUS_OK) {
         log_event(LOG_DEBUG, "peer", "not_sent", "message=%d", (int)self->outgoing.type);
+        self->unsent_ms = is_repeated(self->outgoing.type) ? self->unsent_ms : self->now_ms;
     }
 }
 
@@ -172,17 +180,20 @@ static void watch_handshake(struct daemon *self, enum channel_trouble trouble, u
 }
 
 /* Before anything is received: what a new connection brings must find a session that knows of it.
- */
+ * A message that a full queue did not take is lost as with a connection. */
 static void watch_connection(struct daemon *self, uint64_t now_ms)
 {
     enum channel_trouble trouble = channel_client_trouble(self->channel);
-    bool connected = trouble == CHANNEL_FINE;
-    if (connected && !self->connected && self->was_connected) {
-        log_info("peer", "connected_again", "address=%s", self->options->link.address);
+    uint64_t connections = channel_client_connections(self->channel);
+    bool again = connections > self->connections && self->connections > 0;
+    bool unsent = self->unsent_ms > 0 && now_ms - self->unsent_ms >= UNSENT_MS;
+    self->connections = connections;
+    if (trouble == CHANNEL_FINE && (again || unsent)) {
+        log_info("peer", "connected_again", "address=%s lost=%s", self->options->link.address,
+                 again ? "connection" : "message");
+        self->unsent_ms = 0;
         daemon_step(self, &(struct session_event){.type = SESSION_CONNECTED});
     }
-    self->connected = connected;
-    self->was_connected = self->was_connected || connected;
     watch_handshake(self, trouble, now_ms);
 }
 

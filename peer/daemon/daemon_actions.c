@@ -188,6 +188,7 @@ static void reconnect(struct daemon *self)
     log_warn("peer", "reconnecting", "address=%s", self->options->link.address);
     channel_client_free(self->channel);
     self->channel = NULL;
+    self->connections = 0;
     enum status status = channel_client_new(&self->options->link, self->identity, &self->channel);
     if (status != STATUS_OK) {
         daemon_fail(self, status);

@@ -2,6 +2,7 @@
 
 #include "common/check.h"
 #include "common/fault.h"
+#include "common/half.h"
 #include "proto/codec/float_bits.h"
 #include "proto/codec/mx8.h"
 
@@ -24,6 +25,12 @@ struct exact_grid exact_grid_for(uint64_t tokens_max)
                                .tokens_max = tokens_max};
 }
 
+/* NaN and infinity have the largest bits of all. */
+static bool size_within(uint32_t max_bits, double limit)
+{
+    return max_bits < float_infinity_bits && (double)float_from_bits(max_bits) <= limit;
+}
+
 static bool fp32_within(const uint8_t *data, size_t value_count, double limit)
 {
     int32_t max = 0;
@@ -33,8 +40,19 @@ static bool fp32_within(const uint8_t *data, size_t value_count, double limit)
         int32_t size = (int32_t)(bits & float_abs_mask);
         max = size > max ? size : max;
     }
-    /* NaN and infinity have the largest bits of all. */
-    return (uint32_t)max < float_infinity_bits && (double)float_from_bits((uint32_t)max) <= limit;
+    return size_within((uint32_t)max, limit);
+}
+
+static bool bf16_within(const uint8_t *data, size_t value_count, double limit)
+{
+    int32_t max = 0;
+    for (size_t i = 0; i < value_count; i++) {
+        uint16_t bits;
+        memcpy(&bits, data + i * sizeof bits, sizeof bits);
+        int32_t size = bits & 0x7fff;
+        max = size > max ? size : max;
+    }
+    return size_within((uint32_t)max << 16, limit);
 }
 
 /* A block of zeros may carry any exponent below 255: it adds nothing. */
@@ -48,6 +66,30 @@ static bool mx8_block_within(const struct exact_grid *grid, const uint8_t *block
     return max <= MX8_Q_MAX && shift >= 0 && shift <= MX8_SHIFT_MAX && max <= limit >> shift;
 }
 
+static bool mx8_within(const struct exact_grid *grid, const uint8_t *data, size_t block_count,
+                       uint64_t limit)
+{
+    bool good = true;
+    for (size_t block = 0; good && block < block_count; block++) {
+        good = mx8_block_within(grid, data + block * CODEC_MX8_BLOCK_BYTES, limit);
+    }
+    return good;
+}
+
+static bool values_within(const struct exact_grid *grid, enum codec codec, const uint8_t *data,
+                          size_t value_count, uint64_t limit)
+{
+    switch (codec) {
+    case CODEC_MX8:
+        return mx8_within(grid, data, value_count / CODEC_BLOCK_VALUES, limit << grid->shift);
+    case CODEC_BF16:
+        return bf16_within(data, value_count, (double)limit);
+    case CODEC_FP32:
+        break;
+    }
+    return fp32_within(data, value_count, (double)limit);
+}
+
 enum status exact_sum_check(const struct exact_grid *grid, enum codec codec, const uint8_t *data,
                             size_t size_bytes, size_t value_count, uint64_t tokens)
 {
@@ -59,17 +101,7 @@ enum status exact_sum_check(const struct exact_grid *grid, enum codec codec, con
         return fault(STATUS_BAD_SHAPE, "%zu bytes do not hold %zu values of codec %s", size_bytes,
                      value_count, codec_name(codec));
     }
-    uint64_t limit = tokens << EXACT_SUM_PER_TOKEN_LOG2_MAX;
-    bool good = true;
-    if (codec == CODEC_MX8) {
-        for (size_t block = 0; good && block < value_count / CODEC_BLOCK_VALUES; block++) {
-            good =
-                mx8_block_within(grid, data + block * CODEC_MX8_BLOCK_BYTES, limit << grid->shift);
-        }
-    } else {
-        good = fp32_within(data, value_count, (double)limit);
-    }
-    if (!good) {
+    if (!values_within(grid, codec, data, value_count, tokens << EXACT_SUM_PER_TOKEN_LOG2_MAX)) {
         return fault(STATUS_OUT_OF_RANGE, "a gradient value is too large, not a number, or finer "
                                           "than the grid of the sum");
     }
@@ -85,15 +117,32 @@ static int64_t to_grid(double scaled)
     return (int64_t)(fabs(scaled) < 0x1p50 ? rounded : scaled);
 }
 
+static double grid_scale(const struct exact_grid *grid, bool negate)
+{
+    return (double)(UINT64_C(1) << grid->shift) * (negate ? -1.0 : 1.0);
+}
+
 /* Sums are kept in two's complement with wrapping addition, so that even misuse is defined. */
 static void fp32_accumulate(const struct exact_grid *grid, const uint8_t *data, size_t value_count,
                             bool negate, int64_t *sum)
 {
-    double scale = (double)(UINT64_C(1) << grid->shift) * (negate ? -1.0 : 1.0);
+    double scale = grid_scale(grid, negate);
     for (size_t i = 0; i < value_count; i++) {
         float value;
         memcpy(&value, data + i * sizeof value, sizeof value);
         sum[i] = (int64_t)((uint64_t)sum[i] + (uint64_t)to_grid((double)value * scale));
+    }
+}
+
+static void bf16_accumulate(const struct exact_grid *grid, const uint8_t *data, size_t value_count,
+                            bool negate, int64_t *sum)
+{
+    double scale = grid_scale(grid, negate);
+    for (size_t i = 0; i < value_count; i++) {
+        uint16_t bits;
+        memcpy(&bits, data + i * sizeof bits, sizeof bits);
+        double value = (double)half_from_bf16(bits);
+        sum[i] = (int64_t)((uint64_t)sum[i] + (uint64_t)to_grid(value * scale));
     }
 }
 
@@ -115,24 +164,32 @@ static void mx8_accumulate(const struct exact_grid *grid, const uint8_t *data, s
     }
 }
 
+static void accumulate(const struct exact_grid *grid, enum codec codec, const uint8_t *data,
+                       size_t value_count, bool negate, int64_t *sum)
+{
+    switch (codec) {
+    case CODEC_MX8:
+        mx8_accumulate(grid, data, value_count / CODEC_BLOCK_VALUES, negate, sum);
+        break;
+    case CODEC_BF16:
+        bf16_accumulate(grid, data, value_count, negate, sum);
+        break;
+    case CODEC_FP32:
+        fp32_accumulate(grid, data, value_count, negate, sum);
+        break;
+    }
+}
+
 void exact_sum_add(const struct exact_grid *grid, enum codec codec, const uint8_t *data,
                    size_t value_count, int64_t *sum)
 {
-    if (codec == CODEC_MX8) {
-        mx8_accumulate(grid, data, value_count / CODEC_BLOCK_VALUES, false, sum);
-    } else {
-        fp32_accumulate(grid, data, value_count, false, sum);
-    }
+    accumulate(grid, codec, data, value_count, false, sum);
 }
 
 void exact_sum_subtract(const struct exact_grid *grid, enum codec codec, const uint8_t *data,
                         size_t value_count, int64_t *sum)
 {
-    if (codec == CODEC_MX8) {
-        mx8_accumulate(grid, data, value_count / CODEC_BLOCK_VALUES, true, sum);
-    } else {
-        fp32_accumulate(grid, data, value_count, true, sum);
-    }
+    accumulate(grid, codec, data, value_count, true, sum);
 }
 
 /* size / tokens * 2^-shift by long division; size > 0. The quotient keeps far more than the 26

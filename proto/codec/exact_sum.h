@@ -4,8 +4,8 @@
  * aggregators gives the same bits. The grid's unit is 2^-shift, chosen so that the mean gradient
  * of a whole target batch has a unit of about 2^-52 and no sum can overflow: a contribution over
  * n tokens may hold values up to n * 2^10 nats, which with at most tokens_max tokens stays below
- * 2^63. fp32 contributions are rounded once, each by itself, to the grid (half to even); mx8 ones
- * lie on it exactly, by the encoder's lsb_exponent_min = -shift.
+ * 2^63. fp32 and bf16 contributions are rounded once, each by itself, to the grid (half to even);
+ * mx8 ones lie on it exactly, by the encoder's lsb_exponent_min = -shift.
  *
  * Pure; thread-safe on distinct sums. */
 #ifndef DUGNAD_PROTO_CODEC_EXACT_SUM_H

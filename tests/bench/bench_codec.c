@@ -22,6 +22,7 @@ struct arrays {
     int64_t *sum;
     uint8_t *fp32;
     uint8_t *mx8;
+    uint8_t *bf16;
     struct exact_grid grid;
 };
 
@@ -35,6 +36,14 @@ static void encode_mx8(struct arrays *self)
 {
     copy_values(self);
     if (codec_encode(CODEC_MX8, -self->grid.shift, self->values, COUNT, self->mx8) != STATUS_OK) {
+        abort();
+    }
+}
+
+static void encode_bf16(struct arrays *self)
+{
+    copy_values(self);
+    if (codec_encode(CODEC_BF16, -self->grid.shift, self->values, COUNT, self->bf16) != STATUS_OK) {
         abort();
     }
 }
@@ -55,9 +64,22 @@ static void check_fp32(struct arrays *self)
     }
 }
 
+static void check_bf16(struct arrays *self)
+{
+    if (exact_sum_check(&self->grid, CODEC_BF16, self->bf16, codec_encoded_bytes(CODEC_BF16, COUNT),
+                        COUNT, TOKENS) != STATUS_OK) {
+        abort();
+    }
+}
+
 static void add_mx8(struct arrays *self)
 {
     codec_add(CODEC_MX8, self->mx8, COUNT, self->values);
+}
+
+static void add_bf16(struct arrays *self)
+{
+    codec_add(CODEC_BF16, self->bf16, COUNT, self->values);
 }
 
 static void sum_mx8(struct arrays *self)
@@ -68,6 +90,11 @@ static void sum_mx8(struct arrays *self)
 static void sum_fp32(struct arrays *self)
 {
     exact_sum_add(&self->grid, CODEC_FP32, self->fp32, COUNT, self->sum);
+}
+
+static void sum_bf16(struct arrays *self)
+{
+    exact_sum_add(&self->grid, CODEC_BF16, self->bf16, COUNT, self->sum);
 }
 
 static void mean(struct arrays *self)
@@ -103,9 +130,10 @@ static int arrays_init(struct arrays *self)
     self->sum = calloc(COUNT, sizeof *self->sum);
     self->fp32 = malloc(codec_encoded_bytes(CODEC_FP32, COUNT));
     self->mx8 = malloc(codec_encoded_bytes(CODEC_MX8, COUNT));
+    self->bf16 = malloc(codec_encoded_bytes(CODEC_BF16, COUNT));
     self->grid = exact_grid_for(TOKENS);
     if (self->source == NULL || self->values == NULL || self->m == NULL || self->v == NULL ||
-        self->sum == NULL || self->fp32 == NULL || self->mx8 == NULL) {
+        self->sum == NULL || self->fp32 == NULL || self->mx8 == NULL || self->bf16 == NULL) {
         return 0;
     }
     struct random random;
@@ -123,11 +151,15 @@ int main(void)
         const char *name;
         void (*run)(struct arrays *);
     } benches[] = {{"copy_and_encode_mx8", encode_mx8},
+                   {"copy_and_encode_bf16", encode_bf16},
                    {"codec_add_mx8", add_mx8},
+                   {"codec_add_bf16", add_bf16},
                    {"exact_sum_check_mx8", check_mx8},
                    {"exact_sum_check_fp32", check_fp32},
+                   {"exact_sum_check_bf16", check_bf16},
                    {"exact_sum_add_mx8", sum_mx8},
                    {"exact_sum_add_fp32", sum_fp32},
+                   {"exact_sum_add_bf16", sum_bf16},
                    {"exact_sum_mean", mean},
                    {"adamw_apply", adamw}};
     static struct arrays arrays;
@@ -151,5 +183,6 @@ int main(void)
     free(arrays.sum);
     free(arrays.fp32);
     free(arrays.mx8);
+    free(arrays.bf16);
     return 0;
 }

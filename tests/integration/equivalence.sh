@@ -20,16 +20,17 @@ start_peer late
 wait "$coordinator" || fail "the coordinator ended with $?"
 
 "$bin/dugnad" train --config run.yaml --out solo --precision fp32 > solo.log 2>&1
-[ "$(wc -l < run/steps.jsonl)" = $steps ] || fail "the run has not $steps steps"
+[ "$(steps_of run | wc -l)" = $steps ] || fail "the run has not $steps steps"
 [ "$(wc -l < solo/steps.jsonl)" = $steps ] || fail "the single machine has not $steps steps"
-worst=$(paste <(jq .loss run/steps.jsonl) <(jq .loss solo/steps.jsonl) |
+worst=$(paste <(steps_of run | jq .loss) <(jq .loss solo/steps.jsonl) |
     awk '{ d = ($1 - $2) / $2; d = d < 0 ? -d : d; if (d > w) w = d } END { printf "%.3g", w }')
 awk -v worst="$worst" 'BEGIN { exit !(worst <= 1e-4) }' ||
     fail "losses differ by $worst relative"
 
 check_exactly_once run $steps 32
+check_verified run $steps 32
 check_agreement run
 grep -q 'event=lost.*name="victim"' coordinator.log || fail "the killed peer was never missed"
-jq -e -s 'map(.contributions[].peer) | unique | length == 4' run/steps.jsonl > /dev/null ||
+steps_of run | jq -e -s 'map(.contributions[].peer) | unique | length == 4' > /dev/null ||
     fail "not all four peers contributed"
 echo "{\"steps\":$steps,\"worst_relative_difference\":$worst}"

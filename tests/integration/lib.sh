@@ -103,10 +103,26 @@ wait_for_step() {
     wait_for "step $2" "[ \$(status_of $1 step) -ge $2 ]" 120
 }
 
+# steps_of RUN: a JSON line for each committed step, from the journal.
+steps_of() {
+    "$bin/dugnad-coordinator" log --dir "$1" | jq -c 'select(has("step"))'
+}
+
+# check_verified RUN STEPS BATCH: what `verify` says of a run whose samples have 48 tokens.
+check_verified() {
+    "$bin/dugnad-coordinator" verify --dir "$1" --json > verify.json || fail "$(cat verify.json)"
+    jq -e --argjson steps "$2" --argjson samples "$(($2 * $3))" '
+        .ok and .steps == $steps and .samples_applied == $samples and .samples_duplicated == 0 and
+        .samples_missing == 0 and .trained_tokens == $samples * 48 and
+        .credit_tokens == .trained_tokens' verify.json > /dev/null || fail "$(cat verify.json)"
+    [ "$(jq -r .digest verify.json)" = "$(steps_of "$1" | tail -n 1 | jq -r .digest)" ] ||
+        fail "the digest is not that of the last step"
+}
+
 # check_exactly_once RUN STEPS BATCH: every sample number below STEPS * BATCH stands once in
-# the step log, in the step it belongs to.
+# the journal, in the step it belongs to.
 check_exactly_once() {
-    jq -c '. as $line | .contributions[].ranges[] | [$line.step, .[0], .[1]]' "$1/steps.jsonl" |
+    steps_of "$1" | jq -c '. as $line | .contributions[].ranges[] | [$line.step, .[0], .[1]]' |
         tr -d '[]' | awk -F, -v steps="$2" -v batch="$3" '
         { for (i = $2; i < $2 + $3; i++) { seen[i]++; if (int(i / batch) != $1) wrong++ } }
         END {

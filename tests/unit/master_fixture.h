@@ -58,10 +58,11 @@ struct fixture {
 };
 
 /* Random parameters; a warm-up of 5 steps to `learning_rate`, constant from there. */
-__attribute__((unused)) static void fixture_init(struct fixture *self,
-                                                 const struct model_config *model,
-                                                 const struct optimizer_settings *settings,
-                                                 double learning_rate, enum codec codec)
+__attribute__((unused)) static void fixture_init_with(struct fixture *self,
+                                                      const struct model_config *model,
+                                                      const struct optimizer_settings *settings,
+                                                      double learning_rate, enum codec codec,
+                                                      enum codec mean_codec)
 {
     const struct schedule schedule = {.learning_rate = learning_rate,
                                       .learning_rate_min = learning_rate,
@@ -73,8 +74,10 @@ __attribute__((unused)) static void fixture_init(struct fixture *self,
     self->count = layout_value_count(self->layout);
     CU_ASSERT_FATAL(self->count / MASTER_SLICE_ALIGN > 8);
     CU_ASSERT_FATAL(self->count > layout_parameter_count(self->layout));
-    CU_ASSERT_EQUAL_FATAL(
-        master_new(self->layout, model, settings, &schedule, codec, &self->master), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(master_new(self->layout, model, settings, &schedule,
+                                     (struct master_codecs){.update = codec, .mean = mean_codec},
+                                     &self->master),
+                          STATUS_OK);
     self->update_bytes = codec_encoded_bytes(codec, self->count);
     self->update = calloc(1, self->update_bytes);
     self->peer = calloc(self->count, sizeof *self->peer);
@@ -88,6 +91,15 @@ __attribute__((unused)) static void fixture_init(struct fixture *self,
         }
     }
     master_set_params(self->master, self->peer);
+}
+
+/* The optimizer is given the mean gradient as it is. */
+__attribute__((unused)) static void fixture_init(struct fixture *self,
+                                                 const struct model_config *model,
+                                                 const struct optimizer_settings *settings,
+                                                 double learning_rate, enum codec codec)
+{
+    fixture_init_with(self, model, settings, learning_rate, codec, CODEC_FP32);
 }
 
 __attribute__((unused)) static void fixture_deinit(struct fixture *self)
@@ -152,6 +164,12 @@ __attribute__((unused)) static int fixture_same_state(const struct fixture *a,
                master_version(a->master) == master_version(b->master) &&
                memcmp(master_params(a->master), master_params(b->master), bytes) == 0 &&
                memcmp(master_weights(a->master), master_weights(b->master), bytes) == 0;
+    const float *residual_a = master_residual(a->master);
+    const float *residual_b = master_residual(b->master);
+    same = same && (residual_a == NULL) == (residual_b == NULL);
+    if (same && residual_a != NULL) {
+        same = memcmp(residual_a, residual_b, bytes) == 0;
+    }
     for (size_t i = 0; same && i < optimizer_state_count(master_kind(a->master)); i++) {
         size_t count_a = 0;
         size_t count_b = 0;
@@ -173,6 +191,9 @@ __attribute__((unused)) static void fixture_copy_state(struct fixture *to,
         size_t count = 0;
         const float *state = master_state(from->master, i, &count);
         memcpy(master_state(to->master, i, &count), state, count * sizeof *state);
+    }
+    if (master_residual(from->master) != NULL) {
+        memcpy(master_residual(to->master), master_residual(from->master), bytes);
     }
     master_set_version(to->master, master_version(from->master));
 }

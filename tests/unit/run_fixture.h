@@ -12,7 +12,7 @@ static const char RUN_YAML[] = "name: tiny\n"
                                "model: {type: llama, hidden_size: 40, layers: 1, heads: 2}\n"
                                "data: {path: shards, context: 16}\n"
                                "training: {steps: 50, target_batch: 8, codec: CODEC,\n"
-                               "  checkpoint_every: 10, checkpoints_kept: 2}\n"
+                               "  checkpoint_every: 10, checkpoints_kept: 3}\n"
                                "optimizer: {learning_rate: 0.01, warmup_steps: 2}\n";
 
 /* Builds scratch/shards from a little text. */

@@ -17,7 +17,10 @@ static struct master *new_master(const struct run_dir *run)
 {
     struct master *master = NULL;
     CU_ASSERT_EQUAL_FATAL(master_new(run->layout, &run->config.model, &run->config.optimizer,
-                                     &run->config.schedule, run->config.codec, &master),
+                                     &run->config.schedule,
+                                     (struct master_codecs){.update = run->config.codec,
+                                                            .mean = run->config.mean_codec},
+                                     &master),
                           STATUS_OK);
     return master;
 }
@@ -52,6 +55,11 @@ static void fill_master(const struct run_dir *run, struct master *master, uint64
             fill_values(state, count, salt + s + 2);
         }
     }
+    for (size_t i = 0; master_residual(master) != NULL && i < layout_tensor_count(run->layout);
+         i++) {
+        const struct tensor_spec *spec = layout_tensor(run->layout, i);
+        fill_values(master_residual(master) + spec->offset, spec->count, salt + spec->offset + 5);
+    }
     master_set_version(master, version);
 }
 
@@ -62,6 +70,10 @@ static void assert_same_state(const struct run_dir *run, struct master *a, struc
     CU_ASSERT_EQUAL(memcmp(master_params(a), master_params(b), size_bytes), 0);
     CU_ASSERT_EQUAL(memcmp(master_weights(a), master_weights(b), size_bytes), 0);
     CU_ASSERT_EQUAL_FATAL(master_kind(a), master_kind(b));
+    CU_ASSERT_EQUAL_FATAL(master_mean_codec(a), master_mean_codec(b));
+    if (master_residual(a) != NULL) {
+        CU_ASSERT_EQUAL(memcmp(master_residual(a), master_residual(b), size_bytes), 0);
+    }
     for (size_t s = 0; s < optimizer_state_count(master_kind(a)); s++) {
         size_t count = 0;
         const float *expected = master_state(b, s, &count);
@@ -75,7 +87,7 @@ static void write_version(const struct run_dir *run, uint64_t version)
     char name[64];
     struct master *master = new_master(run);
     fill_master(run, master, version);
-    CU_ASSERT_EQUAL_FATAL(checkpoint_write(run, master, path), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(checkpoint_write(run, master, NULL, path), STATUS_OK);
     (void)snprintf(name, sizeof name, "run/checkpoints/step-%06u", (unsigned)version);
     CU_ASSERT_STRING_EQUAL(path, scratch_path(name));
     master_free(master);
@@ -180,28 +192,147 @@ static void assert_kept(unsigned expected)
     }
 }
 
+/* The oldest that is kept and counts; 0 while there are too few. */
+static void assert_prune_tells(const struct run_dir *run, uint64_t expected)
+{
+    uint64_t oldest = UINT64_MAX;
+    CU_ASSERT_EQUAL(checkpoint_prune(run, &oldest), STATUS_OK);
+    CU_ASSERT_EQUAL(oldest, expected);
+}
+
 static void pruning_keeps_the_newest_and_the_first(void)
 {
     struct run_dir run;
-    run_fixture_open(&run, "mx8", NULL, NULL); /* checkpoints_kept: 2 */
+    run_fixture_open(&run, "mx8", NULL, NULL); /* checkpoints_kept: 3 */
     write_version(&run, 1);
     write_version(&run, 2);
-    assert_kept(1U << 0 | 1U << 1 | 1U << 2);
+    assert_prune_tells(&run, 0);
     write_version(&run, 3);
-    write_version(&run, 3);
-    assert_kept(1U << 0 | 1U << 2 | 1U << 3);
+    assert_prune_tells(&run, 1);
+    assert_kept(1U << 0 | 1U << 1 | 1U << 2 | 1U << 3);
+    write_version(&run, 4);
+    write_version(&run, 4);
+    assert_kept(1U << 0 | 1U << 1 | 1U << 2 | 1U << 3 | 1U << 4);
+    assert_prune_tells(&run, 2);
+    assert_kept(1U << 0 | 1U << 2 | 1U << 3 | 1U << 4);
+    run.config.checkpoints_kept = 1; /* of a run file of an earlier release */
     write_version(&run, 10);
-    assert_kept(1U << 0 | 1U << 3 | 1U << 10);
-    run.config.checkpoints_kept = 1;
-    /* The run went back to step 3: step 10 is of a course that it left, and not the newest. */
-    write_version(&run, 5);
-    assert_kept(1U << 0 | 1U << 5);
-    assert_loads(&run, 5);
+    assert_prune_tells(&run, 3);
+    assert_kept(1U << 0 | 1U << 3 | 1U << 4 | 1U << 10);
     run.config.checkpoints_kept = 0; /* all */
-    for (unsigned i = 6; i < 11; i++) {
+    for (unsigned i = 11; i < 15; i++) {
         write_version(&run, i);
     }
-    assert_kept(1U << 0 | 0x7e0U);
+    assert_prune_tells(&run, 3);
+    assert_kept(1U << 0 | 1U << 3 | 1U << 4 | 0x7c00U);
+    CU_ASSERT_FALSE(files_exists(scratch_path("run/checkpoints/step-000001.tmp")));
+    run_fixture_close(&run);
+}
+
+static void checkpoint_set_aside_is_no_longer_loaded(void)
+{
+    struct run_dir run;
+    uint64_t *versions = NULL;
+    size_t count = 0;
+    run_fixture_open(&run, "mx8", NULL, NULL);
+    write_version(&run, 1);
+    write_version(&run, 2);
+    CU_ASSERT_EQUAL(checkpoint_set_aside(&run, 2), STATUS_OK);
+    assert_loads(&run, 1);
+    CU_ASSERT_TRUE(files_exists(scratch_path("run/checkpoints/damaged-000002/state.json")));
+    write_version(&run, 2);
+    CU_ASSERT_EQUAL(checkpoint_set_aside(&run, 2), STATUS_OK); /* over the one of before */
+    CU_ASSERT_EQUAL_FATAL(checkpoint_list(&run, &versions, &count), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(count, 2);
+    CU_ASSERT_TRUE(versions[0] == 0 && versions[1] == 1);
+    free(versions);
+    CU_ASSERT_EQUAL(files_make_folder(scratch_path("run/checkpoints/step-000007.tmp")), STATUS_OK);
+    CU_ASSERT_EQUAL(checkpoint_remove_torn(&run), STATUS_OK);
+    CU_ASSERT_FALSE(files_exists(scratch_path("run/checkpoints/step-000007.tmp")));
+    assert_loads(&run, 1);
+    run_fixture_close(&run);
+}
+
+static struct checkpoint_mark mark_at(const struct run_dir *run, uint64_t version)
+{
+    struct checkpoint_mark mark = {.state = {.run_id = run->run_id,
+                                             .version = version,
+                                             .sample_first = 8 * version,
+                                             .tokens = 128 * version,
+                                             .loss_first = 3.1000000000000001,
+                                             .loss_last = 0x1.fffffffffffffp-3,
+                                             .serial = 5,
+                                             .paused = true,
+                                             .settings = {.learning_rate = 0.1,
+                                                          .target_batch = 8,
+                                                          .codec = CODEC_FP32,
+                                                          .mean_codec = CODEC_MX8}},
+                                   .sequence = 77};
+    mark.hash = digest_of("x", 1);
+    return mark;
+}
+
+static bool same_numbers(const struct checkpoint_mark *a, const struct checkpoint_mark *b)
+{
+    return a->state.version == b->state.version && a->sequence == b->sequence &&
+           a->state.sample_first == b->state.sample_first && a->state.tokens == b->state.tokens &&
+           a->state.loss_first == b->state.loss_first && a->state.loss_last == b->state.loss_last &&
+           a->state.serial == b->state.serial &&
+           a->state.settings.learning_rate == b->state.settings.learning_rate &&
+           a->state.settings.target_batch == b->state.settings.target_batch;
+}
+
+static void mark_comes_back_and_no_digit_of_it_can_change_unseen(void)
+{
+    static const char name[] = "run/checkpoints/step-000002/state.json";
+    struct run_dir run;
+    char path[FILES_PATH_MAX];
+    bool has = false;
+    struct checkpoint_mark found;
+    run_fixture_open(&run, "mx8", NULL, NULL);
+    const struct checkpoint_mark mark = mark_at(&run, 2);
+    struct master *master = new_master(&run);
+    CU_ASSERT_EQUAL_FATAL(master_change(master, 0.1, CODEC_FP32, CODEC_MX8), STATUS_OK);
+    master_set_version(master, 2);
+    CU_ASSERT_EQUAL_FATAL(checkpoint_write(&run, master, &mark, path), STATUS_OK);
+    CU_ASSERT_EQUAL(checkpoint_mark_of(&run, 2, &has, &found), STATUS_OK);
+    CU_ASSERT_TRUE(has && same_numbers(&found, &mark));
+    CU_ASSERT_TRUE(digest_equal(&found.state.run_id, &mark.state.run_id));
+    CU_ASSERT_TRUE(digest_equal(&found.hash, &mark.hash));
+    CU_ASSERT_TRUE(found.state.paused);
+    CU_ASSERT_EQUAL(found.state.settings.codec, CODEC_FP32);
+    CU_ASSERT_EQUAL(found.state.settings.mean_codec, CODEC_MX8);
+    struct master *loaded = new_master(&run);
+    CU_ASSERT_EQUAL(checkpoint_load_version(&run, 2, loaded), STATUS_OK);
+    CU_ASSERT_EQUAL(master_mean_codec(loaded), CODEC_MX8);
+    size_t size_bytes = 0;
+    uint8_t *text = scratch_read(name, &size_bytes);
+    unsigned flips = 0;
+    unsigned noticed = 0;
+    unsigned harmless = 0;
+    for (size_t i = 0; i < size_bytes; i++) {
+        if (text[i] >= '0' && text[i] <= '9') {
+            text[i] ^= 1;
+            scratch_write(name, text, size_bytes);
+            if (checkpoint_mark_of(&run, 2, &has, &found) == STATUS_OK) {
+                harmless += same_numbers(&found, &mark); /* the 17th digit is not always needed */
+            } else {
+                CU_ASSERT_NOT_EQUAL(checkpoint_load_version(&run, 2, loaded), STATUS_OK);
+                noticed++;
+            }
+            flips++;
+            text[i] ^= 1;
+        }
+    }
+    CU_ASSERT_TRUE(noticed + harmless == flips && harmless <= 3 && noticed > 200);
+    scratch_write(name, text, size_bytes);
+    CU_ASSERT_EQUAL(checkpoint_compare(&run, loaded), STATUS_OK);
+    master_residual(loaded)[3] = 0x1p-149F;
+    CU_ASSERT_EQUAL(checkpoint_compare(&run, loaded), STATUS_CORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "residual.safetensors"));
+    free(text);
+    master_free(master);
+    master_free(loaded);
     run_fixture_close(&run);
 }
 
@@ -209,7 +340,7 @@ static void open_with(struct run_dir *run, enum optimizer_kind kind)
 {
     char to[64];
     (void)snprintf(to, sizeof to, "optimizer: {type: %s, ", optimizer_name(kind));
-    run_fixture_open(run, "mx8", "optimizer: {", to);
+    run_fixture_open(run, "mx8, journal: mx8", "optimizer: {", to);
     CU_ASSERT_EQUAL(run->config.optimizer.kind, kind);
 }
 
@@ -248,7 +379,7 @@ static void steps_after_a_load_have_the_bits_of_a_run_that_never_stopped(void)
         for (int i = 0; i < 3; i++) {
             step(&run, steady);
         }
-        CU_ASSERT_EQUAL_FATAL(checkpoint_write(&run, steady, path), STATUS_OK);
+        CU_ASSERT_EQUAL_FATAL(checkpoint_write(&run, steady, NULL, path), STATUS_OK);
         CU_ASSERT_EQUAL_FATAL(checkpoint_load(&run, resumed, NULL, path), STATUS_OK);
         for (int i = 0; i < 4; i++) {
             step(&run, steady);
@@ -291,19 +422,26 @@ static void checkpoint_of_another_optimizer_is_refused_with_both_names(void)
     run_fixture_close(&run);
 }
 
+/* Blanks the line of a state.json that begins with `key`. */
+static void blank_line(char *text, const char *key)
+{
+    char *place = strstr(text, key);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(place);
+    memset(place, ' ', strcspn(place, "\n"));
+}
+
 static void checkpoint_of_an_earlier_version_is_one_of_adamw(void)
 {
     static const char name[] = "run/checkpoints/step-000002/state.json";
-    static const char line[] = "\"optimizer\": \"adamw\",";
     struct run_dir run;
     char path[FILES_PATH_MAX];
     size_t size_bytes = 0;
     run_fixture_open(&run, "mx8", NULL, NULL);
     write_version(&run, 2);
     uint8_t *text = scratch_read(name, &size_bytes);
-    char *place = strstr((char *)text, line);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(place);
-    memset(place, ' ', strlen(line));
+    blank_line((char *)text, "\"optimizer\":");
+    blank_line((char *)text, "\"mean_codec\":");
+    blank_line((char *)text, "\"self\":");
     scratch_write(name, text, size_bytes);
     assert_loads(&run, 2);
     CU_ASSERT_EQUAL(told_count, 0);
@@ -316,16 +454,71 @@ static void checkpoint_of_an_earlier_version_is_one_of_adamw(void)
     run_fixture_close(&run);
 }
 
+/* The optimizer's state is that of `version`, the residual zero. */
+static void assert_loads_without_residual(const struct run_dir *run, uint64_t version)
+{
+    char path[FILES_PATH_MAX];
+    struct master *expected = new_master(run);
+    struct master *loaded = new_master(run);
+    size_t count = layout_value_count(run->layout);
+    fill_master(run, expected, version);
+    memset(master_residual(expected), 0, count * sizeof(float));
+    fill_values(master_residual(loaded), count, 3);
+    told_count = 0;
+    CU_ASSERT_EQUAL_FATAL(checkpoint_load(run, loaded, note_fault, path), STATUS_OK);
+    CU_ASSERT_EQUAL(told_count, 0);
+    assert_same_state(run, loaded, expected);
+    master_free(expected);
+    master_free(loaded);
+}
+
+static void residual_comes_back_when_the_mean_codec_is_still_mx8(void)
+{
+    static const char file[] = "run/checkpoints/step-000002/residual.safetensors";
+    static const char state[] = "run/checkpoints/step-000005/state.json";
+    struct run_dir run;
+    run_fixture_open(&run, "mx8, journal: mx8", NULL, NULL);
+    write_version(&run, 1);
+    write_version(&run, 2);
+    CU_ASSERT_TRUE(files_exists(scratch_path(file)));
+    assert_loads(&run, 2);
+    assert_falls_back(&run, "residual.safetensors", NULL, NULL);
+    assert_falls_back(&run, "state.json", "\"residual.safe", "\"residuum.safe");
+    assert_falls_back(&run, "state.json", "\"mean_codec\": \"mx8\"", "\"mean_codec\": \"mx9\"");
+    run.config.mean_codec = CODEC_BF16; /* a residual that is not needed is not read */
+    assert_loads(&run, 2);
+    CU_ASSERT_EQUAL(told_count, 0);
+    write_version(&run, 4);
+    CU_ASSERT_FALSE(files_exists(scratch_path("run/checkpoints/step-000004/residual.safetensors")));
+    run.config.mean_codec = CODEC_MX8;
+    assert_loads_without_residual(&run, 4);
+    run.config.mean_codec = CODEC_FP32;
+    write_version(&run, 5);
+    size_t size_bytes = 0;
+    uint8_t *text = scratch_read(state, &size_bytes);
+    blank_line((char *)text, "\"mean_codec\":"); /* as releases before this one */
+    blank_line((char *)text, "\"self\":");
+    scratch_write(state, text, size_bytes);
+    assert_loads(&run, 5);
+    run.config.mean_codec = CODEC_MX8;
+    assert_loads_without_residual(&run, 5);
+    free(text);
+    run_fixture_close(&run);
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
         SUITE_TEST(checkpoint_comes_back_bit_for_bit),
         SUITE_TEST(damage_makes_the_older_one_load),
         SUITE_TEST(pruning_keeps_the_newest_and_the_first),
+        SUITE_TEST(residual_comes_back_when_the_mean_codec_is_still_mx8),
         SUITE_TEST(checkpoint_of_every_optimizer_comes_back_bit_for_bit),
         SUITE_TEST(steps_after_a_load_have_the_bits_of_a_run_that_never_stopped),
         SUITE_TEST(checkpoint_of_another_optimizer_is_refused_with_both_names),
         SUITE_TEST(checkpoint_of_an_earlier_version_is_one_of_adamw),
+        SUITE_TEST(checkpoint_set_aside_is_no_longer_loaded),
+        SUITE_TEST(mark_comes_back_and_no_digit_of_it_can_change_unseen),
     };
     return suite_run("checkpoint", tests, sizeof tests / sizeof tests[0]);
 }

@@ -55,7 +55,15 @@ static void names_go_both_ways(void)
     CU_ASSERT_STRING_EQUAL(codec_name(codec), "mx8");
     CU_ASSERT_EQUAL(codec_from_name("fp32", &codec), STATUS_OK);
     CU_ASSERT_STRING_EQUAL(codec_name(codec), "fp32");
+    CU_ASSERT_EQUAL(codec_from_name("bf16", &codec), STATUS_OK);
+    CU_ASSERT_EQUAL(codec, CODEC_BF16);
+    CU_ASSERT_STRING_EQUAL(codec_name(codec), "bf16");
     CU_ASSERT_EQUAL(codec_from_name("mx4", &codec), STATUS_BAD_CONFIG);
+    for (uint64_t number = 0; number < 6; number++) {
+        CU_ASSERT_EQUAL(codec_is_known(number), number >= 1 && number <= 3);
+    }
+    CU_ASSERT_FALSE(codec_is_known(UINT64_C(1) << 32 | 1));
+    CU_ASSERT_EQUAL(codec_encoded_bytes(CODEC_BF16, 64), 128);
     CU_ASSERT_EQUAL(codec_encoded_bytes(CODEC_MX8, 64), 66);
     CU_ASSERT_EQUAL(codec_encoded_bytes(CODEC_FP32, 64), 256);
 }
@@ -173,11 +181,70 @@ static void encode_mx8_keeps_units_on_the_grid(void)
     CU_ASSERT_TRUE(empty > 0 && empty < BLOCKS);
 }
 
+static void encode_bf16_errs_by_at_most_a_256th_and_keeps_the_rest(void)
+{
+    size_t size_bytes = codec_encoded_bytes(CODEC_BF16, COUNT);
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        fill_random(seed);
+        CU_ASSERT_EQUAL(codec_encode(CODEC_BF16, CODEC_EXPONENT_ANY, values, COUNT, encoded),
+                        STATUS_OK);
+        CU_ASSERT_EQUAL(codec_check(CODEC_BF16, encoded, size_bytes, COUNT), STATUS_OK);
+        decode(CODEC_BF16);
+        int bad = 0;
+        int lossy = 0;
+        for (int i = 0; i < COUNT; i++) {
+            /* Half a place of 8 bits, or of the least subnormal. */
+            bad += fabsf(values[i]) > fmaxf(fabsf(copy[i]) / 256, 0x1p-134F);
+            bad += (double)decoded[i] + (double)values[i] != (double)copy[i];
+            lossy += values[i] != 0.0F;
+        }
+        CU_ASSERT_EQUAL(bad, 0);
+        CU_ASSERT_TRUE(lossy > COUNT / 2);
+        memset(values, 0, sizeof values);
+        memcpy(copy, decoded, sizeof copy);
+        CU_ASSERT_EQUAL(codec_encode(CODEC_BF16, CODEC_EXPONENT_ANY, decoded, COUNT, encoded_again),
+                        STATUS_OK);
+        CU_ASSERT_EQUAL(memcmp(encoded, encoded_again, size_bytes), 0);
+        CU_ASSERT_EQUAL(max_of(decoded), 0.0F);
+    }
+}
+
+static void encode_bf16_takes_known_values_to_known_bytes(void)
+{
+    static const struct {
+        float value;
+        uint16_t bits;
+    } known[] = {
+        {1.0F, 0x3f80},          {-2.5F, 0xc020},
+        {0x1.01p0F, 0x3f80},  /* half to even: down */
+        {0x1.03p0F, 0x3f82},  /* half to even: up */
+        {-0x1.01p0F, 0xbf80}, /* of both signs */
+        {0x1.010002p0F, 0x3f81}, {0x1.fffffep0F, 0x4000},
+        {-0.0F, 0x8000},         {0x1p-133F, 0x0001},   /* the least subnormal */
+        {0x1p-134F, 0x0000},                            /* half of it: to even */
+        {0x1.8p-133F, 0x0002},   {0x1.fep127F, 0x7f7f}, /* the largest */
+        {FLT_MAX, 0x7f7f}, /* saturates where rounding gives infinity */
+        {-FLT_MAX, 0xff7f},
+    };
+    enum { KNOWN = sizeof known / sizeof known[0] };
+    memset(values, 0, sizeof values);
+    for (size_t i = 0; i < KNOWN; i++) {
+        values[i] = known[i].value;
+    }
+    CU_ASSERT_EQUAL(codec_encode(CODEC_BF16, 0, values, COUNT, encoded), STATUS_OK);
+    decode(CODEC_BF16);
+    for (size_t i = 0; i < KNOWN; i++) {
+        CU_ASSERT_EQUAL(encoded[2 * i], known[i].bits & 0xff);
+        CU_ASSERT_EQUAL(encoded[2 * i + 1], known[i].bits >> 8);
+        CU_ASSERT_EQUAL((double)decoded[i] + (double)values[i], (double)known[i].value);
+    }
+}
+
 static void encode_not_a_number_is_refused_and_changes_nothing(void)
 {
     const float strangers[] = {NAN, INFINITY, -INFINITY};
-    const enum codec codecs[] = {CODEC_FP32, CODEC_MX8};
-    for (size_t i = 0; i < 6; i++) {
+    const enum codec codecs[] = {CODEC_FP32, CODEC_MX8, CODEC_BF16};
+    for (size_t i = 0; i < 9; i++) {
         fill_random(4);
         values[COUNT - 1] = strangers[i % 3];
         memcpy(copy, values, sizeof copy);
@@ -262,6 +329,25 @@ static void check_refuses_bad_bytes(void)
     CU_ASSERT_EQUAL(codec_check(CODEC_FP32, encoded, BYTES_MAX, COUNT), STATUS_OUT_OF_RANGE);
 }
 
+static void check_refuses_bad_bf16(void)
+{
+    const uint16_t strangers[] = {0x7f80, 0xff80, 0x7fc0, 0xffff, 0x7f81};
+    size_t size_bytes = codec_encoded_bytes(CODEC_BF16, COUNT);
+    memset(encoded, 0, sizeof encoded);
+    CU_ASSERT_EQUAL(codec_check(CODEC_BF16, encoded, size_bytes, COUNT), STATUS_OK);
+    CU_ASSERT_EQUAL(codec_check(CODEC_BF16, encoded, size_bytes - 2, COUNT), STATUS_BAD_SHAPE);
+    CU_ASSERT_EQUAL(codec_check(CODEC_BF16, encoded, BYTES_MAX, COUNT), STATUS_BAD_SHAPE);
+    CU_ASSERT_EQUAL(codec_check(CODEC_BF16, encoded, 2, 1), STATUS_BAD_SHAPE);
+    for (size_t i = 0; i < sizeof strangers / sizeof strangers[0]; i++) {
+        size_t place = i % 2 == 0 ? size_bytes - 2 : 0;
+        memcpy(encoded + place, &strangers[i], 2);
+        CU_ASSERT_EQUAL(codec_check(CODEC_BF16, encoded, size_bytes, COUNT), STATUS_OUT_OF_RANGE);
+        memset(encoded + place, 0, 2);
+    }
+    memset(encoded, 0x7f, size_bytes); /* 0x7f7f, the largest */
+    CU_ASSERT_EQUAL(codec_check(CODEC_BF16, encoded, size_bytes, COUNT), STATUS_OK);
+}
+
 static void random_bytes_that_pass_the_check_decode_to_finite_values(void)
 {
     struct random random;
@@ -298,10 +384,13 @@ int main(void)
         SUITE_TEST(encode_mx8_saturates_the_largest_and_keeps_the_rest),
         SUITE_TEST(encode_mx8_handles_subnormals),
         SUITE_TEST(encode_mx8_keeps_units_on_the_grid),
+        SUITE_TEST(encode_bf16_errs_by_at_most_a_256th_and_keeps_the_rest),
+        SUITE_TEST(encode_bf16_takes_known_values_to_known_bytes),
         SUITE_TEST(encode_not_a_number_is_refused_and_changes_nothing),
         SUITE_TEST(encode_of_decoded_gives_the_same_bytes),
         SUITE_TEST(residual_feedback_makes_sums_converge),
         SUITE_TEST(check_refuses_bad_bytes),
+        SUITE_TEST(check_refuses_bad_bf16),
         SUITE_TEST(random_bytes_that_pass_the_check_decode_to_finite_values),
     };
     return suite_run("codec", tests, sizeof tests / sizeof tests[0]);

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void digest_of_empty_input_matches_blake2b_256(void)
 {
@@ -58,6 +59,34 @@ static void write_atomic_replaces_and_new_refuses(void)
     CU_ASSERT_FALSE(files_exists(folder));
 }
 
+static void remove_folder_leaves_nothing_and_follows_no_link(void)
+{
+    char folder[] = "/tmp/dugnad-test-XXXXXX";
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+    char path[FILES_PATH_MAX];
+    char kept[FILES_PATH_MAX];
+    char link[FILES_PATH_MAX];
+    CU_ASSERT_EQUAL(files_join(folder, "kept", kept), STATUS_OK);
+    CU_ASSERT_EQUAL(files_write_atomic(kept, "k", 1, 0644), STATUS_OK);
+    static const char *const folders[] = {"gone/a/b", "gone/a/c", "gone/.d"};
+    for (size_t i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(files_join(folder, folders[i], path), STATUS_OK);
+        CU_ASSERT_EQUAL(files_make_folder(path), STATUS_OK);
+    }
+    CU_ASSERT_EQUAL(files_join(folder, "gone/a/file", path), STATUS_OK);
+    CU_ASSERT_EQUAL(files_write_atomic(path, "x", 1, 0644), STATUS_OK);
+    CU_ASSERT_EQUAL(files_join(folder, "gone/link", link), STATUS_OK);
+    CU_ASSERT_EQUAL(symlink(folder, link), 0);
+    CU_ASSERT_TRUE(files_is_folder(link));
+    CU_ASSERT_EQUAL(files_make_folder(link), STATUS_OK); /* a link to a folder will do */
+    CU_ASSERT_EQUAL(files_join(folder, "gone", path), STATUS_OK);
+    CU_ASSERT_EQUAL(files_remove_folder(path), STATUS_OK);
+    CU_ASSERT_FALSE(files_exists(path));
+    CU_ASSERT_TRUE(files_exists(kept));
+    CU_ASSERT_EQUAL(files_remove_folder(path), STATUS_OK); /* fine when there is none */
+    CU_ASSERT_EQUAL(files_remove_folder(folder), STATUS_OK);
+}
+
 static void fault_keeps_the_sentence_and_the_exit_code(void)
 {
     CU_ASSERT_EQUAL(fault(STATUS_BAD_CONFIG, "line %d is wrong", 7), STATUS_BAD_CONFIG);
@@ -101,6 +130,7 @@ int main(void)
         SUITE_TEST(digest_of_empty_input_matches_blake2b_256),
         SUITE_TEST(digest_in_pieces_equals_whole),
         SUITE_TEST(write_atomic_replaces_and_new_refuses),
+        SUITE_TEST(remove_folder_leaves_nothing_and_follows_no_link),
         SUITE_TEST(fault_keeps_the_sentence_and_the_exit_code),
         SUITE_TEST(memory_plan_beyond_the_machine_is_refused),
         SUITE_TEST(random_streams_repeat_and_differ),

@@ -282,8 +282,8 @@ static void encoded_units_lie_on_the_grid_of_a_huge_batch(void)
 /* A few steps of a made-up coordinator; the peer follows by its updates. */
 static void peer_follows_the_coordinators_digest(void)
 {
-    static const enum codec codecs[] = {CODEC_FP32, CODEC_MX8};
-    for (size_t c = 0; c < 2; c++) {
+    static const enum codec codecs[] = {CODEC_FP32, CODEC_MX8, CODEC_BF16};
+    for (size_t c = 0; c < 3; c++) {
         struct bench bench;
         struct master *master = NULL;
         bench_init(&bench, codecs[c], 1);
@@ -292,7 +292,9 @@ static void peer_follows_the_coordinators_digest(void)
         size_t size_bytes = compute_encoded_bytes(bench.compute);
         CU_ASSERT_EQUAL(size_bytes, codec_encoded_bytes(codecs[c], value_count));
         CU_ASSERT_EQUAL_FATAL(
-            master_new(bench.layout, &CONFIG, &ADAMW, &SCHEDULE, codecs[c], &master), STATUS_OK);
+            master_new(bench.layout, &CONFIG, &ADAMW, &SCHEDULE,
+                       (struct master_codecs){.update = codecs[c], .mean = CODEC_BF16}, &master),
+            STATUS_OK);
         master_set_params(master, bench.params);
         struct digest mine = compute_load(bench.compute, (const uint8_t *)master_params(master));
         struct digest theirs = params_digest(master_params(master), value_count);

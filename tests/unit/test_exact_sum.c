@@ -13,12 +13,13 @@ struct contribution {
     uint8_t data[COUNT * 4];
 };
 
+static const enum codec codecs[] = {CODEC_FP32, CODEC_MX8, CODEC_BF16};
 static struct contribution contributions[CONTRIBUTIONS];
 static int64_t sum[COUNT];
 static int64_t expected[COUNT];
 static float mean[COUNT];
 
-/* Half in fp32, half in mx8, of sizes between 2^-40 and 2^10. */
+/* A third in each codec, of sizes between 2^-40 and 2^10. */
 static void make_contributions(const struct exact_grid *grid)
 {
     struct random random;
@@ -29,7 +30,7 @@ static void make_contributions(const struct exact_grid *grid)
         for (int i = 0; i < COUNT; i++) {
             values[i] = (float)ldexp(random_normal(&random), i * 50 / COUNT - 40);
         }
-        self->codec = c % 2 == 0 ? CODEC_FP32 : CODEC_MX8;
+        self->codec = codecs[c % 3];
         self->size_bytes = codec_encoded_bytes(self->codec, COUNT);
         CU_ASSERT_EQUAL(codec_encode(self->codec, -grid->shift, values, COUNT, self->data),
                         STATUS_OK);
@@ -152,6 +153,48 @@ static void fp32_rounds_half_to_even_on_the_grid(void)
     exact_sum_add(&grid, CODEC_FP32, data, 32, sum);
     for (size_t i = 0; i < 7; i++) {
         CU_ASSERT_EQUAL(sum[i], rounded[i]);
+    }
+}
+
+static void bf16_adds_what_its_values_in_fp32_would(void)
+{
+    struct exact_grid grid = exact_grid_for(1000);
+    struct random random;
+    random_init(&random, 14, 0);
+    static float values[COUNT];
+    static uint8_t bf16[COUNT * 2];
+    static uint8_t fp32[COUNT * 4];
+    for (int i = 0; i < COUNT; i++) { /* most of them with bits below the grid */
+        values[i] = (float)ldexp(random_normal(&random), i * 50 / COUNT - 50);
+    }
+    CU_ASSERT_EQUAL(codec_encode(CODEC_BF16, -grid.shift, values, COUNT, bf16), STATUS_OK);
+    memset(values, 0, sizeof values);
+    codec_add(CODEC_BF16, bf16, COUNT, values);
+    memcpy(fp32, values, sizeof fp32);
+    memset(sum, 0, sizeof sum);
+    memset(expected, 0, sizeof expected);
+    exact_sum_add(&grid, CODEC_BF16, bf16, COUNT, sum);
+    exact_sum_add(&grid, CODEC_FP32, fp32, COUNT, expected);
+    CU_ASSERT_EQUAL(memcmp(sum, expected, sizeof sum), 0);
+    CU_ASSERT_NOT_EQUAL(sum[COUNT - 1], 0);
+    exact_sum_subtract(&grid, CODEC_BF16, bf16, COUNT, sum);
+    memset(expected, 0, sizeof expected);
+    CU_ASSERT_EQUAL(memcmp(sum, expected, sizeof sum), 0);
+}
+
+static void check_refuses_bf16_that_could_overflow(void)
+{
+    struct exact_grid grid = exact_grid_for(1000);
+    const uint16_t limit = 0x4620; /* 10 * 2^10 */
+    const uint16_t strangers[] = {0x4621, 0xc621, 0x7f80, 0xff80, 0x7fc0};
+    uint8_t data[32 * 2] = {0};
+    memcpy(data + 62, &limit, 2);
+    CU_ASSERT_EQUAL(exact_sum_check(&grid, CODEC_BF16, data, 64, 32, 10), STATUS_OK);
+    CU_ASSERT_EQUAL(exact_sum_check(&grid, CODEC_BF16, data, 64, 32, 9), STATUS_OUT_OF_RANGE);
+    CU_ASSERT_EQUAL(exact_sum_check(&grid, CODEC_BF16, data, 63, 32, 10), STATUS_BAD_SHAPE);
+    for (size_t i = 0; i < sizeof strangers / sizeof strangers[0]; i++) {
+        memcpy(data + 62, &strangers[i], 2);
+        CU_ASSERT_EQUAL(exact_sum_check(&grid, CODEC_BF16, data, 64, 32, 10), STATUS_OUT_OF_RANGE);
     }
 }
 
@@ -281,6 +324,8 @@ int main(void)
         SUITE_TEST(sum_is_the_sum_of_the_decoded_values),
         SUITE_TEST(subtract_restores_the_bits),
         SUITE_TEST(fp32_rounds_half_to_even_on_the_grid),
+        SUITE_TEST(bf16_adds_what_its_values_in_fp32_would),
+        SUITE_TEST(check_refuses_bf16_that_could_overflow),
         SUITE_TEST(check_refuses_values_that_could_overflow),
         SUITE_TEST(check_refuses_mx8_units_finer_than_the_grid),
         SUITE_TEST(largest_contributions_do_not_overflow),

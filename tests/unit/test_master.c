@@ -65,14 +65,40 @@ static void steps_in_any_slicing_give_the_same_bits(void)
     for_each_kind(compare_all_cuts);
 }
 
+/* The means of every codec, cut as above. */
+static void means_in_any_slicing_give_the_same_bits(void)
+{
+    static const enum codec means[] = {CODEC_BF16, CODEC_MX8};
+    const size_t slice = (size_t)3 * MASTER_SLICE_ALIGN;
+    for (size_t m = 0; m < 2; m++) {
+        struct fixture whole;
+        struct fixture cut;
+        fixture_init_with(&whole, &SMALL_GPT2, &settings, 1e-3, CODEC_BF16, means[m]);
+        fixture_init_with(&cut, &SMALL_GPT2, &settings, 1e-3, CODEC_BF16, means[m]);
+        for (int step = 0; step < 4; step++) {
+            fixture_fill_sums(&whole);
+            fixture_fill_sums(&cut);
+            double norm = fixture_step(&whole, whole.count, 0);
+            CU_ASSERT_EQUAL(fixture_step(&cut, slice, step % 2 == 0), norm);
+            CU_ASSERT_EQUAL(memcmp(master_mean_encoded(whole.master),
+                                   master_mean_encoded(cut.master),
+                                   master_mean_bytes(whole.master)),
+                            0);
+            CU_ASSERT_TRUE(fixture_same_state(&whole, &cut));
+        }
+        fixture_deinit(&whole);
+        fixture_deinit(&cut);
+    }
+}
+
 static void continue_from_copied_state(const struct model_config *model,
                                        const struct optimizer_settings *kind_settings,
                                        enum codec codec)
 {
     struct fixture first;
     struct fixture second;
-    fixture_init(&first, model, kind_settings, 1e-3, codec);
-    fixture_init(&second, model, kind_settings, 1e-3, codec);
+    fixture_init_with(&first, model, kind_settings, 1e-3, codec, CODEC_MX8);
+    fixture_init_with(&second, model, kind_settings, 1e-3, codec, CODEC_MX8);
     for (int step = 0; step < 3; step++) {
         fixture_fill_sums(&first);
         (void)fixture_step(&first, first.count, 0);
@@ -100,8 +126,8 @@ static void start_again(const struct model_config *model,
 {
     struct fixture first;
     struct fixture again;
-    fixture_init(&first, model, kind_settings, 1e-3, codec);
-    fixture_init(&again, model, kind_settings, 1e-3, codec);
+    fixture_init_with(&first, model, kind_settings, 1e-3, codec, CODEC_MX8);
+    fixture_init_with(&again, model, kind_settings, 1e-3, codec, CODEC_MX8);
     fixture_fill_sums(&first);
     memcpy(again.sum, first.sum, first.count * sizeof *first.sum);
     (void)fixture_step(&again, again.count, 0);
@@ -326,6 +352,7 @@ int main(void)
 {
     static const struct suite_test tests[] = {
         SUITE_TEST(steps_in_any_slicing_give_the_same_bits),
+        SUITE_TEST(means_in_any_slicing_give_the_same_bits),
         SUITE_TEST(state_put_back_continues_with_the_same_bits),
         SUITE_TEST(parameters_that_are_set_begin_without_state),
         SUITE_TEST(every_kind_finds_the_minimum_of_a_bowl),

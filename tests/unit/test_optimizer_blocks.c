@@ -303,10 +303,10 @@ static void blocks_are_as_many_as_the_paper_counts(void)
         CU_ASSERT_EQUAL(blocks_count(blocks), expected[i]);
         CU_ASSERT_EQUAL(blocks_count_in(layout, models[i]), expected[i]);
         uint64_t full = (uint64_t)layout_value_count(layout) * 16;
-        CU_ASSERT_EQUAL(master_bytes(layout, models[i], OPTIMIZER_SGD), full);
-        CU_ASSERT_EQUAL(master_bytes(layout, models[i], OPTIMIZER_ADAM_MINI),
+        CU_ASSERT_EQUAL(master_bytes(layout, models[i], OPTIMIZER_SGD, CODEC_FP32), full);
+        CU_ASSERT_EQUAL(master_bytes(layout, models[i], OPTIMIZER_ADAM_MINI, CODEC_FP32),
                         full + 12 * (uint64_t)expected[i]);
-        CU_ASSERT_EQUAL(master_bytes(layout, models[i], OPTIMIZER_ADAMW), full / 4 * 5);
+        CU_ASSERT_EQUAL(master_bytes(layout, models[i], OPTIMIZER_ADAMW, CODEC_FP32), full / 4 * 5);
         blocks_free(blocks);
         layout_free(layout);
     }

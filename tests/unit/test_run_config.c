@@ -98,6 +98,7 @@ static void full_file_is_read(void)
     CU_ASSERT_EQUAL(run.target_batch, 33);
     CU_ASSERT_EQUAL(run_config_step_tokens(&run), 33 * 128);
     CU_ASSERT_EQUAL(run.codec, CODEC_FP32);
+    CU_ASSERT_EQUAL(run.mean_codec, CODEC_FP32);
     CU_ASSERT_EQUAL(run.max_staleness, 0);
     CU_ASSERT_EQUAL(run.checkpoint_every, 7);
     CU_ASSERT_EQUAL(run.checkpoints_kept, 0);
@@ -133,6 +134,7 @@ static void missing_keys_get_defaults(void)
     CU_ASSERT_EQUAL(run.context, 64);
     CU_ASSERT_EQUAL(run.target_batch, 32);
     CU_ASSERT_EQUAL(run.codec, CODEC_MX8);
+    CU_ASSERT_EQUAL(run.mean_codec, CODEC_BF16);
     CU_ASSERT_EQUAL(run.checkpoint_every, 100);
     CU_ASSERT_EQUAL(run.checkpoints_kept, 3);
     CU_ASSERT_EQUAL(run.schedule.learning_rate_min, run.schedule.learning_rate / 10);
@@ -148,6 +150,37 @@ static void missing_keys_get_defaults(void)
     CU_ASSERT_EQUAL(run.model.ffn_width, 384);
     CU_ASSERT_EQUAL(run.context, 50);
     scratch_end();
+}
+
+static void journal_follows_the_codec_unless_it_is_given(void)
+{
+    static const struct {
+        const char *keys;
+        enum codec codec;
+        enum codec mean_codec;
+        uint32_t kept;
+    } cases[] = {
+        {"codec: fp32", CODEC_FP32, CODEC_FP32, 3},
+        {"codec: bf16", CODEC_BF16, CODEC_BF16, 3},
+        {"codec: mx8, checkpoints_kept: 4", CODEC_MX8, CODEC_BF16, 4},
+        {"journal: mx8", CODEC_MX8, CODEC_MX8, 3},
+        {"codec: fp32, journal: bf16, checkpoints_kept: 3", CODEC_FP32, CODEC_BF16, 3},
+        {"codec: bf16, journal: fp32", CODEC_BF16, CODEC_FP32, 3},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct run_config run;
+        char text[512];
+        scratch_begin();
+        (void)snprintf(text, sizeof text,
+                       "model: {type: gpt2, hidden_size: 8, layers: 1, heads: 1, vocab_size: 300}\n"
+                       "data: {path: shards, context: 8}\ntraining: {steps: 400, %s}\n",
+                       cases[i].keys);
+        CU_ASSERT_EQUAL_FATAL(read_text(text, &run), STATUS_OK);
+        CU_ASSERT_EQUAL(run.codec, cases[i].codec);
+        CU_ASSERT_EQUAL(run.mean_codec, cases[i].mean_codec);
+        CU_ASSERT_EQUAL(run.checkpoints_kept, cases[i].kept);
+        scratch_end();
+    }
 }
 
 /* A small run with this optimizer: section. */
@@ -271,7 +304,12 @@ static void wrong_values_name_line_and_range(void)
         {"heads: 4", "heads: 3", "run.yaml:7: model.heads", "divide model.hidden_size (128)"},
         {"kv_heads: 2", "kv_heads: 3", "run.yaml:8: model.kv_heads", "divide model.heads (4)"},
         {"context: 128", "context: 257", "run.yaml:18: data.context", "256"},
-        {"codec: fp32", "codec: fp16", "run.yaml:22: training.codec", "mx8 or fp32"},
+        {"codec: fp32", "journal: fp64", "run.yaml:22: training.journal", "mx8, bf16 or fp32"},
+        {"checkpoints_kept: 0", "checkpoints_kept: 1", "run.yaml:25: training.checkpoints_kept",
+         "at least 3, or 0 to keep all"},
+        {"checkpoints_kept: 0", "checkpoints_kept: 2", "run.yaml:25: training.checkpoints_kept",
+         "at least 3, or 0 to keep all"},
+        {"codec: fp32", "codec: fp16", "run.yaml:22: training.codec", "mx8, bf16 or fp32"},
         {"max_staleness: 0", "max_staleness: 1", "run.yaml:23: training.max_staleness",
          "must be 0"},
         {"type: adamw", "type: adam", "run.yaml:27: optimizer.type", "lamb, sgd or adam_mini"},
@@ -403,6 +441,7 @@ int main(void)
     static const struct suite_test TESTS[] = {
         SUITE_TEST(full_file_is_read),
         SUITE_TEST(missing_keys_get_defaults),
+        SUITE_TEST(journal_follows_the_codec_unless_it_is_given),
         SUITE_TEST(every_optimizer_has_its_own_defaults),
         SUITE_TEST(schedules_are_read_with_their_keys),
         SUITE_TEST(typing_errors_name_line_and_nearest_key),

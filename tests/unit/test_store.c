@@ -32,6 +32,7 @@ static struct run_config odd_config(const char *data_folder)
                                 .target_batch = 1U << 20,
                                 .seed = UINT64_MAX,
                                 .codec = CODEC_FP32,
+                                .mean_codec = CODEC_MX8,
                                 .checkpoint_every = 12345,
                                 .checkpoints_kept = 0,
                                 .optimizer = {.beta1 = 1.0 / 3.0,
@@ -75,6 +76,7 @@ static void assert_same_config(const struct run_config *a, const struct run_conf
     CU_ASSERT_EQUAL(a->target_batch, b->target_batch);
     CU_ASSERT_EQUAL(a->seed, b->seed);
     CU_ASSERT_EQUAL(a->codec, b->codec);
+    CU_ASSERT_EQUAL(a->mean_codec, b->mean_codec);
     CU_ASSERT_EQUAL(a->max_staleness, b->max_staleness);
     CU_ASSERT_EQUAL(a->checkpoint_every, b->checkpoint_every);
     CU_ASSERT_EQUAL(a->checkpoints_kept, b->checkpoints_kept);
@@ -132,7 +134,8 @@ static void write_and_read_give_equal_values(void)
         if (i % 2 == 1) {
             config.model.kind = MODEL_GPT2;
             config.model.kv_head_count = config.model.head_count;
-            config.codec = CODEC_MX8;
+            config.codec = i % 4 == 1 ? CODEC_MX8 : CODEC_BF16;
+            config.mean_codec = i % 4 == 1 ? CODEC_BF16 : CODEC_FP32;
         }
         CU_ASSERT_EQUAL_FATAL(run_file_write(scratch_folder, &config), STATUS_OK);
         CU_ASSERT_EQUAL(run_config_read(scratch_path("run.yaml"), &read), STATUS_OK);
@@ -188,7 +191,11 @@ static void create_over_a_run_is_refused_and_changes_nothing(void)
     CU_ASSERT_TRUE(digest_equal(&run.run_id, &again.run_id));
     run_dir_close(&again);
     CU_ASSERT_EQUAL(unlink(scratch_path("run/run.yaml")), 0);
-    scratch_write_text("run/steps.jsonl", "{}\n"); /* steps that were taken are a run as well */
+    /* Steps that were taken are a run as well; earlier releases wrote them to steps.jsonl. */
+    CU_ASSERT_EQUAL(files_make_folder(scratch_path("run/journal")), STATUS_OK);
+    CU_ASSERT_EQUAL(run_dir_create(scratch_path("run.yaml"), run.path), STATUS_CANNOT_CREATE);
+    CU_ASSERT_EQUAL(files_remove_folder(scratch_path("run/journal")), STATUS_OK);
+    scratch_write_text("run/steps.jsonl", "{}\n");
     CU_ASSERT_EQUAL(run_dir_create(scratch_path("run.yaml"), run.path), STATUS_CANNOT_CREATE);
     CU_ASSERT_EQUAL(unlink(scratch_path("run/steps.jsonl")), 0);
     /* What an interrupted init leaves is no run: it can be repeated. */
@@ -248,6 +255,20 @@ static void open_of_no_run_says_how_to_make_one(void)
     CU_ASSERT_EQUAL(run_dir_open(name, &run), STATUS_USAGE);
     free(name);
     scratch_end();
+}
+
+static void lock_lasts_until_the_run_is_closed(void)
+{
+    struct run_dir run;
+    struct run_dir again;
+    run_fixture_open(&run, "mx8", NULL, NULL);
+    CU_ASSERT_EQUAL_FATAL(run_dir_open(scratch_path("run"), &again), STATUS_OK);
+    CU_ASSERT_EQUAL(run_dir_lock(&run), STATUS_OK);
+    CU_ASSERT_EQUAL(run_dir_lock(&again), STATUS_UNAVAILABLE);
+    CU_ASSERT_EQUAL(run_dir_lock(&run), STATUS_UNAVAILABLE);
+    run_dir_close(&run);
+    CU_ASSERT_EQUAL(run_dir_lock(&again), STATUS_OK);
+    run_fixture_close(&again);
 }
 
 static void lock_keeps_another_process_out(void)
@@ -416,6 +437,7 @@ int main(void)
         SUITE_TEST(create_over_a_run_is_refused_and_changes_nothing),
         SUITE_TEST(create_that_cannot_work_leaves_nothing),
         SUITE_TEST(open_of_no_run_says_how_to_make_one),
+        SUITE_TEST(lock_lasts_until_the_run_is_closed),
         SUITE_TEST(lock_keeps_another_process_out),
         SUITE_TEST(invite_is_known_and_only_its_hash_is_stored),
         SUITE_TEST(damaged_invites_let_nobody_in),

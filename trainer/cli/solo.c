@@ -5,11 +5,10 @@
 #include "common/memory.h"
 #include "trainer/data/sampler.h"
 #include "trainer/model/team.h"
-#include "trainer/optimizer/master.h"
+#include "trainer/optimizer/master_step.h"
 
 #include <math.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +37,8 @@ struct solo {
     struct team *team;
     struct gradient *gradient;
     struct master *master;
+    struct slices *slices; /* of the master's vector */
+    enum status taken[SLICES_THREADS_MAX];
     struct feed feed;
     float *residual; /* (value_count): what the codec lost; NULL when it loses nothing */
     uint8_t *update; /* codec_encoded_bytes(value_count) */
@@ -108,8 +109,8 @@ uint64_t solo_bytes(const struct solo *self)
 {
     const uint64_t gradient_bytes = 4;
     uint64_t bytes = self->value_count * gradient_bytes;
-    bytes +=
-        master_bytes(model_layout(self->model), &self->config->model, self->config->optimizer.kind);
+    bytes += master_bytes(model_layout(self->model), &self->config->model,
+                          self->config->optimizer.kind, self->config->mean_codec);
     bytes += codec_encoded_bytes(self->config->codec, self->value_count);
     bytes += self->config->codec == CODEC_FP32 ? 0 : self->value_count * sizeof(float);
     bytes += self->config->target_batch * sizeof(double);
@@ -123,8 +124,10 @@ static enum status allocate(struct solo *self)
         "this training", solo_bytes(self),
         "use fewer --threads, --recompute blocks, a shorter context or a smaller model");
     if (status == STATUS_OK) {
-        status = master_new(model_layout(self->model), &config->model, &config->optimizer,
-                            &config->schedule, config->codec, &self->master);
+        status = master_new(
+            model_layout(self->model), &config->model, &config->optimizer, &config->schedule,
+            (struct master_codecs){.update = config->codec, .mean = config->mean_codec},
+            &self->master);
     }
     if (status == STATUS_OK) {
         status = gradient_new(self->model, &self->gradient);
@@ -135,6 +138,12 @@ static enum status allocate(struct solo *self)
     if (status == STATUS_OK) {
         status = team_new(self->model, &self->plan, &self->team);
     }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    size_t thread_count =
+        self->plan.thread_count < SLICES_THREADS_MAX ? self->plan.thread_count : SLICES_THREADS_MAX;
+    status = slices_new(thread_count, self->value_count, MASTER_SLICE_ALIGN, &self->slices);
     if (status != STATUS_OK) {
         return status;
     }
@@ -205,6 +214,7 @@ void solo_free(struct solo *self)
     free(self->feed.tokens);
     free(self->feed.losses);
     CHECK(pthread_mutex_destroy(&self->feed.lock) == 0);
+    slices_free(self->slices);
     team_free(self->team);
     weights_free(self->weights);
     gradient_free(self->gradient);
@@ -255,8 +265,8 @@ static enum status compute_gradient(struct solo *self, double *out_loss)
                                                             "number; lower the learning rate");
 }
 
-/* What a peer, an aggregator and phase 1 of the master do with one slice of the gradient. */
-static enum status take_slice(struct solo *self, size_t first, size_t count)
+/* What a peer, an aggregator and phase 1 of the master do with one block of the gradient. */
+static enum status take_block(struct solo *self, size_t first, size_t count)
 {
     enum codec codec = self->config->codec;
     uint64_t tokens = run_config_step_tokens(self->config);
@@ -283,56 +293,28 @@ static enum status take_slice(struct solo *self, size_t first, size_t count)
     return STATUS_OK;
 }
 
-static enum status apply_slice(struct solo *self, size_t first, size_t count)
+static void take_slice(void *context, size_t first, size_t count, size_t slice_index)
 {
-    return master_apply(self->master, self->update, first, count);
+    struct solo *self = context;
+    size_t end = first + count;
+    enum status status = STATUS_OK;
+    for (size_t block = first; block < end && status == STATUS_OK; block += MASTER_SLICE_ALIGN) {
+        size_t left = end - block;
+        status = take_block(self, block, left < MASTER_SLICE_ALIGN ? left : MASTER_SLICE_ALIGN);
+    }
+    self->taken[slice_index] = status;
 }
 
-static enum status measure_slice(struct solo *self, size_t first, size_t count)
+static enum status take_gradient(struct solo *self)
 {
-    master_measure(self->master, first, count);
+    slices_run(self->slices, take_slice, self);
+    for (size_t i = 0; i < slices_count(self->slices); i++) {
+        if (self->taken[i] != STATUS_OK) {
+            return fault(STATUS_OUT_OF_RANGE, "a gradient is not a finite number or far too large; "
+                                              "lower the learning rate");
+        }
+    }
     return STATUS_OK;
-}
-
-/* One phase over all slices, shared by the threads. */
-struct phase {
-    struct solo *solo;
-    enum status (*slice)(struct solo *self, size_t first, size_t count);
-    _Atomic size_t next; /* the first value of the next slice */
-    _Atomic int status;  /* of a slice that failed; sentences stay with their threads */
-};
-
-static void *phase_work(void *argument)
-{
-    struct phase *phase = argument;
-    size_t end = phase->solo->value_count;
-    for (;;) {
-        size_t first = atomic_fetch_add(&phase->next, MASTER_SLICE_ALIGN);
-        if (first >= end) {
-            return NULL;
-        }
-        size_t count = end - first < MASTER_SLICE_ALIGN ? end - first : MASTER_SLICE_ALIGN;
-        enum status status = phase->slice(phase->solo, first, count);
-        if (status != STATUS_OK) {
-            atomic_store(&phase->status, (int)status);
-        }
-    }
-}
-
-static enum status run_phase(struct solo *self, enum status (*slice)(struct solo *, size_t, size_t))
-{
-    struct phase phase = {.solo = self, .slice = slice};
-    pthread_t threads[TEAM_THREADS_MAX];
-    size_t started = 0;
-    while (started + 1 < self->plan.thread_count &&
-           pthread_create(&threads[started], NULL, phase_work, &phase) == 0) {
-        started++; /* with fewer threads than asked for it is only slower */
-    }
-    (void)phase_work(&phase);
-    for (size_t i = 0; i < started; i++) {
-        CHECK(pthread_join(threads[i], NULL) == 0);
-    }
-    return (enum status)atomic_load(&phase.status);
 }
 
 enum status solo_step(struct solo *self, struct solo_step_result *out)
@@ -343,22 +325,18 @@ enum status solo_step(struct solo *self, struct solo_step_result *out)
     if (status != STATUS_OK) {
         return status;
     }
-    if (run_phase(self, take_slice) != STATUS_OK) {
-        return fault(STATUS_OUT_OF_RANGE, "a gradient is not a finite number or far too large; "
-                                          "lower the learning rate");
+    status = take_gradient(self);
+    if (status != STATUS_OK) {
+        return status;
     }
-    out->grad_l2 = master_prepare(self->master);
-    out->learning_rate = schedule_learning_rate(&self->config->schedule, out->step);
-    if (master_measures(self->master)) {
-        (void)run_phase(self, measure_slice); /* cannot fail */
-        master_settle(self->master);
+    struct master_step_result step;
+    status = master_step_after_mean(self->master, self->slices, self->update, &step);
+    if (status != STATUS_OK) {
+        return status;
     }
-    if (run_phase(self, apply_slice) != STATUS_OK) {
-        return fault(STATUS_OUT_OF_RANGE, "a parameter is no longer a finite number; lower the "
-                                          "learning rate");
-    }
-    master_finish(self->master);
+    out->grad_l2 = step.grad_l2;
+    out->learning_rate = step.learning_rate;
+    out->digest = step.digest;
     weights_load(self->weights, master_params(self->master));
-    out->digest = params_digest(master_params(self->master), self->value_count);
     return STATUS_OK;
 }

@@ -3,7 +3,7 @@
  * The same arithmetic as a coordinator with one peer that computes every sample: a team adds all
  * samples of a step into one gradient, which goes through the run's codec (its residual stays for
  * the next step), exact sums and the phases of a master. Threads: one owner; solo_step uses its
- * own threads and joins them. */
+ * own threads, which rest between its phases. */
 #ifndef DUGNAD_TRAINER_CLI_SOLO_H
 #define DUGNAD_TRAINER_CLI_SOLO_H
 

@@ -1,5 +1,6 @@
 #include "trainer/formats/hf_folder.h"
 
+#include "common/disk.h"
 #include "common/fault.h"
 #include "common/files.h"
 #include "trainer/formats/hf_weights.h"
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum status hf_folder_read_config(const char *folder, struct model_config *out)
@@ -199,7 +199,7 @@ static enum status make_temporary(const char *path, char out[FILES_PATH_MAX])
     }
     (void)snprintf(parent, sizeof(parent), "%s", path);
     enum status status = files_make_folder(dirname(parent));
-    if (status == STATUS_OK && mkdir(out, 0777) != 0) {
+    if (status == STATUS_OK && !disk_make_folder(out, 0777)) {
         status =
             fault(STATUS_CANNOT_CREATE, "cannot create the folder %s: %s", out, strerror(errno));
     }

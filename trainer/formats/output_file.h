@@ -8,10 +8,10 @@
 
 #include "common/files.h"
 
-#include <stdio.h>
-
 struct output_file {
-    FILE *stream; /* NULL when none is begun */
+    uint8_t *buffer; /* what is not written yet; NULL when none is begun */
+    size_t buffered_bytes;
+    int fd;
     char path[FILES_PATH_MAX];
     char temporary[FILES_PATH_MAX];
 };
@@ -25,7 +25,8 @@ MUST_CHECK enum status output_file_write(struct output_file *self, const void *d
                                          size_t size_bytes);
 
 /* Makes it durable and gives it its name; on an error the temporary file is removed.
- * Errors: IO, CANNOT_CREATE. */
+ * Errors: CANNOT_CREATE; IO, after which the path may hold old or new content and the process must
+ * end. */
 MUST_CHECK enum status output_file_commit(struct output_file *self);
 
 /* Removes the temporary file. Fine on a zeroed, committed or abandoned one. */

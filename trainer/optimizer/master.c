@@ -2,42 +2,33 @@
 
 #include "common/check.h"
 #include "common/fault.h"
+#include "trainer/optimizer/mean.h"
 #include "trainer/optimizer/rules.h"
+#include "trainer/optimizer/values.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 _Static_assert(MASTER_SLICE_ALIGN % CODEC_BLOCK_VALUES == 0, "slices hold whole codec blocks");
+_Static_assert(MASTER_SLICE_ALIGN % MEAN_BLOCK_VALUES == 0, "slices hold whole blocks of the mean");
 _Static_assert(LAYOUT_ALIGN % CODEC_BLOCK_VALUES == 0, "a layout holds whole codec blocks");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "digests are of little-endian bytes");
-
-enum { ARRAY_ALIGN_BYTES = 64 };
 
 struct master {
     const struct optimizer_rules *rules;
     struct optimizer_settings settings;
     struct schedule schedule;
-    enum codec codec;
+    double learning_rate_min; /* of the schedule, whatever the peak was changed to */
+    enum codec codec;         /* of updates */
     uint64_t version;
     struct blocks *blocks; /* NULL unless a state is per block */
     float *params;         /* (value_count) */
-    float *mean;           /* (value_count) */
+    struct mean mean;
     double *slice_squares; /* sum of mean^2 per MASTER_SLICE_ALIGN values */
     size_t slice_count;
     struct optimizer_work work; /* its step is that in progress, set by master_prepare */
 };
-
-static float *new_values(size_t count)
-{
-    const size_t align = ARRAY_ALIGN_BYTES;
-    size_t size_bytes = (count * sizeof(float) + align - 1) / align * align;
-    float *values = aligned_alloc(align, size_bytes);
-    if (values != NULL) {
-        memset(values, 0, size_bytes);
-    }
-    return values;
-}
 
 static bool needs_blocks(const struct optimizer_rules *rules)
 {
@@ -58,12 +49,10 @@ static bool allocate_arrays(struct master *self)
 {
     struct optimizer_work *work = &self->work;
     bool complete = true;
-    work->weights = new_values(work->value_count);
-    self->params = new_values(work->value_count);
-    self->mean = new_values(work->value_count);
-    work->mean = self->mean;
+    work->weights = values_new(work->value_count);
+    self->params = values_new(work->value_count);
     for (size_t i = 0; i < self->rules->state_count; i++) {
-        work->states[i] = new_values(state_values(self, i));
+        work->states[i] = values_new(state_values(self, i));
         complete = complete && work->states[i] != NULL;
     }
     if (self->rules->scratch_count != NULL) {
@@ -72,13 +61,12 @@ static bool allocate_arrays(struct master *self)
         complete = complete && work->scratch != NULL;
     }
     self->slice_squares = calloc(self->slice_count, sizeof *self->slice_squares);
-    return complete && work->weights != NULL && self->params != NULL && self->mean != NULL &&
-           self->slice_squares != NULL;
+    return complete && work->weights != NULL && self->params != NULL && self->slice_squares != NULL;
 }
 
 enum status master_new(const struct layout *layout, const struct model_config *model,
                        const struct optimizer_settings *settings, const struct schedule *schedule,
-                       enum codec codec, struct master **out)
+                       struct master_codecs codecs, struct master **out)
 {
     *out = NULL;
     struct master *self = calloc(1, sizeof *self);
@@ -89,15 +77,17 @@ enum status master_new(const struct layout *layout, const struct model_config *m
     self->rules = optimizer_rules(settings->kind);
     self->settings = *settings;
     self->schedule = *schedule;
-    self->codec = codec;
+    self->learning_rate_min = schedule->learning_rate_min;
+    self->codec = codecs.update;
     self->slice_count = (value_count + MASTER_SLICE_ALIGN - 1) / MASTER_SLICE_ALIGN;
-    enum status status = STATUS_OK;
-    if (needs_blocks(self->rules)) {
+    enum status status = mean_init(&self->mean, value_count, codecs.mean);
+    if (status == STATUS_OK && needs_blocks(self->rules)) {
         status = blocks_new(layout, model, &self->blocks);
     }
     self->work.layout = layout;
     self->work.blocks = self->blocks;
     self->work.value_count = value_count;
+    self->work.mean = self->mean.values;
     if (status == STATUS_OK && !allocate_arrays(self)) {
         status =
             fault(STATUS_NO_MEMORY,
@@ -122,16 +112,17 @@ void master_free(struct master *self)
     free(self->work.weights);
     free(self->work.scratch);
     free(self->params);
-    free(self->mean);
+    mean_deinit(&self->mean);
     free(self->slice_squares);
     blocks_free(self->blocks);
     free(self);
 }
 
 uint64_t master_bytes(const struct layout *layout, const struct model_config *model,
-                      enum optimizer_kind kind)
+                      enum optimizer_kind kind, enum codec mean_codec)
 {
-    uint64_t bytes = (uint64_t)layout_value_count(layout) * 3 * sizeof(float);
+    uint64_t bytes = (uint64_t)layout_value_count(layout) * 2 * sizeof(float) +
+                     mean_memory_bytes(mean_codec, layout_value_count(layout));
     for (size_t i = 0; i < optimizer_state_count(kind); i++) {
         bytes += optimizer_state(kind, i)->per_block
                      ? (uint64_t)blocks_count_in(layout, model) * (sizeof(float) + sizeof(double))
@@ -150,7 +141,40 @@ void master_set_params(struct master *self, const float *params)
     for (size_t i = 0; i < self->rules->state_count; i++) {
         memset(self->work.states[i], 0, state_values(self, i) * sizeof(float));
     }
+    mean_clear(&self->mean, 0, self->work.value_count);
     self->version = 0;
+}
+
+enum status master_change(struct master *self, double learning_rate, enum codec codec,
+                          enum codec mean_codec)
+{
+    enum status status = mean_change(&self->mean, mean_codec);
+    if (status == STATUS_OK) {
+        self->schedule.learning_rate = learning_rate;
+        self->schedule.learning_rate_min = fmin(self->learning_rate_min, learning_rate);
+        self->codec = codec;
+    }
+    return status;
+}
+
+size_t master_value_count(const struct master *self)
+{
+    return self->work.value_count;
+}
+
+enum codec master_codec(const struct master *self)
+{
+    return self->codec;
+}
+
+enum codec master_mean_codec(const struct master *self)
+{
+    return self->mean.codec;
+}
+
+double master_learning_rate(const struct master *self)
+{
+    return schedule_learning_rate(&self->schedule, self->version);
 }
 
 float *master_params(struct master *self)
@@ -185,9 +209,24 @@ void master_set_version(struct master *self, uint64_t version)
     self->version = version;
 }
 
+float *master_residual(struct master *self)
+{
+    return self->mean.residual;
+}
+
 const float *master_mean_gradient(const struct master *self)
 {
-    return self->mean;
+    return self->mean.values;
+}
+
+size_t master_mean_bytes(const struct master *self)
+{
+    return mean_encoded_bytes(self->mean.codec, self->mean.value_count);
+}
+
+const uint8_t *master_mean_encoded(const struct master *self)
+{
+    return mean_encoded(&self->mean);
 }
 
 static void check_slice(const struct master *self, size_t first, size_t count)
@@ -196,6 +235,15 @@ static void check_slice(const struct master *self, size_t first, size_t count)
     CHECK(first % MASTER_SLICE_ALIGN == 0 && first <= value_count);
     CHECK(count <= value_count - first);
     CHECK(count % MASTER_SLICE_ALIGN == 0 || first + count == value_count);
+}
+
+static void take_squares(struct master *self, size_t first, size_t end)
+{
+    for (size_t block = first; block < end; block += MASTER_SLICE_ALIGN) {
+        size_t length = end - block < MASTER_SLICE_ALIGN ? end - block : MASTER_SLICE_ALIGN;
+        self->slice_squares[block / MASTER_SLICE_ALIGN] =
+            segment_squares(self->mean.values + block, length);
+    }
 }
 
 void master_take_mean(struct master *self, const int64_t *sum, const struct exact_grid *grid,
@@ -208,17 +256,29 @@ void master_take_mean(struct master *self, const int64_t *sum, const struct exac
         struct segment segment = segment_next(self->work.layout, &tensor, position, end);
         size_t length = segment.end - position;
         if (segment.padding) { /* what a peer put there is not a gradient */
-            memset(self->mean + position, 0, length * sizeof *self->mean);
+            mean_clear(&self->mean, position, length);
         } else {
-            exact_sum_mean(grid, sum + (position - first), length, tokens, self->mean + position);
+            exact_sum_mean(grid, sum + (position - first), length, tokens,
+                           self->mean.values + position);
         }
         position = segment.end;
     }
-    for (size_t block = first; block < end; block += MASTER_SLICE_ALIGN) {
-        size_t length = end - block < MASTER_SLICE_ALIGN ? end - block : MASTER_SLICE_ALIGN;
-        self->slice_squares[block / MASTER_SLICE_ALIGN] =
-            segment_squares(self->mean + block, length);
-    }
+    mean_encode(&self->mean, first, count);
+    take_squares(self, first, end);
+}
+
+enum status master_check_mean(const struct master *self, const uint8_t *encoded, size_t first,
+                              size_t count)
+{
+    check_slice(self, first, count);
+    return mean_check(&self->mean, encoded, first, count);
+}
+
+void master_load_mean(struct master *self, const uint8_t *encoded, size_t first, size_t count)
+{
+    check_slice(self, first, count);
+    mean_load(&self->mean, encoded, first, count);
+    take_squares(self, first, first + count);
 }
 
 double master_prepare(struct master *self)
@@ -228,8 +288,8 @@ double master_prepare(struct master *self)
         squares += self->slice_squares[i];
     }
     double norm = sqrt(squares);
-    double learning_rate = schedule_learning_rate(&self->schedule, self->version);
-    self->work.step = optimizer_prepare(&self->settings, learning_rate, self->version + 1, norm);
+    self->work.step =
+        optimizer_prepare(&self->settings, master_learning_rate(self), self->version + 1, norm);
     return norm;
 }
 

@@ -48,6 +48,26 @@ static enum status read_context(const struct run_yaml *yaml, struct run_config *
     return STATUS_OK;
 }
 
+/* One name of a codec. */
+static enum status read_codec(const struct run_yaml *yaml, enum run_key key, enum codec missing,
+                              enum codec *out)
+{
+    const char *name = run_yaml_text(yaml, key, codec_name(missing));
+    if (codec_from_name(name, out) != STATUS_OK) {
+        return run_yaml_fault(yaml, key, "must be mx8, bf16 or fp32, not '%.100s'", name);
+    }
+    return STATUS_OK;
+}
+
+/* A run whose contributions are exact stays so. */
+static enum status read_codecs(const struct run_yaml *yaml, struct run_config *out)
+{
+    enum status status = read_codec(yaml, RUN_KEY_CODEC, CODEC_MX8, &out->codec);
+    enum codec missing = out->codec == CODEC_FP32 ? CODEC_FP32 : CODEC_BF16;
+    return status == STATUS_OK ? read_codec(yaml, RUN_KEY_JOURNAL, missing, &out->mean_codec)
+                               : status;
+}
+
 static enum status read_training(const struct run_yaml *yaml, struct run_config *out)
 {
     if (!yaml->values[RUN_KEY_STEPS].set) {
@@ -62,11 +82,14 @@ static enum status read_training(const struct run_yaml *yaml, struct run_config 
         return run_yaml_fault(yaml, RUN_KEY_MAX_STALENESS,
                               "must be 0: this version always waits for the newest parameters");
     }
-    const char *codec = run_yaml_text(yaml, RUN_KEY_CODEC, "mx8");
-    if (codec_from_name(codec, &out->codec) != STATUS_OK) {
-        return run_yaml_fault(yaml, RUN_KEY_CODEC, "must be mx8 or fp32, not '%.100s'", codec);
+    if (out->checkpoints_kept > 0 && out->checkpoints_kept < RUN_CHECKPOINTS_KEPT_MIN) {
+        return run_yaml_fault(
+            yaml, RUN_KEY_CHECKPOINTS_KEPT,
+            "must be at least %d, or 0 to keep all: a run needs %d checkpoints to "
+            "fall back on",
+            RUN_CHECKPOINTS_KEPT_MIN, RUN_CHECKPOINTS_KEPT_MIN);
     }
-    return STATUS_OK;
+    return read_codecs(yaml, out);
 }
 
 static enum status fill(const struct run_yaml *yaml, struct run_config *out)

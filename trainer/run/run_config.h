@@ -15,7 +15,8 @@ enum {
     RUN_NAME_MAX = 64,
     RUN_CONFIG_BYTES_MAX = 1 << 20,
     RUN_TARGET_BATCH_MAX = 1 << 20, /* samples in a step */
-    RUN_STEPS_MAX = 100000000
+    RUN_STEPS_MAX = 100000000,
+    RUN_CHECKPOINTS_KEPT_MIN = 3 /* the newest may be torn, and the one before it rotten */
 };
 
 struct run_config {
@@ -27,10 +28,11 @@ struct run_config {
     uint64_t step_count;
     uint32_t target_batch; /* B: samples in a step */
     uint64_t seed;
-    enum codec codec;
+    enum codec codec;       /* of contributions and updates */
+    enum codec mean_codec;  /* of the mean gradient in the journal, which the optimizer is given */
     uint32_t max_staleness; /* 0 */
     uint64_t checkpoint_every;
-    uint32_t checkpoints_kept; /* 0: all */
+    uint32_t checkpoints_kept; /* 0: all; else at least RUN_CHECKPOINTS_KEPT_MIN */
     struct optimizer_settings optimizer;
     struct schedule schedule;
 };

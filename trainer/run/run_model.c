@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { LLAMA_FFN_MULTIPLE = 32 };
 
@@ -27,6 +26,9 @@ enum status run_resolve_path(const struct run_yaml *yaml, const char *path, char
         return STATUS_OK;
     }
     (void)snprintf(copy, sizeof(copy), "%s", yaml->path);
+    if (copy[0] == '/') {
+        return files_join(dirname(copy), path, out);
+    }
     if (realpath(dirname(copy), folder) == NULL) {
         return fault(STATUS_NO_INPUT, "cannot find the folder of %s: %s", yaml->path,
                      strerror(errno));
@@ -62,7 +64,6 @@ static enum status read_config_file(const struct run_yaml *yaml, enum run_key so
                                     struct model_config *out)
 {
     char path[FILES_PATH_MAX];
-    struct stat facts;
     for (int key = RUN_KEY_MODEL_TYPE; key <= RUN_KEY_MODEL_VOCAB_SIZE; key++) {
         if (key != (int)source && yaml->values[key].set) {
             return run_yaml_fault(yaml, (enum run_key)key,
@@ -71,7 +72,7 @@ static enum status read_config_file(const struct run_yaml *yaml, enum run_key so
         }
     }
     enum status status = run_resolve_path(yaml, yaml->values[source].text, path);
-    if (status == STATUS_OK && stat(path, &facts) == 0 && S_ISDIR(facts.st_mode)) {
+    if (status == STATUS_OK && files_is_folder(path)) {
         char folder[FILES_PATH_MAX];
         (void)snprintf(folder, sizeof(folder), "%s", path);
         status = files_join(folder, "config.json", path);

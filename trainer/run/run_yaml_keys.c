@@ -48,6 +48,7 @@ const struct run_key_facts RUN_KEYS[RUN_KEY_COUNT] = {
     [RUN_KEY_STEPS] = COUNT("training", "steps", 1, RUN_STEPS_MAX),
     [RUN_KEY_TARGET_BATCH] = COUNT("training", "target_batch", 1, RUN_TARGET_BATCH_MAX),
     [RUN_KEY_CODEC] = TEXT("training", "codec"),
+    [RUN_KEY_JOURNAL] = TEXT("training", "journal"),
     [RUN_KEY_MAX_STALENESS] = COUNT("training", "max_staleness", 0, 1),
     [RUN_KEY_CHECKPOINT_EVERY] = COUNT("training", "checkpoint_every", 1, RUN_STEPS_MAX),
     [RUN_KEY_CHECKPOINTS_KEPT] = COUNT("training", "checkpoints_kept", 0, 1000000),

@@ -1,16 +1,15 @@
 #include "trainer/tokenizer/read_tokenizer.h"
 
+#include "common/disk.h"
 #include "common/fault.h"
 #include "common/files.h"
 #include "trainer/tokenizer/pattern.h"
 #include "trainer/tokenizer/tokenizer_json.h"
 #include "trainer/tokenizer/tokenizer_parts.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const char TIKTOKEN_SUFFIX[] = ".tiktoken";
 
@@ -136,32 +135,39 @@ static enum status read_ends(const char *path, struct recipe *out)
     return status;
 }
 
-/* The folder's only .tiktoken file. */
+/* The folder's .tiktoken files. */
+struct tiktoken_search {
+    const char *folder;
+    char *path; /* of the one found */
+    size_t count;
+    enum status status;
+};
+
+static bool see_name(void *context, const char *name)
+{
+    struct tiktoken_search *search = context;
+    if (!ends_with(name, TIKTOKEN_SUFFIX)) {
+        return true;
+    }
+    search->status =
+        search->count++ == 0
+            ? files_join(search->folder, name, search->path)
+            : fault(STATUS_NO_INPUT, "%s holds several .tiktoken files; name the one to read",
+                    search->folder);
+    return search->status == STATUS_OK;
+}
+
 static enum status find_tiktoken(const char *folder, char out[FILES_PATH_MAX])
 {
-    DIR *entries = opendir(folder);
-    bool found = false;
-    enum status status = STATUS_OK;
-    const struct dirent *entry = NULL;
-    while (entries != NULL && status == STATUS_OK && (entry = readdir(entries)) != NULL) {
-        if (!ends_with(entry->d_name, TIKTOKEN_SUFFIX)) {
-            continue;
-        }
-        status = found ? fault(STATUS_NO_INPUT,
-                               "%s holds several .tiktoken files; name the one to read", folder)
-                       : files_join(folder, entry->d_name, out);
-        found = true;
+    struct tiktoken_search search = {.folder = folder, .path = out};
+    (void)disk_list(folder, see_name, &search);
+    if (search.status == STATUS_OK && search.count == 0) {
+        return fault(STATUS_NO_INPUT,
+                     "%s holds no tokenizer: neither tokenizer.json nor vocab.json nor a "
+                     ".tiktoken file",
+                     folder);
     }
-    if (entries != NULL) {
-        (void)closedir(entries);
-    }
-    if (status == STATUS_OK && !found) {
-        status = fault(STATUS_NO_INPUT,
-                       "%s holds no tokenizer: neither tokenizer.json nor vocab.json nor a "
-                       ".tiktoken file",
-                       folder);
-    }
-    return status;
+    return search.status;
 }
 
 static enum status find_in_folder(const char *folder, char out[FILES_PATH_MAX])
@@ -179,14 +185,13 @@ static enum status find_in_folder(const char *folder, char out[FILES_PATH_MAX])
 enum status read_tokenizer(const char *spec, struct recipe *out, bool *out_is_bytes)
 {
     char path[FILES_PATH_MAX];
-    struct stat facts;
     *out_is_bytes = false;
     enum status status = recipe_init(out);
     int length = snprintf(path, sizeof(path), "%s", spec);
     if (status == STATUS_OK && (length < 0 || (size_t)length >= sizeof(path))) {
         status = fault(STATUS_NO_INPUT, "the path %.200s is too long; use a shorter one", spec);
     }
-    if (status == STATUS_OK && stat(spec, &facts) == 0 && S_ISDIR(facts.st_mode)) {
+    if (status == STATUS_OK && files_is_folder(spec)) {
         status = find_in_folder(spec, path);
     }
     if (status == STATUS_OK) {

@@ -10,7 +10,7 @@ void shard_writer_init(struct shard_writer *self, const char *folder, enum datas
     self->shard_tokens_max = shard_tokens_max;
     self->manifest = manifest;
     self->token_count = 0;
-    self->file.stream = NULL;
+    self->file.buffer = NULL;
 }
 
 static enum status begin_shard(struct shard_writer *self)
@@ -30,7 +30,7 @@ static enum status begin_shard(struct shard_writer *self)
 
 enum status shard_writer_finish(struct shard_writer *self)
 {
-    if (self->file.stream == NULL) {
+    if (self->file.buffer == NULL) {
         return STATUS_OK;
     }
     enum status status = output_file_commit(&self->file);
@@ -46,7 +46,7 @@ enum status shard_writer_add(struct shard_writer *self, const uint16_t *tokens, 
 {
     while (count > 0) {
         enum status status = STATUS_OK;
-        if (self->file.stream == NULL) {
+        if (self->file.buffer == NULL) {
             status = begin_shard(self);
         }
         uint64_t room = self->shard_tokens_max - self->token_count;

@@ -1,0 +1,183 @@
+#include "tests/sim/sim_check.h"
+
+#include "common/fault.h"
+#include "coordinator/store/store.h"
+#include "proto/wire.h"
+#include "tests/sim/sim_server.h"
+#include "tests/sim/sim_storage.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+void sim_check_received(uint32_t peer, const uint8_t *head, size_t head_bytes)
+{
+    (void)peer;
+    (void)head;
+    (void)head_bytes;
+}
+
+void sim_check_version(uint64_t version, const struct digest *digest, const char *whose)
+{
+    const struct sim_template *pattern = sim->pattern;
+    if (version > pattern->config.step_count) {
+        sim_fail("version %" PRIu64 " of %s is past the run's end", version, whose);
+    } else if (pattern->config.codec == CODEC_FP32 &&
+               !digest_equal(digest, &pattern->digests[version])) {
+        sim_fail("version %" PRIu64 " of %s is not what one machine trains", version, whose);
+    }
+}
+
+/* The latest step in the journal of the disk in use, as far as its records are whole. */
+static bool read_last_step(struct journal_step *out)
+{
+    struct journal_reader *reader = NULL;
+    struct journal_record record;
+    bool found = false;
+    bool more = true;
+    if (journal_reader_new(SIM_RUN_PATH, UINT64_MAX, &reader) != STATUS_OK) {
+        return false;
+    }
+    while (journal_read(reader, true, &record, &more) == STATUS_OK && more) {
+        if (record.type == JOURNAL_STEP) {
+            *out = record.as.step;
+            found = true;
+        }
+    }
+    journal_reader_free(reader);
+    return found;
+}
+
+/* Whatever was said to be committed is there when the power goes at this moment. */
+static void check_durable(uint64_t version, const struct digest *digest)
+{
+    static const struct sim_disk_faults none;
+    struct journal_step step;
+    struct sim_disk *disk = sim_disk_copy(sim->disk);
+    sim_disk_set_faults(disk, &none);
+    sim_disk_lose_power(disk);
+    sim_disk_use(disk);
+    bool found = read_last_step(&step);
+    if (!sim_storage_rotten() &&
+        (!found || step.step + 1 != version || !digest_equal(&step.digest, digest))) {
+        sim_fail("version %" PRIu64 " is announced, and the durable journal ends at %" PRIu64,
+                 version, found ? step.step + 1 : 0);
+    }
+    sim_disk_use(sim->disk);
+    sim_disk_free(disk);
+}
+
+static void announced(const struct wire_committed *committed)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    uint64_t version = committed->step + 1;
+    const struct digest *digest = &committed->digest;
+    sim_check_version(version, digest, "the coordinator");
+    if (version > coordinator->version) {
+        if (version != coordinator->version + 1) {
+            sim_fail("version %" PRIu64 " is announced after %" PRIu64, version,
+                     coordinator->version);
+        }
+        coordinator->version = version;
+        check_durable(version, digest);
+    }
+    struct digest *known = &coordinator->announced[version % SIM_STEPS_MAX];
+    if (version > coordinator->announced_version) {
+        coordinator->announced_version = version;
+        *known = *digest;
+    } else if (!digest_equal(digest, known)) {
+        sim_fail("version %" PRIu64 " is announced again, and is another one", version);
+    }
+}
+
+void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes)
+{
+    (void)peer;
+    static struct wire_message message;
+    if (head_bytes == 0 || head[0] != WIRE_COMMITTED) {
+        return;
+    }
+    struct sim_blocks *own = sim_blocks_use(NULL);
+    if (wire_decode(head, head_bytes, &message) != STATUS_OK) {
+        sim_fail("the coordinator sends what cannot be read");
+    } else {
+        announced(&message.as.committed);
+    }
+    (void)sim_blocks_use(own);
+}
+
+void sim_check_served(void)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    struct digest digest;
+    uint64_t version = sim_server_first(coordinator->server, &digest);
+    sim_check_version(version, &digest, "the recovered coordinator");
+    coordinator->version = version;
+    if (sim_storage_rotten()) {
+        return;
+    }
+    if (version < coordinator->announced_version) {
+        sim_fail("version %" PRIu64 " was announced, and %" PRIu64 " is what was recovered",
+                 coordinator->announced_version, version);
+    } else if (version == coordinator->announced_version && version > 0 &&
+               !digest_equal(&digest, &coordinator->announced[version % SIM_STEPS_MAX])) {
+        sim_fail("version %" PRIu64 " was recovered, and is another one", version);
+    }
+}
+
+static void check_limits(void)
+{
+    const struct server *server = sim->coordinator.server;
+    if (server != NULL && !sim_server_within_limits(server)) {
+        sim_fail("a limit of the coordinator does not hold");
+    }
+}
+
+void sim_check_event(void)
+{
+    for (uint32_t i = 0; i < sim->plan.peer_count; i++) {
+        sim_check_peer(&sim->peers[i]);
+    }
+    check_limits();
+}
+
+/* What `dugnad-coordinator verify` says of the run's folder. */
+static void check_verified(void)
+{
+    const struct run_config *config = &sim->pattern->config;
+    const uint64_t samples = config->step_count * config->target_batch;
+    const uint64_t tokens = samples * config->context;
+    struct store_report report = {0};
+    struct run_dir run;
+    sim_storage_calm();
+    enum status status = run_dir_open(SIM_RUN_PATH, &run);
+    if (status == STATUS_OK) {
+        status = store_verify(&run, 1, &report);
+        run_dir_close(&run);
+    }
+    if (status != STATUS_OK || !report.ok) {
+        sim_fail("verify says: %s", status != STATUS_OK ? fault_text() : report.fault);
+    } else if (report.steps != config->step_count || report.samples_applied != samples ||
+               report.samples_duplicated != 0 || report.samples_missing != 0 ||
+               report.credit_tokens != tokens || report.trained_tokens != tokens) {
+        sim_fail("verify counts %" PRIu64 " steps, %" PRIu64 " samples, %" PRIu64 " twice, %" PRIu64
+                 " missing, %" PRIu64 " tokens of credit, %" PRIu64 " trained",
+                 report.steps, report.samples_applied, report.samples_duplicated,
+                 report.samples_missing, report.credit_tokens, report.trained_tokens);
+    } else {
+        sim_check_version(report.steps, &report.digest, "the folder");
+    }
+}
+
+void sim_check_end(void)
+{
+    const struct run_config *config = &sim->pattern->config;
+    sim->figures.samples_needed += config->step_count * config->target_batch;
+    sim->figures.steps += config->step_count;
+    if (sim->coordinator.version != config->step_count) {
+        sim_fail("only %" PRIu64 " of %" PRIu64 " steps were made", sim->coordinator.version,
+                 config->step_count);
+    }
+    if (!sim_storage_rotten()) {
+        check_verified();
+    }
+}

@@ -1,0 +1,216 @@
+/* sim_compute - the functions of peer/compute/compute.h: real gradients of a tiny model, computed
+ * by workers that take their time from the virtual clock. */
+#include "tests/sim/sim_compute.h"
+
+#include "common/fault.h"
+#include "tests/sim/sim_template.h"
+#include "trainer/data/dataset.h"
+#include "trainer/data/sampler.h"
+#include "trainer/optimizer/master.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WORKERS_MAX = 4 };
+
+struct worker {
+    bool busy;
+    struct work_item item;
+};
+
+struct compute {
+    const struct sim_template *pattern;
+    struct compute_shared *shared;
+    struct sim_peer *peer;
+    enum codec codec;
+    struct exact_grid grid;
+    size_t value_count;
+    uint32_t context;
+    float *params;   /* (value_count) */
+    float *gradient; /* (value_count) the accumulator */
+    struct digest digest;
+    size_t worker_count;
+    struct worker workers[WORKERS_MAX];
+};
+
+enum status compute_new(const struct wire_welcome *welcome, const struct compute_settings *settings,
+                        struct compute_shared *shared, struct compute **out)
+{
+    struct compute *self = calloc(1, sizeof *self);
+    *out = NULL;
+    if (self == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory for the model");
+    }
+    self->pattern = sim->pattern;
+    self->value_count = self->pattern->value_count;
+    self->params = calloc(self->value_count, sizeof *self->params);
+    self->gradient = calloc(self->value_count, sizeof *self->gradient);
+    if (self->params == NULL || self->gradient == NULL) {
+        compute_free(self);
+        return fault(STATUS_NO_MEMORY, "no memory for the model's parameters");
+    }
+    if (welcome->context != self->pattern->config.context ||
+        welcome->step_tokens != run_config_step_tokens(&self->pattern->config)) {
+        sim_fail("a welcome describes another run");
+    }
+    self->shared = shared;
+    self->peer = &sim->peers[sim->running->index];
+    self->codec = welcome->codec;
+    self->grid = exact_grid_for(welcome->step_tokens);
+    self->context = welcome->context;
+    self->worker_count = settings->thread_count;
+    self->peer->compute = self;
+    *out = self;
+    return STATUS_OK;
+}
+
+void compute_free(struct compute *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    if (self->peer != NULL) {
+        self->peer->compute = NULL;
+    }
+    free(self->params);
+    free(self->gradient);
+    free(self);
+}
+
+size_t compute_value_count(const struct compute *self)
+{
+    return self->value_count;
+}
+
+uint32_t compute_vocab_size(const struct compute *self)
+{
+    return self->pattern->config.model.vocab_size;
+}
+
+size_t compute_encoded_bytes(const struct compute *self)
+{
+    return codec_encoded_bytes(self->codec, self->value_count);
+}
+
+enum status compute_check_blob(const struct compute *self, enum blob_kind kind, const uint8_t *data,
+                               size_t size_bytes)
+{
+    enum codec codec = kind == BLOB_SNAPSHOT ? CODEC_FP32 : self->codec;
+    return codec_check(codec, data, size_bytes, self->value_count);
+}
+
+static struct digest publish(struct compute *self)
+{
+    for (size_t i = 0; i < self->worker_count; i++) {
+        if (self->workers[i].busy) {
+            sim_fail("%s changes its parameters while a sample is being computed",
+                     sim_process_name(self->peer->process.index));
+        }
+    }
+    self->digest = params_digest(self->params, self->value_count);
+    return self->digest;
+}
+
+struct digest compute_load(struct compute *self, const uint8_t *snapshot)
+{
+    memcpy(self->params, snapshot, self->value_count * sizeof *self->params);
+    return publish(self);
+}
+
+struct digest compute_apply(struct compute *self, const uint8_t *update)
+{
+    codec_add(self->codec, update, self->value_count, self->params);
+    return publish(self);
+}
+
+/* What a hostile peer uploads instead: frames are right, content is not. */
+static void spoil(const struct compute *self, uint8_t *out)
+{
+    size_t size_bytes = compute_encoded_bytes(self);
+    uint64_t kind = sim_chance(3);
+    if (self->codec == CODEC_FP32) {
+        const float values[] = {NAN, -INFINITY, 3e38F};
+        size_t at = (size_t)sim_chance(self->value_count) * sizeof values[0];
+        memcpy(out + at, &values[kind], sizeof values[0]);
+    } else {
+        size_t block = (size_t)sim_chance(size_bytes / CODEC_MX8_BLOCK_BYTES);
+        uint8_t *bytes = out + block * CODEC_MX8_BLOCK_BYTES;
+        bytes[0] = kind == 0 ? 255 : kind == 1 ? 254 : bytes[0];
+        bytes[1] = kind == 2 ? 0x80 : 1;
+    }
+}
+
+enum status compute_encode(struct compute *self, uint8_t *out)
+{
+    enum status status =
+        codec_encode(self->codec, -self->grid.shift, self->gradient, self->value_count, out);
+    if (status == STATUS_OK && self->peer->plan->character == SIM_SPOILER) {
+        spoil(self, out);
+    }
+    return status;
+}
+
+void compute_discard(struct compute *self)
+{
+    memset(self->gradient, 0, self->value_count * sizeof *self->gradient);
+}
+
+void sim_compute_begin(struct compute *self)
+{
+    uint32_t index = self->peer->process.index;
+    for (size_t i = 0; i < self->worker_count; i++) {
+        struct worker *worker = &self->workers[i];
+        if (worker->busy || !work_begin(self->shared->work, &worker->item)) {
+            continue;
+        }
+        worker->busy = true;
+        sim_line("    %s begins sample %llu", sim_process_name(index),
+                 (unsigned long long)worker->item.sample);
+        uint64_t sample_us = self->peer->plan->sample_us;
+        struct sim_event event = {.time_us = sim->now_us + sample_us / 2 + 1 +
+                                             random_below(&sim->networks, sample_us),
+                                  .tie = random_next(&sim->ties),
+                                  .type = SIM_SAMPLE,
+                                  .index = index,
+                                  .worker = (uint32_t)i,
+                                  .serial = self->peer->process.incarnation};
+        sim_heap_push(&sim->heap, &event);
+    }
+}
+
+/* Nothing but CURVE guards a lease's tokens, so they are compared with the data itself. */
+static void check_tokens(const struct compute *self, const struct work_item *item)
+{
+    uint16_t tokens[64];
+    struct sampler sampler;
+    const struct run_config *config = &self->pattern->config;
+    if (sampler_init(&sampler, dataset_token_count(self->pattern->data), config->context,
+                     config->seed) != STATUS_OK) {
+        sim_fail("the data cannot be sampled");
+        return;
+    }
+    dataset_read(self->pattern->data, sampler_offset(&sampler, item->sample), self->context + 1U,
+                 tokens);
+    if (memcmp(tokens, item->tokens, (self->context + 1U) * sizeof *tokens) != 0) {
+        sim_fail("sample %llu came with the wrong tokens", (unsigned long long)item->sample);
+    }
+}
+
+void sim_compute_done(struct compute *self, size_t index)
+{
+    struct worker *worker = &self->workers[index];
+    struct sim_blocks *own = sim_blocks_use(NULL);
+    check_tokens(self, &worker->item);
+    const struct sim_gradient *gradient = sim_gradient(self->pattern, &self->digest, self->params,
+                                                       worker->item.sample, worker->item.tokens);
+    (void)sim_blocks_use(own);
+    for (size_t i = 0; i < self->value_count; i++) {
+        self->gradient[i] += gradient->values[i];
+    }
+    worker->busy = false;
+    sim_line("    %s has computed sample %llu", sim_process_name(self->peer->process.index),
+             (unsigned long long)worker->item.sample);
+    sim->figures.samples_computed++;
+    work_done(self->shared->work, &worker->item, gradient->loss_sum);
+}

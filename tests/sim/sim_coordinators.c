@@ -1,0 +1,134 @@
+/* sim_coordinators - the coordinator's machine: it runs the real server, crashes, and has a
+ * supervisor that starts it again, as an owner's init system does. */
+#include "tests/sim/sim.h"
+
+#include "common/fault.h"
+#include "tests/sim/sim_check.h"
+#include "tests/sim/sim_network.h"
+#include "tests/sim/sim_storage.h"
+#include "tests/sim/sim_template.h"
+
+enum { TICK_US = 100000, RESTART_US_MIN = 200000, UNFINISHED_US = 1000000, GIVE_UP = 3 };
+
+static void restart_later(struct sim_coordinator *self)
+{
+    uint64_t wait_us = RESTART_US_MIN;
+    if (!sim->calm) {
+        wait_us += sim_chance(sim->plan.pause_us_max);
+    } else if (self->over) {
+        wait_us = UNFINISHED_US; /* for peers that still do not know */
+    }
+    sim_push(sim->now_us + wait_us, SIM_START, SIM_COORDINATOR, self->process.incarnation);
+}
+
+static void gone(struct sim_coordinator *self)
+{
+    sim_blocks_wipe(&self->process.memory);
+    self->server = NULL;
+    self->process.alive = false;
+    self->process.turn_at_us = UINT64_MAX;
+    restart_later(self);
+}
+
+/* The process ended by itself, as main does. */
+static void ended(struct sim_coordinator *self, enum status status)
+{
+    sim_line("coordinator ended: %s", status == STATUS_OK ? "in order" : fault_text());
+    if (self->process.memory.count > 0) {
+        sim_fail("the coordinator left %zu blocks of memory behind", self->process.memory.count);
+    }
+    if (status != STATUS_OK) {
+        sim->figures.coordinator_errors++;
+        self->failures_in_a_row++;
+        self->beyond_help = sim->calm && sim_storage_rotten() && self->failures_in_a_row >= GIVE_UP;
+    }
+    sim_storage_exit(); /* the kernel closes what a process leaves open */
+    gone(self);
+}
+
+struct turn {
+    struct sim_coordinator *self;
+    bool over;
+    enum status status;
+};
+
+static void close_all(struct sim_coordinator *self)
+{
+    server_free(self->server);
+    self->server = NULL;
+    run_dir_close(&self->run);
+}
+
+static void start_body(void *context)
+{
+    struct turn *turn = context;
+    struct sim_coordinator *self = turn->self;
+    struct server_options options = {.listen = "tcp://0.0.0.0:7700", .thread_count = 1};
+    turn->status = run_dir_open(SIM_RUN_PATH, &self->run);
+    if (turn->status != STATUS_OK) {
+        return;
+    }
+    turn->status = server_new(&self->run, &options, &self->server);
+    if (turn->status != STATUS_OK) {
+        close_all(self);
+    }
+}
+
+void sim_coordinator_start(struct sim_coordinator *self)
+{
+    struct turn turn = {.self = self};
+    sim_process_begin(&self->process);
+    self->over = false;
+    sim->figures.coordinator_starts++;
+    sim_line("coordinator starts");
+    sim_storage_arm();
+    if (!sim_process_run(&self->process, start_body, &turn)) {
+        sim_coordinator_crash(self);
+    } else if (turn.status != STATUS_OK) {
+        ended(self, turn.status);
+    } else {
+        sim_storage_served();
+        sim_check_served();
+        sim_process_wake(&self->process, sim->now_us + 1);
+    }
+}
+
+static void turn_body(void *context)
+{
+    struct turn *turn = context;
+    struct sim_coordinator *self = turn->self;
+    turn->status = server_turn(self->server, sim_process_ms(&self->process), &turn->over);
+    if (turn->status == STATUS_OK && !turn->over) {
+        return;
+    }
+    if (turn->status == STATUS_OK) {
+        turn->status = server_stop(self->server, sim_process_ms(&self->process));
+    }
+    turn->over = true;
+    close_all(self);
+}
+
+void sim_coordinator_turn(struct sim_coordinator *self)
+{
+    struct turn turn = {.self = self};
+    if (!sim_process_run(&self->process, turn_body, &turn)) {
+        sim_coordinator_crash(self);
+        return;
+    }
+    if (!turn.over) {
+        self->failures_in_a_row = 0;
+        sim_process_wake(&self->process, sim->now_us + TICK_US);
+        return;
+    }
+    self->over = turn.status == STATUS_OK;
+    ended(self, turn.status);
+}
+
+void sim_coordinator_crash(struct sim_coordinator *self)
+{
+    bool power = sim_storage_power();
+    sim_line("coordinator: %s", power ? "the power is lost" : "it is killed");
+    sim_storage_lose(power);
+    sim_network_lose_server();
+    gone(self);
+}

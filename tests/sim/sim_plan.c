@@ -1,0 +1,125 @@
+#include "tests/sim/sim_plan.h"
+
+enum { PLAN_STREAM = 1, SECOND_US = 1000000 };
+
+/* One seed in eight has no fault at all: what is needless then must not happen. */
+enum { QUIET_ONE_IN = 8 };
+
+static uint64_t between(struct random *random, uint64_t least, uint64_t most)
+{
+    return least + random_below(random, most - least + 1);
+}
+
+static bool one_in(struct random *random, uint64_t count)
+{
+    return random_below(random, count) == 0;
+}
+
+static void plan_peer(struct sim_plan *self, struct random *random, size_t index, bool quiet)
+{
+    struct sim_peer_plan *peer = &self->peers[index];
+    *peer = (struct sim_peer_plan){.sample_us = between(random, 200, 1500) * 1000,
+                                   .thread_count = between(random, 1, 2),
+                                   .join_us = between(random, 0, 3 * SECOND_US)};
+    if (quiet) {
+        return;
+    }
+    if (index >= 2 && one_in(random, 3)) {
+        peer->character = (enum sim_character)between(random, SIM_HONEST + 1, SIM_CHARACTERS - 1);
+    }
+    if (index >= 1 && one_in(random, 4)) {
+        peer->sample_us *= between(random, 2, 3); /* a slow machine */
+    }
+    if (one_in(random, 4)) {
+        peer->join_us = random_below(random, self->safety_us);
+    }
+    if (index >= 2 && one_in(random, 4)) {
+        peer->leave_us = peer->join_us + random_below(random, self->safety_us);
+    }
+    if (one_in(random, 4)) {
+        peer->sleep_every_us = between(random, 3, 12) * SECOND_US;
+        peer->sleep_us_max = between(random, 1, 20) * SECOND_US;
+    }
+    if (one_in(random, 3)) {
+        peer->crashes = (unsigned)between(random, 1, 3);
+    }
+}
+
+static void plan_network(struct sim_plan *self, struct random *random)
+{
+    if (one_in(random, 2)) {
+        self->loss = (unsigned)between(random, 1, 40);
+    }
+    if (one_in(random, 2)) {
+        self->duplicates = (unsigned)between(random, 1, 50);
+    }
+    if (one_in(random, 2)) {
+        self->reordered = (unsigned)between(random, 1, 100);
+    }
+    if (one_in(random, 2)) {
+        self->damaged = (unsigned)between(random, 1, 40);
+    }
+    if (one_in(random, 3)) {
+        self->queue_max = between(random, 3, 12);
+    }
+    if (one_in(random, 2)) {
+        self->resets = (unsigned)between(random, 1, 10);
+    }
+    if (one_in(random, 2)) {
+        self->clogs = (unsigned)between(random, 1, 6);
+    }
+    if (one_in(random, 2)) {
+        self->partitions = (unsigned)between(random, 1, 6);
+    }
+}
+
+static void plan_coordinator(struct sim_plan *self, struct random *random)
+{
+    if (one_in(random, 2)) {
+        self->coordinator_crashes = (unsigned)between(random, 1, 4);
+    }
+    if (one_in(random, 2)) {
+        self->coordinator_call_crashes = (unsigned)between(random, 1, 4);
+    }
+    if (one_in(random, 3)) {
+        self->disk_faults = (unsigned)between(random, 1, 4);
+    }
+    if (one_in(random, 16)) {
+        self->rots = (unsigned)between(random, 1, 3);
+    }
+    if (one_in(random, 4)) {
+        self->failed_mallocs = (unsigned)between(random, 1, 3);
+    }
+}
+
+void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet)
+{
+    struct random random;
+    random_init(&random, seed, PLAN_STREAM);
+    *self = (struct sim_plan){.template_index = random_below(&random, SIM_TEMPLATES),
+                              .peer_count = between(&random, 3, SIM_PEERS_MAX),
+                              .safety_us = between(&random, 8, 30) * SECOND_US,
+                              .delay_us_max = between(&random, 1, 120) * 1000,
+                              .queue_max = 64,
+                              .pause_us_max = between(&random, 1, 6) * SECOND_US};
+    quiet = quiet || one_in(&random, QUIET_ONE_IN);
+    for (size_t i = 0; i < self->peer_count; i++) {
+        plan_peer(self, &random, i, quiet);
+    }
+    if (!quiet) {
+        plan_network(self, &random);
+        plan_coordinator(self, &random);
+    }
+}
+
+void sim_plan_shrink(struct sim_plan *self)
+{
+    self->template_index = SIM_TEMPLATE_SMALL;
+    self->peer_count = 2;
+    for (size_t i = 0; i < self->peer_count; i++) {
+        self->peers[i].sample_us = 200000;
+        self->peers[i].join_us = 1000;
+    }
+    self->delay_us_max = 2000;
+    self->pause_us_max = SECOND_US;
+}

@@ -1,0 +1,43 @@
+#include "tests/sim/sim_server.h"
+
+#include "coordinator/core/core_state.h"
+#include "coordinator/server/server_state.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+uint64_t sim_server_first(const struct server *server, struct digest *out)
+{
+    *out = server->digests[server->version_first % DIGESTS_KEPT];
+    return server->version_first;
+}
+
+bool sim_server_within_limits(const struct server *server)
+{
+    return server->event_count == 0 && server->uploads_running <= server->uploads_max &&
+           server->sessions->count <= server->sessions->end &&
+           server->sessions->end <= SESSIONS_MAX;
+}
+
+bool sim_server_describe(const struct server *server, uint32_t index, char *out, size_t out_bytes)
+{
+    const struct core *core = server->core;
+    if (index >= core->peer_end) {
+        return false;
+    }
+    const struct peer *peer = &core->peers[index];
+    int length = snprintf(out, out_bytes,
+                          "%s active=%d away=%d step=%" PRIu64 " version=%" PRIu64
+                          " wants=%d owned=%u collect=%d offer=%d free=%u counted=%u leases=",
+                          server->sessions->items[index].name, peer->active,
+                          server->sessions->items[index].away, core->step, peer->version,
+                          peer->wants_work, peer->owned, peer->collect_sent, (int)peer->offer,
+                          core->table.free_count, core->table.counted_count);
+    for (size_t i = 0; i < CORE_LEASES_PER_PEER; i++) {
+        const struct lease *lease = &peer->leases[i];
+        length += snprintf(out + length, out_bytes - (size_t)length, " %" PRIu64 ":%u+%u done %u%s",
+                           lease->id, lease->first, lease->count, lease->done,
+                           lease->reclaim_open ? " reclaimed" : "");
+    }
+    return true;
+}

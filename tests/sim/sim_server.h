@@ -1,0 +1,21 @@
+/* sim_server - what the checks see inside a server. Apart from sim.h, because coordinator and peer
+ * each have a struct session of their own. */
+#ifndef DUGNAD_TESTS_SIM_SIM_SERVER_H
+#define DUGNAD_TESTS_SIM_SIM_SERVER_H
+
+#include "common/digest.h"
+
+#include <stdbool.h>
+
+struct server;
+
+/* Where the server began after its recovery, and the digest of its parameters then. */
+uint64_t sim_server_first(const struct server *server, struct digest *out);
+
+/* All queues are emptied at the end of a turn, and no count is past its limit. */
+bool sim_server_within_limits(const struct server *server);
+
+/* What the server knows of peer `index`, in words, for the trace; false: no such peer. */
+bool sim_server_describe(const struct server *server, uint32_t index, char *out, size_t out_bytes);
+
+#endif
