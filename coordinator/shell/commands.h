@@ -10,6 +10,7 @@ MUST_CHECK enum status cmd_init(int argc, char **argv);
 MUST_CHECK enum status cmd_serve(int argc, char **argv);
 MUST_CHECK enum status cmd_invite(int argc, char **argv);
 MUST_CHECK enum status cmd_status(int argc, char **argv);
+MUST_CHECK enum status cmd_credit(int argc, char **argv);
 
 enum { COORDINATOR_PORT_DEFAULT = 7700 };
 

@@ -13,14 +13,18 @@ static const char help[] =
     "  serve   --dir RUN [--listen ADDRESS]   serve it until its last step\n"
     "  invite  --dir RUN [--address H:P]      print a link with which peers join\n"
     "  status  --dir RUN [--json]             print where it stands\n"
+    "  credit  --dir RUN [--json]             print who computed how much\n"
     "\n"
     "'dugnad-coordinator COMMAND --help' tells more; --version prints the version.\n";
 
 static const struct {
     const char *name;
     enum status (*run)(int argc, char **argv);
-} commands[] = {
-    {"init", cmd_init}, {"serve", cmd_serve}, {"invite", cmd_invite}, {"status", cmd_status}};
+} commands[] = {{"init", cmd_init},
+                {"serve", cmd_serve},
+                {"invite", cmd_invite},
+                {"status", cmd_status},
+                {"credit", cmd_credit}};
 
 static enum status dispatch(int argc, char **argv)
 {
