@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 static const char help[] =
-    "dugnad-coordinator log --dir RUN\n"
+    "dugnad-coordinator log --dir RUN [--leases]\n"
     "\n"
     "Prints what the journal of a run tells, one line of JSON for each committed step:\n"
     "  "

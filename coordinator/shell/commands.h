@@ -13,6 +13,7 @@ MUST_CHECK enum status cmd_init(int argc, char **argv);
 MUST_CHECK enum status cmd_serve(int argc, char **argv);
 MUST_CHECK enum status cmd_invite(int argc, char **argv);
 MUST_CHECK enum status cmd_status(int argc, char **argv);
+MUST_CHECK enum status cmd_credit(int argc, char **argv);
 MUST_CHECK enum status cmd_log(int argc, char **argv);
 MUST_CHECK enum status cmd_verify(int argc, char **argv);
 MUST_CHECK enum status cmd_rebuild_ledger(int argc, char **argv);

@@ -22,6 +22,7 @@ static const char help[] =
     "  set     --dir RUN [--learning-rate X] [--target-batch N] [--codec C] [--journal C]\n"
     "                                         change a run that is being served\n"
     "  fork    --dir RUN --step N --to NEW    a new run that goes on from a step of this one\n"
+    "  credit  --dir RUN [--json]             print who computed how much\n"
     "\n"
     "'dugnad-coordinator COMMAND --help' tells more; --version prints the version.\n";
 
@@ -30,7 +31,7 @@ static const struct {
     enum status (*run)(int argc, char **argv);
 } commands[] = {
     {"init", cmd_init},     {"serve", cmd_serve}, {"invite", cmd_invite},
-    {"status", cmd_status}, {"log", cmd_log},     {"pause", cmd_pause},
+    {"status", cmd_status}, {"log", cmd_log}, {"credit", cmd_credit},     {"pause", cmd_pause},
     {"resume", cmd_resume}, {"stop", cmd_stop},   {"set", cmd_set},
     {"verify", cmd_verify}, {"fork", cmd_fork},   {"rebuild-ledger", cmd_rebuild_ledger}};
 
