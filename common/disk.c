@@ -125,6 +125,16 @@ bool disk_sync(int fd)
     return true;
 }
 
+bool disk_refresh(int fd)
+{
+    if (!disk_sync(fd)) {
+        return false;
+    }
+    int error = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    errno = error != 0 ? error : errno;
+    return error == 0;
+}
+
 bool disk_close(int fd)
 {
     /* On Linux the descriptor is gone after EINTR as well; closing it again would hit another. */

@@ -45,6 +45,11 @@ bool disk_write(int fd, const void *data, size_t size_bytes);
 /* What was written is durable when it returns true (fsync). After false nothing is known of what
  * reached the disk: the process must end. */
 bool disk_sync(int fd);
+
+/* What is read from here on is what the disk holds: it is synced, and the page cache forgets it.
+ * After a failed sync of an earlier process the cache may show what never reached the disk, and no
+ * later sync would write it (Rebello et al., ATC 2020). False with errno, as disk_sync. */
+bool disk_refresh(int fd);
 bool disk_close(int fd); /* false with errno */
 
 /* Names become durable with disk_sync_folder of the folder that they stand in. False with errno. */

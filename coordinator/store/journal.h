@@ -159,6 +159,11 @@ MUST_CHECK enum status journal_read_payload(struct journal_reader *self, uint8_t
 void journal_reader_faults(const struct journal_reader *self, struct journal_fault *out_torn,
                            struct journal_fault *out_damage);
 
+/* Before the journal of an earlier process is read to go on with it: what its last segment shows is
+ * what the disk holds (disk_refresh). Fine when there is none. Errors: IO (the process must end).
+ */
+MUST_CHECK enum status journal_refresh(const char *run_path);
+
 struct journal;
 
 /* Begins the journal of a run that has none (folder included): its first segment, durable.

@@ -196,6 +196,26 @@ static enum status set_aside_later(const struct journal *self, bool keep_rest, u
     return status == STATUS_OK ? journal_sync_names(self->run_path) : status;
 }
 
+enum status journal_refresh(const char *run_path)
+{
+    uint64_t *segments = NULL;
+    size_t count = 0;
+    struct journal_file file;
+    enum status status = journal_segments(run_path, &segments, &count);
+    uint64_t last = count > 0 ? segments[count - 1] : 0;
+    free(segments);
+    if (status != STATUS_OK || count == 0) {
+        return status;
+    }
+    status = journal_file_open(run_path, last, &file);
+    if (status == STATUS_OK && !disk_refresh(file.fd)) {
+        status = fault(STATUS_IO, "syncing %s to disk failed: %s; check the disk, and start again",
+                       file.path, strerror(errno));
+    }
+    journal_file_close(&file);
+    return status;
+}
+
 enum status journal_open(const char *run_path, const struct journal_record *last, bool keep_rest,
                          struct journal **out)
 {

@@ -86,8 +86,10 @@ static enum status note_in_journal(struct store *self, const char *text)
 
 static enum status open_all(struct store *self, struct slices *slices, struct recovery *found)
 {
-    enum status status =
-        recovery_run(found, self->run, self->master, slices, UINT64_MAX, self->on_note);
+    enum status status = journal_refresh(self->run->path);
+    if (status == STATUS_OK) {
+        status = recovery_run(found, self->run, self->master, slices, UINT64_MAX, self->on_note);
+    }
     if (status != STATUS_OK) {
         return status;
     }
@@ -116,7 +118,7 @@ static enum status open_all(struct store *self, struct slices *slices, struct re
 enum status store_open(const struct run_dir *run, struct master *master, struct slices *slices,
                        void (*on_note)(const char *sentence), struct store **out)
 {
-    struct recovery found;
+    struct recovery found = {0};
     *out = NULL;
     struct store *self = calloc(1, sizeof *self);
     if (self == NULL) {

@@ -23,7 +23,7 @@ enum {
     PROGRESS_MS = 200,
     LEAVE_MS_MAX = 30000,
     WRONG_KEY_MS_MAX = 3000,
-    UNSENT_MS = 1000, /* a queue that was full gets room meanwhile */
+    MISSED_MS = 1000, /* a queue that was full gets room meanwhile */
     MESSAGES_PER_TURN = 64
 };
 
@@ -68,7 +68,7 @@ void daemon_send(struct daemon *self)
     if (self->channel == NULL ||
         channel_client_send(self->channel, self->head, size_bytes, NULL, 0) != STATUS_OK) {
         log_event(LOG_DEBUG, "peer", "not_sent", "message=%d", (int)self->outgoing.type);
-        self->unsent_ms = is_repeated(self->outgoing.type) ? self->unsent_ms : self->now_ms;
+        self->missed_ms = is_repeated(self->outgoing.type) ? self->missed_ms : self->now_ms;
     }
 }
 
@@ -189,6 +189,7 @@ static void take_message(struct daemon *self, const struct channel_message *inco
     }
     if (wire_decode(incoming->head, incoming->head_size_bytes, &self->incoming) != STATUS_OK) {
         log_warn("peer", "malformed", "bytes=%zu", incoming->head_size_bytes);
+        self->missed_ms = self->now_ms;
         return;
     }
     if (self->incoming.type == WIRE_GRANT) {
@@ -198,6 +199,7 @@ static void take_message(struct daemon *self, const struct channel_message *inco
         event.tokens = take_tokens(self, incoming);
         if (event.tokens == NULL) {
             log_warn("peer", "malformed", "reason=\"a lease whose tokens do not fit the model\"");
+            self->missed_ms = self->now_ms;
             return;
         }
     }
@@ -237,18 +239,19 @@ static void watch_handshake(struct daemon *self, enum channel_trouble trouble, u
 }
 
 /* Before anything is received: what a new connection brings must find a session that knows of it.
- * A message that a full queue did not take is lost as with a connection. */
+ * A message that a full queue did not take, or that could not be read (memory may be short), is
+ * lost as with a connection. */
 static void watch_connection(struct daemon *self, uint64_t now_ms)
 {
     enum channel_trouble trouble = channel_client_trouble(self->channel);
     uint64_t connections = channel_client_connections(self->channel);
     bool again = connections > self->connections && self->connections > 0;
-    bool unsent = self->unsent_ms > 0 && now_ms - self->unsent_ms >= UNSENT_MS;
+    bool missed = self->missed_ms > 0 && now_ms - self->missed_ms >= MISSED_MS;
     self->connections = connections;
-    if (trouble == CHANNEL_FINE && (again || unsent)) {
+    if (trouble == CHANNEL_FINE && (again || missed)) {
         log_info("peer", "connected_again", "address=%s lost=%s", self->options->link.address,
                  again ? "connection" : "message");
-        self->unsent_ms = 0;
+        self->missed_ms = 0;
         daemon_step(self, &(struct session_event){.type = SESSION_CONNECTED});
     }
     watch_handshake(self, trouble, now_ms);

@@ -24,7 +24,7 @@ struct daemon {
     struct progress progress;
     uint64_t held_samples; /* already counted in `progress` */
     uint64_t connections;  /* of the channel, at the last look */
-    uint64_t unsent_ms;    /* when a message was lost to a full queue; 0: none since a hello */
+    uint64_t missed_ms;    /* when a message was lost to a full queue; 0: none since a hello */
     uint64_t wrong_key_ms; /* since when the handshake fails; 0: it does not */
     uint64_t mismatches;
     bool over;

@@ -273,13 +273,8 @@ static enum sim_file_loss choose_loss(struct sim_disk *self)
     return losses[random_below(&self->fault_chance, self->faults.ghosts ? 3 : 2)];
 }
 
-bool disk_sync(int fd)
+static bool sync_node(struct sim_disk *self, struct sim_node *node)
 {
-    if (fd < FD_FIRST) {
-        return fail(EROFS);
-    }
-    struct sim_disk *self = in_use();
-    struct sim_node *node = node_of(fd);
     bool fine = begin_call(self, false);
     if (!fine || happens(self, self->faults.sync)) {
         int error = fine ? EIO : errno;
@@ -287,6 +282,29 @@ bool disk_sync(int fd)
         return fail(error);
     }
     sim_file_sync(node);
+    return true;
+}
+
+bool disk_sync(int fd)
+{
+    struct sim_disk *self = in_use();
+    if (fd < FD_FIRST) {
+        return fail(EROFS);
+    }
+    return sync_node(self, node_of(fd)) && end_call(self);
+}
+
+bool disk_refresh(int fd)
+{
+    struct sim_disk *self = in_use();
+    if (fd < FD_FIRST) {
+        return fail(EROFS);
+    }
+    struct sim_node *node = node_of(fd);
+    if (!sync_node(self, node)) {
+        return false;
+    }
+    sim_file_refresh(node);
     return end_call(self);
 }
 

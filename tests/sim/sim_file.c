@@ -46,6 +46,13 @@ void sim_file_sync(struct sim_node *self)
     self->clean_bytes = self->durable.size_bytes;
 }
 
+void sim_file_refresh(struct sim_node *self)
+{
+    end_ghost(self);
+    replace(&self->seen, &self->durable);
+    self->clean_bytes = self->durable.size_bytes;
+}
+
 void sim_file_fail_sync(struct sim_node *self, enum sim_file_loss loss)
 {
     size_t size_bytes = self->seen.size_bytes;
@@ -53,9 +60,7 @@ void sim_file_fail_sync(struct sim_node *self, enum sim_file_loss loss)
         return;
     }
     if (loss == SIM_FILE_DROPPED) {
-        end_ghost(self);
-        replace(&self->seen, &self->durable);
-        self->clean_bytes = self->durable.size_bytes;
+        sim_file_refresh(self);
         return;
     }
     replace(&self->written, &self->durable);
@@ -109,9 +114,7 @@ void sim_file_lose_power(struct sim_node *self, struct random *chance)
             self->durable = torn;
         }
     }
-    end_ghost(self);
-    replace(&self->seen, &self->durable);
-    self->clean_bytes = self->durable.size_bytes;
+    sim_file_refresh(self);
 }
 
 static void flip(struct sim_image *image, uint64_t bit)

@@ -12,6 +12,9 @@ void sim_file_resize(struct sim_node *self, size_t size_bytes);
 /* What was written becomes durable. */
 void sim_file_sync(struct sim_node *self);
 
+/* Readers see what is durable, and nothing else. */
+void sim_file_refresh(struct sim_node *self);
+
 /* What a failed sync may leave. */
 enum sim_file_loss {
     SIM_FILE_KEPT,    /* it is still to be written: another sync may do it */
