@@ -29,11 +29,19 @@ static const char help[] =
 static const struct {
     const char *name;
     enum status (*run)(int argc, char **argv);
-} commands[] = {
-    {"init", cmd_init},     {"serve", cmd_serve}, {"invite", cmd_invite},
-    {"status", cmd_status}, {"log", cmd_log}, {"credit", cmd_credit},     {"pause", cmd_pause},
-    {"resume", cmd_resume}, {"stop", cmd_stop},   {"set", cmd_set},
-    {"verify", cmd_verify}, {"fork", cmd_fork},   {"rebuild-ledger", cmd_rebuild_ledger}};
+} commands[] = {{"init", cmd_init},
+                {"serve", cmd_serve},
+                {"invite", cmd_invite},
+                {"status", cmd_status},
+                {"log", cmd_log},
+                {"credit", cmd_credit},
+                {"pause", cmd_pause},
+                {"resume", cmd_resume},
+                {"stop", cmd_stop},
+                {"set", cmd_set},
+                {"verify", cmd_verify},
+                {"fork", cmd_fork},
+                {"rebuild-ledger", cmd_rebuild_ledger}};
 
 static enum status dispatch(int argc, char **argv)
 {

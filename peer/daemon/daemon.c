@@ -130,9 +130,9 @@ static void note_counted(struct daemon *self, uint64_t blob_id)
     samples[0] = '\0';
     for (uint32_t i = 0; i < offer->facts.range_count && length < sizeof samples - 64; i++) {
         const struct sample_range *range = &offer->facts.ranges[i];
-        length += (size_t)snprintf(samples + length, sizeof samples - length,
-                                   "%s%" PRIu64 "+%" PRIu64, i > 0 ? "," : "", range->first,
-                                   range->count);
+        length +=
+            (size_t)snprintf(samples + length, sizeof samples - length, "%s%" PRIu64 "+%" PRIu64,
+                             i > 0 ? "," : "", range->first, range->count);
     }
     log_event(LOG_DEBUG, "peer", "counted", "step=%" PRIu64 " samples=%s", offer->facts.step,
               samples);
