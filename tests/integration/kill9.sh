@@ -30,7 +30,7 @@ supervise() {
         code=0
         "$@" 2>> "$name.log" &
         echo $! > "$name.pid"
-        wait $! || code=$?
+        wait $! 2> /dev/null || code=$?
         [ $code = 137 ] || [ -e over ] || { echo "$name ended with $code" >> unexpected; }
         [ $code = 137 ] || sleep 0.2
     done
@@ -38,7 +38,7 @@ supervise() {
 
 kill -9 "$coordinator"
 wait "$coordinator" || true
-supervise coordinator control serve --dir run --listen "tcp://127.0.0.1:$port" &
+supervise coordinator "$bin/dugnad-coordinator" serve --dir run --listen "tcp://127.0.0.1:$port" &
 for i in $(seq $peers); do
     supervise "peer-$i" "$bin/dugnad-peer" join "$link" --state "state-$i" --name "peer-$i" \
         --threads 1 --precision fp32 --wait 0 --verbose &
