@@ -36,7 +36,7 @@ struct sim_line {
     uint64_t due_us[SIM_WAYS];  /* of the latest letter in order */
     uint64_t held_until_us[SIM_WAYS];
     uint64_t lost_until_us[SIM_WAYS];
-    bool lossy; /* something was lost: the connection will break */
+    bool lossy; /* something went wrong on it: the connection will break */
 };
 
 /* Where the server reaches a key: the endpoint that spoke with it last. */

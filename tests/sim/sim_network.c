@@ -7,7 +7,7 @@
 enum {
     DELAY_US_MIN = 200,
     LATE_US_MAX = 2000000,  /* of a letter that is overtaken */
-    BREAK_US_MAX = 3000000, /* from a loss to the end of its connection */
+    BREAK_US_MAX = 3000000, /* from a fault to the end of its connection */
     RETRY_US_MIN = 100000,  /* ZeroMQ's backoff, as channel_client_new says */
     RETRY_US_MAX = 500000
 };
@@ -209,7 +209,7 @@ static void tell(const struct sim_letter *letter, const char *what)
     }
 }
 
-/* TCP loses nothing as long as a connection stands: what was lost is known by its break, soon. */
+/* On one connection TCP loses, doubles and reorders nothing: where that happened, it breaks soon. */
 static void break_soon(uint32_t peer)
 {
     struct sim_line *line = &sim->network->lines[peer];
@@ -270,6 +270,7 @@ void sim_letter_dispatch(struct sim_letter *letter)
     }
     if (sim_permille(plan->duplicates)) {
         sim->figures.letters_doubled++;
+        break_soon(letter->peer);
         struct sim_letter *copy =
             sim_letter_new(letter->peer, letter->way, letter->data, letter->head_bytes,
                            letter->data + letter->head_bytes, letter->body_bytes);
@@ -284,7 +285,10 @@ void sim_letter_dispatch(struct sim_letter *letter)
         }
     }
     bool overtaken = sim_permille(plan->reordered);
-    sim->figures.letters_reordered += overtaken ? 1 : 0;
+    if (overtaken) {
+        sim->figures.letters_reordered++;
+        break_soon(letter->peer);
+    }
     send_off(letter, overtaken ? late_us() : 0);
 }
 
