@@ -42,6 +42,22 @@ static enum status open_data(struct server *self)
                         config->seed);
 }
 
+/* Who edited run.yaml would wonder. */
+static void tell_settings(const struct server *self)
+{
+    const struct live_settings *live = &store_state(self->store)->settings;
+    const struct run_config *config = &self->run->config;
+    if (live->learning_rate != config->schedule.learning_rate ||
+        live->target_batch != config->target_batch || live->codec != config->codec ||
+        live->mean_codec != config->mean_codec) {
+        log_info("run", "settings",
+                 "learning_rate=%.9g target_batch=%" PRIu32 " codec=%s journal=%s "
+                 "reason=\"the journal's, which differ from run.yaml's; 'set' changes them\"",
+                 live->learning_rate, live->target_batch, codec_name(live->codec),
+                 codec_name(live->mean_codec));
+    }
+}
+
 static enum status open_state(struct server *self, size_t thread_count)
 {
     enum status status = aggregate_new(self->run, thread_count, &self->aggregate);
@@ -54,6 +70,7 @@ static enum status open_state(struct server *self, size_t thread_count)
     if (status != STATUS_OK) {
         return status;
     }
+    tell_settings(self);
     self->version_first = master_version(master);
     self->sample_first = store_state(self->store)->sample_first;
     self->digests[self->version_first % DIGESTS_KEPT] =

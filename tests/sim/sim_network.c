@@ -209,7 +209,8 @@ static void tell(const struct sim_letter *letter, const char *what)
     }
 }
 
-/* On one connection TCP loses, doubles and reorders nothing: where that happened, it breaks soon. */
+/* On one connection TCP loses, doubles and reorders nothing: where that happened, it breaks soon.
+ */
 static void break_soon(uint32_t peer)
 {
     struct sim_line *line = &sim->network->lines[peer];
