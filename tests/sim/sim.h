@@ -116,6 +116,7 @@ struct sim {
     unsigned mallocs_left; /* that are still to fail */
     struct sim_coordinator coordinator;
     struct sim_peer peers[SIM_PEERS_MAX];
+    uint64_t computed[SIM_PEERS_MAX]; /* bitmap of samples, by the key they were computed under */
     struct sim_process *running; /* NULL: the simulator itself */
     bool calm;                   /* faults are over */
     bool done;

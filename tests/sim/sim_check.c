@@ -27,8 +27,9 @@ void sim_check_version(uint64_t version, const struct digest *digest, const char
     }
 }
 
-/* The latest step in the journal of the disk in use, as far as its records are whole. */
-static bool read_last_step(struct journal_step *out)
+/* Calls `visit` with every step in the journal of the disk in use, as far as its records are whole.
+ * False: there is none. */
+static bool read_steps(void (*visit)(void *context, const struct journal_step *step), void *context)
 {
     struct journal_reader *reader = NULL;
     struct journal_record record;
@@ -39,12 +40,18 @@ static bool read_last_step(struct journal_step *out)
     }
     while (journal_read(reader, true, &record, &more) == STATUS_OK && more) {
         if (record.type == JOURNAL_STEP) {
-            *out = record.as.step;
+            visit(context, &record.as.step);
             found = true;
         }
     }
     journal_reader_free(reader);
     return found;
+}
+
+static void keep_step(void *context, const struct journal_step *step)
+{
+    struct journal_step *last = context;
+    *last = *step;
 }
 
 /* Whatever was said to be committed is there when the power goes at this moment. */
@@ -56,7 +63,7 @@ static void check_durable(uint64_t version, const struct digest *digest)
     sim_disk_set_faults(disk, &none);
     sim_disk_lose_power(disk);
     sim_disk_use(disk);
-    bool found = read_last_step(&step);
+    bool found = read_steps(keep_step, &step);
     if (!sim_storage_rotten() &&
         (!found || step.step + 1 != version || !digest_equal(&step.digest, digest))) {
         sim_fail("version %" PRIu64 " is announced, and the durable journal ends at %" PRIu64,
@@ -140,6 +147,39 @@ void sim_check_event(void)
     check_limits();
 }
 
+/* Credit is given for what was computed, to the key it was computed under. */
+static void check_contribution(const struct journal_contribution *item)
+{
+    uint32_t key = 0;
+    while (key < SIM_PEERS_MAX &&
+           memcmp(sim_identity(key)->public_key, item->key, sizeof item->key) != 0) {
+        key++;
+    }
+    uint64_t samples = 0;
+    for (size_t i = 0; i < item->range_count; i++) {
+        for (uint64_t j = 0; j < item->ranges[i].count; j++) {
+            uint64_t sample = item->ranges[i].first + j;
+            if (key == SIM_PEERS_MAX || (sim->computed[key] >> sample & 1U) == 0) {
+                sim_fail("sample %" PRIu64 " is counted for somebody who never computed it", sample);
+                return;
+            }
+            samples++;
+        }
+    }
+    if (item->tokens != samples * sim->pattern->config.context) {
+        sim_fail("a contribution of %" PRIu64 " samples gets %" PRIu64 " tokens of credit", samples,
+                 item->tokens);
+    }
+}
+
+static void check_step(void *context, const struct journal_step *step)
+{
+    (void)context;
+    for (size_t i = 0; i < step->contribution_count; i++) {
+        check_contribution(&step->contributions[i]);
+    }
+}
+
 /* What `dugnad-coordinator verify` says of the run's folder. */
 static void check_verified(void)
 {
@@ -179,5 +219,6 @@ void sim_check_end(void)
     }
     if (!sim_storage_rotten()) {
         check_verified();
+        (void)read_steps(check_step, NULL);
     }
 }

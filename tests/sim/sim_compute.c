@@ -218,5 +218,6 @@ void sim_compute_done(struct compute *self, size_t index)
     sim_line("    %s has computed sample %llu", sim_process_name(self->peer->process.index),
              (unsigned long long)worker->item.sample);
     sim->figures.samples_computed++;
+    sim->computed[self->peer->identity - sim_identity(0)] |= UINT64_C(1) << worker->item.sample;
     work_done(self->shared->work, &worker->item, gradient->loss_sum);
 }

@@ -61,6 +61,7 @@ void sim_reference_make(struct sim_template *pattern)
     int64_t *sums = sim_outer_alloc(value_count * sizeof *sums);
     uint8_t *update = sim_outer_alloc(codec_encoded_bytes(config->codec, value_count));
     CHECK(config->step_count <= SIM_STEPS_MAX && config->context <= SIM_CONTEXT_MAX);
+    CHECK(config->step_count * config->target_batch <= SIM_SAMPLES_MAX);
     sim_reference_start(pattern, &master, &slices);
     pattern->digests[0] = params_digest(master_params(master), value_count);
     for (uint64_t step = 0; step < config->step_count; step++) {
