@@ -103,7 +103,8 @@ void sim_process_begin(struct sim_process *process)
     process->memory.fail_at = 0;
     if (!sim->calm && sim->mallocs_left > 0 && sim_chance(2) == 0) {
         sim->mallocs_left--;
-        process->memory.fail_at = 1 + sim_chance(UINT64_C(1) << sim_chance(MALLOC_LOG2_MAX));
+        uint64_t range = UINT64_C(1) << sim_chance(MALLOC_LOG2_MAX);
+        process->memory.fail_at = 1 + sim_chance(range);
     }
 }
 
@@ -386,6 +387,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out)
         sim_plan_shrink(&sim->plan);
     }
     sim->pattern = sim_template(sim->plan.template_index);
+    sim_secrets_begin(options->seed);
     random_init(&sim->chance, options->seed, CHANCE_STREAM);
     random_init(&sim->networks, options->seed, NETWORK_STREAM);
     random_init(&sim->ties, options->seed, TIE_STREAM);

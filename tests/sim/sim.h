@@ -117,8 +117,8 @@ struct sim {
     struct sim_coordinator coordinator;
     struct sim_peer peers[SIM_PEERS_MAX];
     uint64_t computed[SIM_PEERS_MAX]; /* bitmap of samples, by the key they were computed under */
-    struct sim_process *running; /* NULL: the simulator itself */
-    bool calm;                   /* faults are over */
+    struct sim_process *running;      /* NULL: the simulator itself */
+    bool calm;                        /* faults are over */
     bool done;
     uint64_t done_us;
     struct sim_crash crashes[2];
@@ -151,6 +151,9 @@ struct sim_result {
 
 /* Runs one seed from its start to its end. */
 void sim_run(const struct sim_options *options, struct sim_result *out);
+
+/* Where libsodium's random bytes come from, from now on. */
+void sim_secrets_begin(uint64_t seed);
 
 /* Says what must not be; the first one counts. Goes on where it is called. */
 __attribute__((format(printf, 1, 2))) void sim_fail(const char *format, ...);

@@ -160,7 +160,8 @@ static void check_contribution(const struct journal_contribution *item)
         for (uint64_t j = 0; j < item->ranges[i].count; j++) {
             uint64_t sample = item->ranges[i].first + j;
             if (key == SIM_PEERS_MAX || (sim->computed[key] >> sample & 1U) == 0) {
-                sim_fail("sample %" PRIu64 " is counted for somebody who never computed it", sample);
+                sim_fail("sample %" PRIu64 " is counted for somebody who never computed it",
+                         sample);
                 return;
             }
             samples++;

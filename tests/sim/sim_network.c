@@ -398,10 +398,11 @@ void sim_network_fault(uint32_t peer, uint32_t kind)
 static void plan_faults(enum sim_fault kind, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
+        uint32_t peer = (uint32_t)sim_chance(sim->plan.peer_count);
         struct sim_event event = {.time_us = sim_chance(sim->plan.safety_us),
                                   .tie = random_next(&sim->ties),
                                   .type = SIM_NETWORK,
-                                  .index = (uint32_t)sim_chance(sim->plan.peer_count),
+                                  .index = peer,
                                   .worker = kind};
         sim_heap_push(&sim->heap, &event);
     }

@@ -1,8 +1,7 @@
 #include "tests/sim/sim_template.h"
 
 #include "coordinator/store/invites.h"
-#include "tests/sim/sim_blocks.h"
-#include "tests/sim/sim_plan.h"
+#include "tests/sim/sim.h"
 #include "tests/sim/sim_reference.h"
 #include "trainer/data/manifest.h"
 
@@ -131,6 +130,7 @@ static void make_identity(uint32_t peer)
 
 void sim_templates_make(void)
 {
+    sim_secrets_begin(0);
     for (size_t i = 0; i < SIM_TEMPLATES; i++) {
         make_template(&templates[i], i);
     }
