@@ -135,7 +135,6 @@ static enum status open_server(struct server *self, const struct server_options 
     (void)snprintf(self->status.name, sizeof self->status.name, "%s", self->run->config.name);
     self->status.step_count = self->run->config.step_count;
     self->status.port = channel_server_port(self->channel);
-    server_pause_tick(self, 0); /* before anybody can ask for work */
     return STATUS_OK;
 }
 
@@ -270,7 +269,10 @@ static enum status begin(struct server *self, uint64_t now_ms)
     const struct journal_lease *facts = store_leases(self->store, &count);
     self->begun = true;
     self->finishing_ms = now_ms;
-    return self->finishing ? STATUS_OK : server_reserve_leases(self, facts, count, now_ms);
+    enum status status =
+        self->finishing ? STATUS_OK : server_reserve_leases(self, facts, count, now_ms);
+    server_pause_tick(self, now_ms); /* before anybody can ask for work */
+    return status == STATUS_OK ? pump_events(self, now_ms) : status;
 }
 
 /* *out_unread: there may be more to read. */
