@@ -15,7 +15,7 @@ enum {
     QUEUE_MESSAGES_MAX = 64, /* a whole window of chunks */
     RECONNECT_MS = 100,
     RECONNECT_MS_MAX = 500,
-    CONNECT_MS = 5000,
+    CONNECT_MS = 2000,
     /* One handshake may fail because the server is just ending; three in a row mean its key. */
     FAILED_HANDSHAKES_MAX = 3,
     EVENT_BYTES = 6 /* uint16 event, uint32 value */

@@ -102,19 +102,29 @@ static enum status note_ready(struct core *self, uint64_t now_ms, const struct c
     return lost ? core_expel(self, event->peer, "ready for another step", actions) : STATUS_OK;
 }
 
+bool core_begun(const struct core *self)
+{
+    return self->committing || self->table.free_count < self->table.size;
+}
+
+static enum status resize_table(struct core *self)
+{
+    if (self->next_batch == self->table.size) {
+        sample_table_reset(&self->table);
+        return STATUS_OK;
+    }
+    sample_table_deinit(&self->table);
+    return sample_table_init(&self->table, self->next_batch);
+}
+
 static enum status note_committed(struct core *self, uint64_t now_ms, struct core_actions *actions)
 {
     CHECK(self->committing);
     self->committing = false;
     self->step++;
     self->step_ms = now_ms;
-    if (self->next_batch == self->table.size) {
-        sample_table_reset(&self->table);
-    } else {
-        sample_table_deinit(&self->table);
-        if (sample_table_init(&self->table, self->next_batch) != STATUS_OK) {
-            return STATUS_NO_MEMORY;
-        }
+    if (resize_table(self) != STATUS_OK) {
+        return STATUS_NO_MEMORY;
     }
     for (uint32_t i = 0; i < self->peer_end; i++) {
         CHECK(self->peers[i].owned == 0 && lease_samples_left(&self->peers[i]) == 0);
@@ -248,10 +258,11 @@ enum status core_step(struct core *self, uint64_t now_ms, const struct core_even
     return status == STATUS_OK ? plan_work(self, now_ms, actions) : status;
 }
 
-void core_set_target_batch(struct core *self, uint32_t target_batch)
+enum status core_set_target_batch(struct core *self, uint32_t target_batch)
 {
     CHECK(target_batch > 0 && target_batch <= SAMPLE_TABLE_MAX);
     self->next_batch = target_batch;
+    return core_begun(self) ? STATUS_OK : resize_table(self);
 }
 
 uint32_t core_target_batch(const struct core *self)
@@ -261,7 +272,7 @@ uint32_t core_target_batch(const struct core *self)
 
 bool core_idle(const struct core *self)
 {
-    return self->paused && !self->committing && self->table.free_count == self->table.size;
+    return self->paused && !core_begun(self);
 }
 
 uint64_t core_current_step(const struct core *self)

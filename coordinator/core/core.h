@@ -135,10 +135,13 @@ void core_free(struct core *self); /* NULL is allowed. */
 MUST_CHECK enum status core_step(struct core *self, uint64_t now_ms, const struct core_event *event,
                                  struct core_actions *actions);
 
-/* The steps after the one in progress have this many samples; as core_settings.target_batch. */
-void core_set_target_batch(struct core *self, uint32_t target_batch);
+/* The steps after the one in progress have this many samples, and that one as well when nothing of
+ * it is lent or counted yet; as core_settings.target_batch. Errors: NO_MEMORY; as core_step. */
+MUST_CHECK enum status core_set_target_batch(struct core *self, uint32_t target_batch);
+bool core_begun(
+    const struct core *self); /* something is lent, held or counted of the present step */
 uint32_t core_target_batch(const struct core *self); /* of the step in progress */
-bool core_idle(const struct core *self); /* paused, and nothing is lent, held or counted */
+bool core_idle(const struct core *self);             /* paused, and not begun */
 
 /* What status pages show. */
 uint64_t core_current_step(const struct core *self);

@@ -80,6 +80,12 @@ struct slices *aggregate_slices(struct aggregate *self)
     return self->slices;
 }
 
+void aggregate_set_step_tokens(struct aggregate *self, uint64_t tokens)
+{
+    CHECK(self->tokens == 0);
+    self->grid = exact_grid_for(tokens);
+}
+
 size_t aggregate_encoded_bytes(const struct aggregate *self)
 {
     return codec_encoded_bytes(master_codec(self->master), self->value_count);

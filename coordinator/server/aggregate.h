@@ -21,6 +21,9 @@ void aggregate_free(struct aggregate *self); /* NULL is allowed. */
 struct master *aggregate_master(struct aggregate *self);
 struct slices *aggregate_slices(struct aggregate *self); /* cut the master's vector */
 
+/* Tokens of a whole step from now on; between two steps. */
+void aggregate_set_step_tokens(struct aggregate *self, uint64_t tokens);
+
 /* Bytes of a contribution and of an update, in the master's codec. */
 size_t aggregate_encoded_bytes(const struct aggregate *self);
 

@@ -5,7 +5,6 @@
 #include "coordinator/server/server_state.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,28 +19,8 @@ enum {
     FINISHING_MS_MAX = 15000,
     MESSAGES_PER_TURN = 256,
     TURNS_UNREAD_MAX = 64, /* so that a flood does not starve the timers */
-    UPLOADS_MAX = 8,
-    SERIAL_SHIFT = 32, /* no process gives as many leases */
-    UPLOADS_BYTES_MAX = 1 << 30
+    SERIAL_SHIFT = 32      /* no process gives as many leases */
 };
-
-static volatile sig_atomic_t stop_requested;
-
-static void request_stop(int signal_number)
-{
-    (void)signal_number;
-    stop_requested = 1;
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = request_stop};
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-    action.sa_handler = SIG_IGN;
-    (void)sigaction(SIGPIPE, &action, NULL);
-}
 
 static void warn_of_store(const char *sentence)
 {
@@ -63,6 +42,22 @@ static enum status open_data(struct server *self)
                         config->seed);
 }
 
+/* Who edited run.yaml would wonder. */
+static void tell_settings(const struct server *self)
+{
+    const struct live_settings *live = &store_state(self->store)->settings;
+    const struct run_config *config = &self->run->config;
+    if (live->learning_rate != config->schedule.learning_rate ||
+        live->target_batch != config->target_batch || live->codec != config->codec ||
+        live->mean_codec != config->mean_codec) {
+        log_info("run", "settings",
+                 "learning_rate=%.9g target_batch=%" PRIu32 " codec=%s journal=%s "
+                 "reason=\"the journal's, which differ from run.yaml's; 'set' changes them\"",
+                 live->learning_rate, live->target_batch, codec_name(live->codec),
+                 codec_name(live->mean_codec));
+    }
+}
+
 static enum status open_state(struct server *self, size_t thread_count)
 {
     enum status status = aggregate_new(self->run, thread_count, &self->aggregate);
@@ -75,6 +70,7 @@ static enum status open_state(struct server *self, size_t thread_count)
     if (status != STATUS_OK) {
         return status;
     }
+    tell_settings(self);
     self->version_first = master_version(master);
     self->sample_first = store_state(self->store)->sample_first;
     self->digests[self->version_first % DIGESTS_KEPT] =
@@ -84,8 +80,7 @@ static enum status open_state(struct server *self, size_t thread_count)
     if (status != STATUS_OK) {
         return status;
     }
-    return publisher_new(layout_value_count(self->run->layout),
-                         aggregate_encoded_bytes(self->aggregate), &self->publisher);
+    return server_follow_settings(self);
 }
 
 static enum status open_core(struct server *self)
@@ -137,8 +132,6 @@ static enum status open_server(struct server *self, const struct server_options 
     if (status != STATUS_OK) {
         return status;
     }
-    size_t fit = UPLOADS_BYTES_MAX / aggregate_encoded_bytes(self->aggregate);
-    self->uploads_max = fit < 1 ? 1 : fit > UPLOADS_MAX ? UPLOADS_MAX : fit;
     (void)snprintf(self->status.name, sizeof self->status.name, "%s", self->run->config.name);
     self->status.step_count = self->run->config.step_count;
     self->status.port = channel_server_port(self->channel);
@@ -276,7 +269,10 @@ static enum status begin(struct server *self, uint64_t now_ms)
     const struct journal_lease *facts = store_leases(self->store, &count);
     self->begun = true;
     self->finishing_ms = now_ms;
-    return self->finishing ? STATUS_OK : server_reserve_leases(self, facts, count, now_ms);
+    enum status status =
+        self->finishing ? STATUS_OK : server_reserve_leases(self, facts, count, now_ms);
+    server_pause_tick(self, now_ms); /* before anybody can ask for work */
+    return status == STATUS_OK ? pump_events(self, now_ms) : status;
 }
 
 /* *out_unread: there may be more to read. */
@@ -297,6 +293,11 @@ static enum status receive_turn(struct server *self, uint64_t now_ms, bool *out_
     return status;
 }
 
+static const char *state_of(const struct server *self)
+{
+    return !self->paused ? "running" : core_idle(self->core) ? "paused" : "pausing";
+}
+
 /* Who serves a run that was over already does it for peers that were away when it ended: they get
  * some time to come and be told. */
 static bool finished(const struct server *self, uint64_t now_ms)
@@ -313,7 +314,7 @@ enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
         status = receive_turn(self, now_ms, &unread);
     }
     self->turns_unread = unread ? self->turns_unread + 1 : 0;
-    *out_over = finished(self, now_ms);
+    *out_over = finished(self, now_ms) || server_stopped(self, now_ms);
     if (*out_over) {
         return status;
     }
@@ -324,18 +325,19 @@ enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
         self->tick_ms = now_ms;
         cut_missed(self);
         server_uploads_tick(self, now_ms);
+        server_pause_tick(self, now_ms);
         server_push(self, &(struct core_event){.type = CORE_TICK});
         status = pump_events(self, now_ms);
     }
     if (status == STATUS_OK && now_ms - self->status_ms >= STATUS_MS) {
-        write_status(self, "running", now_ms);
+        write_status(self, state_of(self), now_ms);
     }
     return status;
 }
 
-void server_wait(struct server *self)
+void server_wait(struct server *self, int wake_fd)
 {
-    channel_server_wait(self->channel, -1, TICK_MS);
+    channel_server_wait(self->channel, wake_fd, TICK_MS);
 }
 
 enum status server_stop(struct server *self, uint64_t now_ms)
@@ -370,28 +372,4 @@ enum status server_new(struct run_dir *run, const struct server_options *options
              codec_name(run->config.codec));
     *out = self;
     return STATUS_OK;
-}
-
-enum status server_run(struct run_dir *run, const struct server_options *options)
-{
-    struct server *self = NULL;
-    bool over = false;
-    enum status status = server_new(run, options, &self);
-    if (status != STATUS_OK) {
-        return status;
-    }
-    catch_signals();
-    while (status == STATUS_OK && !over && stop_requested == 0) {
-        status = server_turn(self, clock_now_ms(), &over);
-        if (status == STATUS_OK && !over) {
-            server_wait(self);
-        }
-    }
-    if (status == STATUS_OK) { /* not after an error: the state may be half done */
-        status = server_stop(self, clock_now_ms());
-    }
-    log_info("server", "stopped", "step=%" PRIu64 " state=%s", self->status.step,
-             self->status.state);
-    server_free(self);
-    return status;
 }

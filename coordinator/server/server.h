@@ -26,13 +26,10 @@ void server_free(struct server *self); /* NULL is allowed. */
  * run is finished and its peers know. Errors: the run must stop, without server_stop. */
 MUST_CHECK enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over);
 
-/* Waits for the channel, at most until the next timer. */
-void server_wait(struct server *self);
+/* Waits for the channel, for wake_fd (or -1) to be readable, at most until the next timer. */
+void server_wait(struct server *self, int wake_fd);
 
 /* Ends in order: writes a checkpoint. Errors: those of the store. */
 MUST_CHECK enum status server_stop(struct server *self, uint64_t now_ms);
-
-/* All of the above, until the run is finished or SIGINT/SIGTERM came. */
-MUST_CHECK enum status server_run(struct run_dir *run, const struct server_options *options);
 
 #endif

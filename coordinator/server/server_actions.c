@@ -169,6 +169,9 @@ static enum status commit_step(struct server *self, const struct core_action *ac
     if ((action->step + 1) % self->run->config.checkpoint_every == 0) {
         status = server_checkpoint(self);
     }
+    if (status == STATUS_OK && self->settings_wait) {
+        status = server_change_settings(self);
+    }
     self->status_ms = 0; /* status.json is due */
     server_push(self, &(struct core_event){.type = CORE_COMMITTED});
     return status;

@@ -28,6 +28,11 @@ static void refuse(struct server *self, const uint8_t *curve_key, enum wire_refu
     answer(self, curve_key);
 }
 
+void server_tell_unknown(struct server *self, struct session *session)
+{
+    refuse(self, session->curve_key, WIRE_REFUSED_UNKNOWN, "the run's settings changed; say hello");
+}
+
 /* 0 when the hello is right. */
 static enum wire_refusal judge_hello(const struct server *self, const struct wire_hello *hello,
                                      const uint8_t *curve_key, const char **out_text)
@@ -64,8 +69,8 @@ static enum status fill_welcome(struct server *self, bool has_snapshot)
     free(json);
     welcome->run_id = self->run->run_id;
     welcome->context = config->context;
-    welcome->step_tokens = run_config_step_tokens(config);
-    welcome->codec = config->codec;
+    welcome->step_tokens = server_step_tokens(self);
+    welcome->codec = store_state(self->store)->settings.codec;
     welcome->has_snapshot = has_snapshot;
     return STATUS_OK;
 }

@@ -5,6 +5,8 @@
 #include "coordinator/core/core.h"
 #include "coordinator/server/aggregate.h"
 #include "coordinator/server/contributions.h"
+#include "coordinator/server/control.h"
+#include "coordinator/server/disk_guard.h"
 #include "coordinator/server/publisher.h"
 #include "coordinator/server/server.h"
 #include "coordinator/server/server_durable.h"
@@ -27,6 +29,7 @@ struct server {
     size_t event_count;
     struct aggregate *aggregate;
     struct publisher *publisher;
+    enum codec publisher_codec; /* of its updates */
     struct sessions *sessions;
     struct dataset *data;
     struct sampler sampler;
@@ -34,7 +37,7 @@ struct server {
     struct contributions contributions; /* to the step in progress */
     struct run_status status;
     struct digest digests[DIGESTS_KEPT]; /* of version v at v % DIGESTS_KEPT */
-    uint64_t version_first;              /* where this process began */
+    uint64_t version_first;              /* the oldest that updates lead on from */
     uint64_t sample_first;               /* of the step in progress */
     size_t uploads_max;
     size_t uploads_running;
@@ -42,7 +45,14 @@ struct server {
     uint64_t tick_ms;
     unsigned turns_unread;
     uint64_t status_ms;
-    bool begun;     /* the first turn came */
+    bool begun;  /* the first turn came */
+    bool paused; /* the core was told so: by the owner, the disk, or to stop */
+    enum disk_level disk_level;
+    uint64_t guard_ms;
+    bool stopping; /* by its owner */
+    uint64_t stop_ms;
+    bool settings_wait; /* settings_next become those of the next step */
+    struct live_settings settings_next;
     bool finishing; /* all steps are committed; peers are being told */
     uint64_t finishing_ms;
     struct core_range ranges[WIRE_RANGES_MAX]; /* of the offer or claim in `events` */
@@ -52,6 +62,9 @@ struct server {
     uint8_t *head;               /* (WIRE_HEAD_MAX) scratch */
     uint8_t *body;               /* (WIRE_BODY_MAX) scratch */
 };
+
+/* Tokens of one step under the present settings. */
+uint64_t server_step_tokens(const struct server *self);
 
 /* Tells the core of an event once those before it are done. */
 void server_push(struct server *self, const struct core_event *event);
@@ -66,6 +79,9 @@ void server_send(struct server *self, struct session *session, const uint8_t *bo
 
 /* The session leaves, whatever it was doing. The core is told. */
 void server_drop(struct server *self, struct session *session, const char *why);
+
+/* The session's peer is to say hello again; what it holds stays its own. */
+void server_tell_unknown(struct server *self, struct session *session);
 
 /* Handles one received message (server_messages.c). */
 void server_receive(struct server *self, const struct channel_message *incoming, uint64_t now_ms);
@@ -82,6 +98,19 @@ void server_upload_chunk(struct server *self, struct session *session,
                          const struct channel_message *incoming, uint64_t now_ms);
 void server_uploads_tick(struct server *self, uint64_t now_ms);
 void server_upload_end(struct server *self, struct session *session);
+
+/* Pauses and goes on (server_control.c): the owner's wish, room on the disk. The core is told. */
+void server_pause_tick(struct server *self, uint64_t now_ms);
+
+/* What publishing, summing and peers go by follows the store's settings. Errors: NO_MEMORY. */
+MUST_CHECK enum status server_follow_settings(struct server *self);
+
+/* Between two steps: settings that wait become the run's. Errors: as store_event; the run must
+ * stop. */
+MUST_CHECK enum status server_change_settings(struct server *self);
+
+/* Stops at the owner's wish, and the step in progress is done or has had its time. */
+bool server_stopped(const struct server *self, uint64_t now_ms);
 
 /* Writes the checkpoint of the present version unless it is there. */
 MUST_CHECK enum status server_checkpoint(struct server *self);

@@ -2,6 +2,7 @@
 #include "coordinator/shell/commands.h"
 #include "coordinator/store/store.h"
 
+#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdbool.h>
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 
 static const char help[] =
-    "dugnad-coordinator log --dir RUN\n"
+    "dugnad-coordinator log --dir RUN [--leases]\n"
     "\n"
     "Prints what the journal of a run tells, one line of JSON for each committed step:\n"
     "  "
@@ -20,6 +21,8 @@ static const char help[] =
     "   \"ranges\":[[first,count],..]},..]}\n"
     "and one for each event:\n"
     "  {\"event\":\"served|settings|paused|resumed|note\",\"version\":..,\"unix_ms\":..,..}\n"
+    "With --leases also one for each time that samples were given to a peer:\n"
+    "  {\"lease\":ID,\"peer\":\"..\",\"in_step\":..,\"first\":..,\"count\":..}\n"
     "Loss is in nats per token; ranges are sample numbers. Also of a run that is being served.\n";
 
 static double per_token(double loss_sum, uint64_t tokens)
@@ -103,23 +106,40 @@ static enum status print_event(const struct journal_event *event)
     return STATUS_OK;
 }
 
-static enum status print_records(struct journal_reader *reader)
+static void print_lease(const struct journal_lease *lease)
+{
+    char name[IDENTITY_NAME_BYTES];
+    identity_name(lease->key, name);
+    (void)printf("{\"lease\":%" PRIu64 ",\"peer\":\"%s\",\"in_step\":%" PRIu64 ",\"first\":%" PRIu64
+                 ",\"count\":%" PRIu64 "}\n",
+                 lease->lease_id, name, lease->step, lease->samples.first, lease->samples.count);
+}
+
+static enum status print_record(const struct journal_record *record, bool with_leases)
+{
+    if (record->type == JOURNAL_STEP) {
+        print_step(&record->as.step);
+    } else if (record->type == JOURNAL_LEASE && with_leases) {
+        print_lease(&record->as.lease);
+    }
+    return record->type == JOURNAL_EVENT ? print_event(&record->as.event) : STATUS_OK;
+}
+
+static enum status print_records(struct journal_reader *reader, bool with_leases)
 {
     struct journal_record record;
     bool more = true;
     enum status status = STATUS_OK;
     while (status == STATUS_OK && more) {
         status = journal_read(reader, false, &record, &more);
-        if (status == STATUS_OK && more && record.type == JOURNAL_STEP) {
-            print_step(&record.as.step);
-        } else if (status == STATUS_OK && more && record.type == JOURNAL_EVENT) {
-            status = print_event(&record.as.event);
+        if (status == STATUS_OK && more) {
+            status = print_record(&record, with_leases);
         }
     }
     return status;
 }
 
-static enum status print_log(const char *path)
+static enum status print_log(const char *path, bool with_leases)
 {
     struct journal_reader *reader = NULL;
     struct journal_fault torn;
@@ -128,7 +148,7 @@ static enum status print_log(const char *path)
     if (status != STATUS_OK) {
         return status;
     }
-    status = print_records(reader);
+    status = print_records(reader, with_leases);
     journal_reader_faults(reader, &torn,
                           &damage); /* a torn end is being written, or was not kept */
     journal_reader_free(reader);
@@ -144,8 +164,29 @@ static enum status print_log(const char *path)
 
 enum status cmd_log(int argc, char **argv)
 {
+    static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
+                                            {"leases", no_argument, NULL, 'l'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     const char *path = NULL;
-    bool helped = false;
-    enum status status = command_dir(argc, argv, help, &path, &helped);
-    return status != STATUS_OK || helped ? status : print_log(path);
+    bool with_leases = false;
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (option) {
+        case 'd':
+            path = optarg;
+            break;
+        case 'l':
+            with_leases = true;
+            break;
+        case 'h':
+            (void)fputs(help, stdout);
+            return STATUS_OK;
+        default:
+            return fault(STATUS_USAGE, "see 'dugnad-coordinator log --help'");
+        }
+    }
+    if (path == NULL || optind != argc) {
+        return fault(STATUS_USAGE, "log needs --dir RUN");
+    }
+    return print_log(path, with_leases);
 }

@@ -1,11 +1,14 @@
+#include "common/clock.h"
 #include "common/cores.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/slices.h"
 #include "coordinator/server/server.h"
 #include "coordinator/shell/commands.h"
+#include "coordinator/shell/control_socket.h"
 
 #include <getopt.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -57,6 +60,59 @@ static enum status parse(int argc, char **argv, const char **out_path, struct se
     return status;
 }
 
+static volatile sig_atomic_t stop_requested;
+
+static void request_stop(int signal_number)
+{
+    (void)signal_number;
+    stop_requested = 1;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = request_stop};
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = SIG_IGN;
+    (void)sigaction(SIGPIPE, &action, NULL);
+}
+
+static enum status loop(struct server *server, struct control_socket *control)
+{
+    enum status status = STATUS_OK;
+    bool over = false;
+    catch_signals();
+    while (status == STATUS_OK && !over && stop_requested == 0) {
+        uint64_t now_ms = clock_now_ms();
+        status = server_turn(server, now_ms, &over);
+        if (status == STATUS_OK) {
+            status = control_socket_serve(control, server, now_ms);
+        }
+        if (status == STATUS_OK && !over) {
+            server_wait(server, control_socket_fd(control));
+        }
+    }
+    /* Not after an error: the state may be half done. */
+    return status == STATUS_OK ? server_stop(server, clock_now_ms()) : status;
+}
+
+static enum status serve(struct run_dir *run, const struct server_options *options)
+{
+    struct server *server = NULL;
+    struct control_socket *control = NULL;
+    enum status status = server_new(run, options, &server);
+    if (status == STATUS_OK) {
+        status = control_socket_new(run->path, &control);
+    }
+    if (status == STATUS_OK) {
+        status = loop(server, control);
+    }
+    control_socket_free(control);
+    server_free(server);
+    return status;
+}
+
 enum status cmd_serve(int argc, char **argv)
 {
     const char *path = NULL;
@@ -70,7 +126,7 @@ enum status cmd_serve(int argc, char **argv)
     struct run_dir run;
     status = run_dir_open(path, &run);
     if (status == STATUS_OK) {
-        status = server_run(&run, &options);
+        status = serve(&run, &options);
         run_dir_close(&run);
     }
     return status;

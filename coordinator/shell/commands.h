@@ -13,9 +13,15 @@ MUST_CHECK enum status cmd_init(int argc, char **argv);
 MUST_CHECK enum status cmd_serve(int argc, char **argv);
 MUST_CHECK enum status cmd_invite(int argc, char **argv);
 MUST_CHECK enum status cmd_status(int argc, char **argv);
+MUST_CHECK enum status cmd_credit(int argc, char **argv);
 MUST_CHECK enum status cmd_log(int argc, char **argv);
 MUST_CHECK enum status cmd_verify(int argc, char **argv);
 MUST_CHECK enum status cmd_rebuild_ledger(int argc, char **argv);
+MUST_CHECK enum status cmd_pause(int argc, char **argv);
+MUST_CHECK enum status cmd_resume(int argc, char **argv);
+MUST_CHECK enum status cmd_stop(int argc, char **argv);
+MUST_CHECK enum status cmd_set(int argc, char **argv);
+MUST_CHECK enum status cmd_fork(int argc, char **argv);
 
 /* The number behind --threads. Errors: USAGE. */
 MUST_CHECK enum status command_threads(const char *text, size_t *out);

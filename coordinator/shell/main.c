@@ -16,6 +16,13 @@ static const char help[] =
     "  log     --dir RUN                      print its steps and events as JSON lines\n"
     "  verify  --dir RUN [--json]             prove that nothing was lost or done twice\n"
     "  rebuild-ledger --dir RUN               make ledger.db again from the journal\n"
+    "  pause   --dir RUN                      begin no new step; resume goes on\n"
+    "  resume  --dir RUN\n"
+    "  stop    --dir RUN [--wait SECONDS]     end in order after the step in progress\n"
+    "  set     --dir RUN [--learning-rate X] [--target-batch N] [--codec C] [--journal C]\n"
+    "                                         change a run that is being served\n"
+    "  fork    --dir RUN --step N --to NEW    a new run that goes on from a step of this one\n"
+    "  credit  --dir RUN [--json]             print who computed how much\n"
     "\n"
     "'dugnad-coordinator COMMAND --help' tells more; --version prints the version.\n";
 
@@ -27,7 +34,13 @@ static const struct {
                 {"invite", cmd_invite},
                 {"status", cmd_status},
                 {"log", cmd_log},
+                {"credit", cmd_credit},
+                {"pause", cmd_pause},
+                {"resume", cmd_resume},
+                {"stop", cmd_stop},
+                {"set", cmd_set},
                 {"verify", cmd_verify},
+                {"fork", cmd_fork},
                 {"rebuild-ledger", cmd_rebuild_ledger}};
 
 static enum status dispatch(int argc, char **argv)

@@ -56,6 +56,14 @@ static enum status set_path(struct run_dir *self, const char *path)
                : fault(STATUS_USAGE, "the path of the run is too long");
 }
 
+enum status run_dir_master_new(const struct run_dir *self, struct master **out)
+{
+    const struct run_config *config = &self->config;
+    const struct master_codecs codecs = {.update = config->codec, .mean = config->mean_codec};
+    return master_new(self->layout, &config->model, &config->optimizer, &config->schedule, codecs,
+                      out);
+}
+
 static enum status write_first_checkpoint(const char *path, const struct run_config *config)
 {
     struct run_dir run = {.config = *config, .lock_fd = -1};
@@ -66,9 +74,7 @@ static enum status write_first_checkpoint(const char *path, const struct run_con
         status = layout_new(&config->model, &run.layout);
     }
     if (status == STATUS_OK) {
-        status = master_new(
-            run.layout, &config->model, &config->optimizer, &config->schedule,
-            (struct master_codecs){.update = config->codec, .mean = config->mean_codec}, &master);
+        status = run_dir_master_new(&run, &master);
     }
     if (status == STATUS_OK) {
         status = run_start_params(config, run.layout, master_params(master));
@@ -129,10 +135,19 @@ static enum status check_memory(const struct run_config *config)
     return status;
 }
 
+enum status run_dir_prepare(const char *path)
+{
+    char checkpoints[FILES_PATH_MAX];
+    enum status status = files_join(path, "checkpoints", checkpoints);
+    if (status == STATUS_OK) {
+        status = files_make_folder(checkpoints);
+    }
+    return status == STATUS_OK ? make_identity(path) : status;
+}
+
 enum status run_dir_create(const char *config_path, const char *path)
 {
     struct run_config config;
-    char checkpoints[FILES_PATH_MAX];
     enum status status = run_config_read(config_path, &config);
     if (status == STATUS_OK) {
         status = refuse_existing(path);
@@ -150,13 +165,7 @@ enum status run_dir_create(const char *config_path, const char *path)
         status = check_memory(&config);
     }
     if (status == STATUS_OK) {
-        status = files_join(path, "checkpoints", checkpoints);
-    }
-    if (status == STATUS_OK) {
-        status = files_make_folder(checkpoints);
-    }
-    if (status == STATUS_OK) {
-        status = make_identity(path);
+        status = run_dir_prepare(path);
     }
     if (status == STATUS_OK) {
         status = write_first_checkpoint(path, &config);
@@ -185,10 +194,7 @@ static enum status compute_run_id(struct run_dir *self)
     struct digest_stream stream;
     digest_begin(&stream);
     digest_update(&stream, self->identity.public_key, sizeof self->identity.public_key);
-    enum status status = hash_into(&stream, self->path, "run.yaml");
-    if (status == STATUS_OK) {
-        status = hash_into(&stream, self->path, "model.json");
-    }
+    enum status status = hash_into(&stream, self->path, "model.json");
     self->run_id = digest_end(&stream);
     return status;
 }

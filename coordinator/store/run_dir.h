@@ -16,6 +16,7 @@
 #include "common/digest.h"
 #include "proto/identity.h"
 #include "trainer/layout/layout.h"
+#include "trainer/optimizer/master.h"
 #include "trainer/run/run_config.h"
 
 struct run_dir {
@@ -23,7 +24,7 @@ struct run_dir {
     struct run_config config;
     struct layout *layout;
     struct identity identity;
-    struct digest run_id; /* hash of what makes the run: run.yaml, model.json, key */
+    struct digest run_id; /* hash of what makes the run: key, model.json */
     int lock_fd;          /* -1 when run_dir_lock did not take the lock */
 };
 
@@ -32,6 +33,12 @@ struct run_dir {
  * or a full disk leaves is not yet a run, and can be tried again. Errors: CANNOT_CREATE (there is a
  * run already), NO_MEMORY with the figure, and those of run_config_read and of the data. */
 MUST_CHECK enum status run_dir_create(const char *config_path, const char *path);
+
+/* Makes what every run's folder begins with: the folders and its key. Errors: CANNOT_CREATE, IO. */
+MUST_CHECK enum status run_dir_prepare(const char *path);
+
+/* A master for the run, all zero. `self` is borrowed until master_free. Errors: NO_MEMORY. */
+MUST_CHECK enum status run_dir_master_new(const struct run_dir *self, struct master **out);
 
 /* Opens an existing run; end it with run_dir_close(). Errors: NO_INPUT (says how to make one),
  * BAD_CONFIG, BAD_DATA. */

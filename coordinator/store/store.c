@@ -240,8 +240,8 @@ enum status store_checkpoint(struct store *self, char *out_path)
     if (status == STATUS_OK) {
         status = checkpoint_prune(self->run, &oldest);
     }
-    /* With too few checkpoints the first one must still lead to the end. */
-    return status == STATUS_OK && oldest > 0 ? journal_condense(self->run->path, oldest) : status;
+    /* With too few checkpoints the first one must still lead to the end: then `oldest` is 0. */
+    return status == STATUS_OK ? journal_condense(self->run->path, oldest) : status;
 }
 
 uint64_t store_step_bytes(const struct store *self)

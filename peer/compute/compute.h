@@ -43,6 +43,9 @@ MUST_CHECK enum status compute_new(const struct wire_welcome *welcome,
 /* Ends the threads (each after its sample). NULL is allowed. */
 void compute_free(struct compute *self);
 
+/* Takes over what a later welcome says of the same run: codec, tokens of a step. */
+void compute_follow(struct compute *self, const struct wire_welcome *welcome);
+
 size_t compute_value_count(const struct compute *self);
 uint32_t compute_vocab_size(const struct compute *self);
 size_t compute_encoded_bytes(const struct compute *self);

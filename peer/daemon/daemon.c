@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -117,6 +118,68 @@ static uint16_t *take_tokens(struct daemon *self, const struct channel_message *
     return tokens;
 }
 
+/* What the coordinator acknowledged: absolute sample ranges as first+count. */
+static void note_counted(struct daemon *self, uint64_t blob_id)
+{
+    char samples[LOG_LINE_MAX / 2];
+    size_t length = 0;
+    const struct offer *offer = offers_find(&self->offers, blob_id);
+    if (offer == NULL) {
+        return;
+    }
+    samples[0] = '\0';
+    for (uint32_t i = 0; i < offer->facts.range_count && length < sizeof samples - 64; i++) {
+        const struct sample_range *range = &offer->facts.ranges[i];
+        length +=
+            (size_t)snprintf(samples + length, sizeof samples - length, "%s%" PRIu64 "+%" PRIu64,
+                             i > 0 ? "," : "", range->first, range->count);
+    }
+    log_event(LOG_DEBUG, "peer", "counted", "step=%" PRIu64 " samples=%s", offer->facts.step,
+              samples);
+}
+
+static void note_message(struct daemon *self, const struct wire_message *message)
+{
+    switch (message->type) {
+    case WIRE_VERDICT:
+        if (message->as.verdict.accepted) {
+            note_counted(self, message->as.verdict.blob_id);
+        } else {
+            log_warn("peer", "contribution_refused", "reason=\"%s\"", message->as.verdict.text);
+        }
+        break;
+    case WIRE_CLAIMED:
+        if (!message->as.claimed.accepted) {
+            log_warn("peer", "claim_refused",
+                     "step=%" PRIu64 " reason=\"others compute its samples\"",
+                     message->as.claimed.step);
+        }
+        break;
+    case WIRE_COMMITTED:
+        progress_step(&self->progress, message->as.committed.step + 1, message->as.committed.loss);
+        break;
+    case WIRE_HELLO:
+    case WIRE_WELCOME:
+    case WIRE_REFUSED:
+    case WIRE_READY:
+    case WIRE_LEASE:
+    case WIRE_PROGRESS:
+    case WIRE_RECLAIM:
+    case WIRE_YIELDED:
+    case WIRE_COLLECT:
+    case WIRE_CONTRIBUTION:
+    case WIRE_APPLIED:
+    case WIRE_GRANT:
+    case WIRE_ALIVE:
+    case WIRE_LEAVE:
+    case WIRE_FINISHED:
+    case WIRE_CLAIM:
+    case WIRE_TYPE_END:
+    default:
+        break;
+    }
+}
+
 static void take_message(struct daemon *self, const struct channel_message *incoming)
 {
     struct session_event event = {.type = SESSION_MESSAGE, .message = &self->incoming};
@@ -140,16 +203,10 @@ static void take_message(struct daemon *self, const struct channel_message *inco
             return;
         }
     }
-    if (self->incoming.type == WIRE_VERDICT && !self->incoming.as.verdict.accepted) {
-        log_warn("peer", "contribution_refused", "reason=\"%s\"", self->incoming.as.verdict.text);
-    }
-    if (self->incoming.type == WIRE_CLAIMED && !self->incoming.as.claimed.accepted) {
-        log_warn("peer", "claim_refused", "step=%" PRIu64 " reason=\"others compute its samples\"",
-                 self->incoming.as.claimed.step);
-    }
-    if (self->incoming.type == WIRE_COMMITTED) {
-        progress_step(&self->progress, self->incoming.as.committed.step + 1,
-                      self->incoming.as.committed.loss);
+    note_message(self, &self->incoming);
+    if (self->incoming.type == WIRE_WELCOME && self->session.phase == SESSION_HELLO &&
+        self->compute != NULL) {
+        compute_follow(self->compute, &self->incoming.as.welcome);
     }
     daemon_step(self, &event);
 }

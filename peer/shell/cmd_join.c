@@ -32,7 +32,8 @@ static const char help[] =
     "  --recompute none|blocks     blocks needs less memory and is about a fifth slower (none)\n"
     "  --pin                keep each thread on one processor\n"
     "  --backend cpu|bf16|ref      instead of --precision, to compare arithmetics\n"
-    "  --log text|json      form of the log lines on stderr (text)\n";
+    "  --log text|json      form of the log lines on stderr (text)\n"
+    "  --verbose            more of them, to find out what went on\n";
 
 struct join_arguments {
     struct daemon_options daemon;
@@ -104,6 +105,9 @@ static enum status take_option(struct join_arguments *out, int option, const cha
         return backend_find(value, &out->daemon.compute.backend);
     case 'o':
         return log_set_format(value);
+    case 'v':
+        log_set_level(LOG_DEBUG);
+        return STATUS_OK;
     case 'h':
         (void)fputs(help, stdout);
         out->helped = true;
@@ -126,6 +130,7 @@ static enum status parse(int argc, char **argv, struct join_arguments *out)
                                             {"name", required_argument, NULL, 'n'},
                                             {"backend", required_argument, NULL, 'b'},
                                             {"log", required_argument, NULL, 'o'},
+                                            {"verbose", no_argument, NULL, 'v'},
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     enum status status = STATUS_OK;

@@ -79,6 +79,12 @@ void compute_free(struct compute *self)
     free(self);
 }
 
+void compute_follow(struct compute *self, const struct wire_welcome *welcome)
+{
+    self->codec = welcome->codec;
+    self->grid = exact_grid_for(welcome->step_tokens);
+}
+
 size_t compute_value_count(const struct compute *self)
 {
     return self->value_count;

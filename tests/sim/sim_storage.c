@@ -73,7 +73,9 @@ static void fail_some(void)
 static void fail_none(void)
 {
     uint64_t capacity_bytes = sim->disk_faults.capacity_bytes;
-    sim->disk_faults = (struct sim_disk_faults){.capacity_bytes = capacity_bytes};
+    bool free_unknown = sim->disk_faults.free_unknown;
+    sim->disk_faults =
+        (struct sim_disk_faults){.capacity_bytes = capacity_bytes, .free_unknown = free_unknown};
 }
 
 /* Files that nothing but a copy brings back (key, run.yaml, data) are left alone: their hashes,
@@ -119,11 +121,14 @@ void sim_storage_fault(uint32_t kind)
         return;
     case FULL:
         sim->disk_faults.capacity_bytes = sim_disk_used_bytes(sim->disk) + 1 + sim_chance(100000);
+        /* Told of it the coordinator pauses; else its writes fail. */
+        sim->disk_faults.free_unknown = sim_chance(2) == 0;
         sim->figures.disk_full++;
         undo_later(ROOM);
         break;
     case ROOM:
         sim->disk_faults.capacity_bytes = 0;
+        sim->disk_faults.free_unknown = false;
         break;
     case FAIL_SOME:
         fail_some();

@@ -3,6 +3,7 @@
 #ifndef DUGNAD_TESTS_UNIT_STORE_FIXTURE_H
 #define DUGNAD_TESTS_UNIT_STORE_FIXTURE_H
 
+#include "common/disk.h"
 #include "common/fault.h"
 #include "coordinator/store/store.h"
 #include "tests/unit/run_fixture.h"
@@ -217,6 +218,46 @@ __attribute__((unused)) static bool at_twin(const struct store_fixture *self)
 {
     return store_state(self->store)->version == master_version(self->twin) &&
            same_master(self->master, self->twin, self->value_count);
+}
+
+__attribute__((unused)) static bool count_damaged(void *context, const char *name)
+{
+    *(size_t *)context += strncmp(name, "damaged-", 8) == 0;
+    return true;
+}
+
+/* What was kept aside of a journal. */
+__attribute__((unused)) static size_t kept_aside(const struct store_fixture *self)
+{
+    char folder[FILES_PATH_MAX];
+    size_t count = 0;
+    CU_ASSERT_EQUAL_FATAL(files_join(self->run.path, "journal", folder), STATUS_OK);
+    CU_ASSERT_TRUE(disk_list(folder, count_damaged, &count));
+    return count;
+}
+
+/* Events of a type in the journal. */
+__attribute__((unused)) static size_t count_events(const struct store_fixture *self,
+                                                   enum journal_event_type type)
+{
+    uint64_t *segments = NULL;
+    size_t segment_count = 0;
+    size_t count = 0;
+    CU_ASSERT_EQUAL_FATAL(journal_segments(self->run.path, &segments, &segment_count), STATUS_OK);
+    for (size_t i = 0; i < segment_count; i++) { /* across a gap, too */
+        struct journal_reader *reader = NULL;
+        struct journal_record record;
+        bool more = true;
+        CU_ASSERT_EQUAL_FATAL(journal_reader_new(self->run.path, segments[i], &reader), STATUS_OK);
+        while (more) {
+            CU_ASSERT_EQUAL_FATAL(journal_read(reader, false, &record, &more), STATUS_OK);
+            more = more && record.segment == segments[i];
+            count += more && record.type == JOURNAL_EVENT && record.as.event.type == type;
+        }
+        journal_reader_free(reader);
+    }
+    free(segments);
+    return count;
 }
 
 /* Changes one byte of scratch/`name`; from its end when `back`. */

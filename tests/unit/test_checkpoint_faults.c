@@ -20,7 +20,7 @@ static const char run_yaml[] = "name: tiny\n"
                                "model: {type: llama, hidden_size: 8, layers: 1, heads: 1}\n"
                                "data: {path: shards, context: 16}\n"
                                "training: {steps: 50, target_batch: 8, codec: mx8,\n"
-                               "  checkpoint_every: 10, checkpoints_kept: 2}\n"
+                               "  checkpoint_every: 10, checkpoints_kept: 3}\n"
                                "optimizer: {learning_rate: 0.01, warmup_steps: 2}\n";
 
 /* A disk with /sim/shards and /sim/run.yaml, all of it durable. */
@@ -56,7 +56,10 @@ static struct master *new_master(const struct run_dir *run)
 {
     struct master *master = NULL;
     CU_ASSERT_EQUAL_FATAL(master_new(run->layout, &run->config.model, &run->config.optimizer,
-                                     &run->config.schedule, run->config.codec, &master),
+                                     &run->config.schedule,
+                                     (struct master_codecs){.update = run->config.codec,
+                                                            .mean = run->config.mean_codec},
+                                     &master),
                           STATUS_OK);
     return master;
 }
@@ -74,7 +77,7 @@ static enum status write_version(const struct run_dir *run, uint64_t version)
         }
     }
     master_set_version(master, version);
-    enum status status = checkpoint_write(run, master, path);
+    enum status status = checkpoint_write(run, master, NULL, path);
     master_free(master);
     return status;
 }

@@ -52,9 +52,11 @@ static void expect_owners(const struct fixture *f, const char *expected)
     char got[64] = {0};
     for (uint32_t i = 0; i < f->core->table.size; i++) {
         uint32_t owner = f->core->table.owners[i];
-        got[i] = owner == SAMPLE_FREE      ? '.'
-                 : owner == SAMPLE_COUNTED ? '#'
-                                           : (char)('0' + owner - 1);
+        if (owner == SAMPLE_FREE || owner == SAMPLE_COUNTED) {
+            got[i] = owner == SAMPLE_FREE ? '.' : '#';
+        } else {
+            got[i] = (char)('0' + owner - 1);
+        }
     }
     CU_ASSERT_STRING_EQUAL(got, expected);
 }
@@ -508,7 +510,7 @@ static void new_target_batch_counts_from_the_next_step_on(void)
     fixture_init(&f, &settings);
     fixture_join(&f, 0, 4);
     struct core_action lease = fixture_ready(&f, 0);
-    core_set_target_batch(f.core, 9);
+    CU_ASSERT_EQUAL(core_set_target_batch(f.core, 9), STATUS_OK);
     CU_ASSERT_EQUAL(core_target_batch(f.core), 4);
     fixture_report(&f, CORE_PROGRESS, 0, lease.lease_id, 4);
     fixture_hand_in(&f, 0, 0, 4);

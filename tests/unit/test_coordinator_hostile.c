@@ -244,8 +244,9 @@ static void whatever_peers_say_each_sample_counts_exactly_once(void)
         fixture_deinit(&s->f);
         free(s);
     }
+    uint64_t claims = accepted + refused;
     (void)printf("(%u seeds, %llu commits, %llu claims, %llu refused) ", seed,
-                 (unsigned long long)commits, (unsigned long long)(accepted + refused),
+                 (unsigned long long)commits, (unsigned long long)claims,
                  (unsigned long long)refused);
     CU_ASSERT_TRUE(commits > 2000 && accepted > 3000 && refused > 3000);
 }

@@ -453,6 +453,7 @@ static void read_beside_a_writer_sees_what_is_committed(void)
     struct ledger *writer = fixture_open(0);
     CU_ASSERT_EQUAL(fixture_add(writer, 0, 3), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(ledger_open_to_read(scratch_folder, &reader), STATUS_OK);
+    CU_ASSERT_EQUAL(sqlite3_db_readonly(reader->db, "main"), 1);
     CU_ASSERT_EQUAL(ledger_begin(writer), STATUS_OK);
     CU_ASSERT_EQUAL(fixture_add(writer, 3, FIXTURE_RECORDS), STATUS_OK);
     assert_totals(reader, 1);

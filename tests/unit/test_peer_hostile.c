@@ -28,20 +28,38 @@ static uint64_t chance(struct soak *s, uint64_t bound)
     return random_below(&s->random, bound);
 }
 
+/* Often what leads on to where claims are made. */
+static bool answer_hello_or_claim(struct soak *s)
+{
+    struct fixture *f = &s->f;
+    if (f->session.phase == SESSION_HELLO && chance(s, 3) == 0) {
+        fixture_welcome(f, 1, WIRE_VERSION_NONE);
+        return true;
+    }
+    if (f->session.claim_open && chance(s, 3) == 0) {
+        fixture_claimed(f, chance(s, 4) != 0);
+        return true;
+    }
+    return false;
+}
+
+static void say_of_connections(struct soak *s, uint64_t step)
+{
+    if (chance(s, 4) == 0) {
+        fixture_event(&s->f, SESSION_CONNECTED, true);
+        return;
+    }
+    s->f.message.as.claimed.step = step;
+    s->f.message.as.claimed.accepted = chance(s, 4) != 0;
+    fixture_deliver(&s->f, WIRE_CLAIMED);
+}
+
 static void say_anything(struct soak *s)
 {
     struct fixture *f = &s->f;
     const uint64_t version = f->session.version;
     const uint64_t odd[] = {0, 1, UINT64_MAX, UINT64_MAX - 1, version + 1, version - 1};
     uint64_t any = chance(s, 8) == 0 ? odd[chance(s, 6)] : version;
-    if (f->session.phase == SESSION_HELLO && chance(s, 3) == 0) {
-        fixture_welcome(f, 1, WIRE_VERSION_NONE);
-        return;
-    }
-    if (f->session.claim_open && chance(s, 3) == 0) {
-        fixture_claimed(f, chance(s, 4) != 0);
-        return;
-    }
     switch (chance(s, 22)) {
     case 0:
         fixture_refused(f, chance(s, 60) == 0 ? (enum wire_refusal)chance(s, 8)
@@ -95,13 +113,7 @@ static void say_anything(struct soak *s)
         break;
     case 16:
     case 17:
-        if (chance(s, 4) == 0) {
-            fixture_event(f, SESSION_CONNECTED, true);
-        } else {
-            f->message.as.claimed.step = any;
-            f->message.as.claimed.accepted = chance(s, 4) != 0;
-            fixture_deliver(f, WIRE_CLAIMED);
-        }
+        say_of_connections(s, any);
         break;
     default:
         fixture_tick(f, chance(s, 30) == 0 ? 6000 : chance(s, 200));
@@ -232,7 +244,9 @@ static void soak_run(struct soak *s, uint64_t seed)
     random_init(&s->random, seed, 0);
     fixture_init(&s->f);
     for (int i = 0; i < 3000 && s->f.session.phase != SESSION_OVER; i++) {
-        say_anything(s);
+        if (!answer_hello_or_claim(s)) {
+            say_anything(s);
+        }
         obey(s);
         act_as_shell(s);
         if (chance(s, 2000) == 0) {

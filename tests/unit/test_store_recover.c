@@ -70,7 +70,9 @@ static void checkpoint_of_a_version_that_a_segment_begins_at_is_written_again(vo
     spoil("run/checkpoints/step-000002/model.safetensors", 100, true);
     store_fixture_start(&f);
     CU_ASSERT_TRUE(at_twin(&f));
+    note_count = 0;
     store_fixture_checkpoint(&f);
+    CU_ASSERT_EQUAL(note_count, 0);
     store_fixture_commit(&f);
     store_fixture_stop(&f);
     store_fixture_start(&f);
@@ -83,7 +85,11 @@ static void torn_tail_is_cut_and_what_was_committed_stays(void)
 {
     struct store_fixture f;
     store_fixture_init(&f, "mx8");
-    store_fixture_commits(&f, 3);
+    store_fixture_commits(&f, 2);
+    store_fixture_lease(&f, 5, 2);
+    store_fixture_commit(&f);
+    struct journal_lease early = {.key = {1}, .lease_id = 6, .step = 4, .samples = {32, 8}};
+    CU_ASSERT_EQUAL(store_lease(f.store, &early), STATUS_OK); /* of a step that has not begun */
     store_fixture_lease(&f, 7, 2);
     store_fixture_lease(&f, 8, 4);
     store_fixture_stop(&f);
@@ -142,6 +148,8 @@ static void assert_damage(const char *codec, uint64_t step, size_t delta, unsign
     CU_ASSERT_TRUE(noted(place));
     (void)snprintf(place, sizeof place, "%u or more committed steps are lost", lost);
     CU_ASSERT_TRUE(noted(place));
+    CU_ASSERT_TRUE(kept_aside(&f) > 0);
+    CU_ASSERT_EQUAL(count_events(&f, JOURNAL_NOTE), 1);
     /* The new course is as good as the old one. */
     master_free(f.twin);
     f.twin = reference;
@@ -192,6 +200,8 @@ static void journal_that_ends_before_the_checkpoint_goes_on_from_it(void)
     store_fixture_start(&f);
     CU_ASSERT_TRUE(at_twin(&f));
     CU_ASSERT_TRUE(noted("whole to step 2 only"));
+    CU_ASSERT_TRUE(kept_aside(&f) > 0);
+    CU_ASSERT_EQUAL(count_events(&f, JOURNAL_NOTE), 1);
     CU_ASSERT_EQUAL(store_state(f.store)->sample_first, 32);
     CU_ASSERT_TRUE(files_exists(scratch_path("run/journal/000000000004.journal")));
     store_fixture_commits(&f, 2);
@@ -362,6 +372,34 @@ static void digest_that_differs_is_never_gone_on_from(void)
     store_fixture_deinit(&f);
 }
 
+static void checkpoint_of_another_course_is_passed_over(void)
+{
+    for (int i = 0; i < 2; i++) {
+        struct store_fixture f;
+        char path[FILES_PATH_MAX];
+        bool has = false;
+        struct checkpoint_mark mark;
+        store_fixture_init(&f, "bf16");
+        store_fixture_commits(&f, 3);
+        store_fixture_checkpoint(&f);
+        CU_ASSERT_EQUAL_FATAL(checkpoint_mark_of(&f.run, 3, &has, &mark), STATUS_OK);
+        if (i == 0) {
+            mark.hash.bytes[0] ^= 1;
+        } else {
+            mark.state.sample_first += 8;
+        }
+        CU_ASSERT_EQUAL_FATAL(checkpoint_write(&f.run, f.twin, &mark, path), STATUS_OK);
+        store_fixture_stop(&f);
+        /* Only from an earlier segment the record can be met behind which it was written. */
+        CU_ASSERT_EQUAL(unlink(scratch_path("run/journal/000000000003.journal")), 0);
+        store_fixture_start(&f);
+        CU_ASSERT_TRUE(noted("step 3 is of another course"));
+        CU_ASSERT_TRUE(at_twin(&f));
+        CU_ASSERT_EQUAL(store_checkpoint_version(f.store), 0);
+        store_fixture_deinit(&f);
+    }
+}
+
 static void lost_journal_is_not_replaced_silently(void)
 {
     struct store_fixture f;
@@ -387,8 +425,11 @@ static void run_of_an_earlier_release_gets_a_journal_at_its_newest_checkpoint(vo
     }
     CU_ASSERT_EQUAL_FATAL(checkpoint_write(&f.run, f.twin, NULL, path), STATUS_OK);
     CU_ASSERT_EQUAL(files_remove_folder(scratch_path("run/journal")), STATUS_OK);
+    CU_ASSERT_EQUAL(files_make_folder(scratch_path("run/checkpoints/step-000005")), STATUS_OK);
     store_fixture_start(&f);
     CU_ASSERT_TRUE(at_twin(&f));
+    CU_ASSERT_TRUE(files_exists(scratch_path("run/checkpoints/damaged-000005")));
+    CU_ASSERT_FALSE(files_exists(scratch_path("run/checkpoints/step-000005")));
     CU_ASSERT_TRUE(noted("begins at its newest checkpoint, step 3"));
     CU_ASSERT_EQUAL(store_state(f.store)->sample_first, 24);
     CU_ASSERT_EQUAL(store_state(f.store)->tokens, 24 * 16);
@@ -440,6 +481,7 @@ int main(void)
         SUITE_TEST(pauses_are_remembered),
         SUITE_TEST(journal_is_condensed_behind_the_oldest_checkpoint_kept_alone),
         SUITE_TEST(digest_that_differs_is_never_gone_on_from),
+        SUITE_TEST(checkpoint_of_another_course_is_passed_over),
         SUITE_TEST(lost_journal_is_not_replaced_silently),
         SUITE_TEST(run_of_an_earlier_release_gets_a_journal_at_its_newest_checkpoint),
         SUITE_TEST(replay_reaches_each_version_and_changes_nothing),

@@ -1,5 +1,7 @@
 #include "tests/unit/store_fixture.h"
 
+#include <unistd.h>
+
 static struct store_report verify(const struct store_fixture *f)
 {
     struct store_report report;
@@ -100,6 +102,8 @@ static void settings_are_replayed_one_by_one(void)
     settings(&f, CODEC_BF16, 4);
     settings(&f, CODEC_MX8, 4);
     store_fixture_commits(&f, 2);
+    settings(&f, CODEC_BF16, 4);
+    settings(&f, CODEC_MX8, 4);
     assert_ok(&f, 8, 2U * 8U + 2U * 12U + 4U * 4U);
     for (int i = 0; i < 3; i++) { /* from 6, from 4, from 0 */
         store_fixture_stop(&f);
@@ -124,8 +128,8 @@ struct lie {
     const char *fault;
 };
 
-/* Appends a step to the journal as a coordinator that lies would: hashes and chain are right. */
-static void append_lie(struct store_fixture *f, const struct lie *lie)
+/* Opens the journal of a store that is closed, as a coordinator that lies would. */
+static struct journal *open_behind(const struct store_fixture *f)
 {
     struct journal_reader *reader = NULL;
     struct journal_record last = {.offset = 0};
@@ -139,6 +143,22 @@ static void append_lie(struct store_fixture *f, const struct lie *lie)
     }
     journal_reader_free(reader);
     CU_ASSERT_EQUAL_FATAL(journal_open(f->run.path, &last, false, &journal), STATUS_OK);
+    return journal;
+}
+
+/* Appends a step with the twin's mean gradient: hashes and chain are right. */
+static void append_step(struct store_fixture *f, struct journal_step *step)
+{
+    struct journal *journal = open_behind(f);
+    CU_ASSERT_EQUAL_FATAL(journal_append_step(journal, step, master_mean_encoded(f->twin),
+                                              master_mean_bytes(f->twin)),
+                          STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(journal_sync(journal), STATUS_OK);
+    journal_close(journal);
+}
+
+static void append_lie(struct store_fixture *f, const struct lie *lie)
+{
     struct sample_range ranges[2] = {{.first = lie->step_first, .count = 4},
                                      {.first = lie->first, .count = lie->count}};
     struct journal_contribution contributions[2] = {
@@ -155,11 +175,43 @@ static void append_lie(struct store_fixture *f, const struct lie *lie)
     if (lie->fault != NULL && strstr(lie->fault, "digest") != NULL) {
         step.digest.bytes[7] ^= 1;
     }
-    CU_ASSERT_EQUAL_FATAL(journal_append_step(journal, &step, master_mean_encoded(f->twin),
-                                              master_mean_bytes(f->twin)),
-                          STATUS_OK);
-    CU_ASSERT_EQUAL_FATAL(journal_sync(journal), STATUS_OK);
-    journal_close(journal);
+    append_step(f, &step);
+}
+
+/* Steps whose samples are right but whose settings are not, and an event at a wrong place. */
+static void what_does_not_follow_from_the_settings_is_told(void)
+{
+    static const char *const faults[] = {"step 2 holds 4 samples and 64 tokens, and not 8",
+                                         "of step 2 is in fp32, and not in bf16",
+                                         "an event of step 9 stands among those of step 2"};
+    for (size_t i = 0; i < 3; i++) {
+        struct store_fixture f;
+        uint64_t count = i == 0 ? 4 : 8;
+        struct sample_range range = {.first = 16, .count = count};
+        struct journal_contribution contribution = {
+            .key = {1}, .tokens = count * 16, .range_count = 1, .ranges = &range};
+        store_fixture_init(&f, "bf16");
+        store_fixture_commits(&f, 2);
+        store_fixture_stop(&f);
+        struct master_step_result result = store_fixture_step(&f, f.twin, 128);
+        struct journal_step step = {.step = 2,
+                                    .samples = range,
+                                    .tokens = count * 16,
+                                    .digest = result.digest,
+                                    .mean_codec = i == 1 ? CODEC_FP32 : CODEC_BF16,
+                                    .contribution_count = 1,
+                                    .contributions = &contribution};
+        if (i < 2) {
+            append_step(&f, &step);
+        } else {
+            struct journal *journal = open_behind(&f);
+            struct journal_event event = {.type = JOURNAL_PAUSED, .version = 9};
+            CU_ASSERT_EQUAL_FATAL(journal_append_event(journal, &event), STATUS_OK);
+            journal_close(journal);
+        }
+        assert_fault(&f, faults[i]);
+        store_fixture_deinit(&f);
+    }
 }
 
 static void each_lie_of_a_step_is_told_with_its_place(void)
@@ -169,6 +221,7 @@ static void each_lie_of_a_step_is_told_with_its_place(void)
         {19, 5, 16, 80, "of step 2, 1 are applied twice and 0 not at all"},
         {21, 3, 16, 48, "of step 2, 0 are applied twice and 1 not at all"},
         {16, 8, 16, 128, "of step 2, 4 are applied twice and 0 not at all"},
+        {20, 3, 16, 48, "of step 2, 0 are applied twice and 1 not at all"},
         {20, 4, 16, 65, "credited with 129 tokens, and the step has 128"},
         {19, 4, 15, 64, "1 samples from sample 15 on are applied for the second time"},
         {21, 4, 17, 64, "1 samples before sample 17 were never applied"},
@@ -189,8 +242,8 @@ static void each_lie_of_a_step_is_told_with_its_place(void)
             (void)snprintf(place, sizeof place, "000000000000.journal at byte %zu", offset);
             assert_fault(&f, place);
             assert_fault(&f, lies[i].fault);
-            CU_ASSERT_EQUAL((verify(&f).samples_duplicated > 0), (i == 1 || i == 3 || i == 5));
-            CU_ASSERT_EQUAL((verify(&f).samples_missing > 0), (i == 2 || i == 6));
+            CU_ASSERT_EQUAL((verify(&f).samples_duplicated > 0), (i == 1 || i == 3 || i == 6));
+            CU_ASSERT_EQUAL((verify(&f).samples_missing > 0), (i == 2 || i == 4 || i == 7));
         }
         store_fixture_deinit(&f);
     }
@@ -221,6 +274,65 @@ static void checkpoints_are_compared_with_the_replay(void)
         master_free(other);
         store_fixture_deinit(&f);
     }
+}
+
+/* The steps before it are condensed, so that its digest alone is there to compare with. */
+static void oldest_checkpoint_is_compared_with_the_digest_of_its_step(void)
+{
+    struct store_fixture f;
+    char path[FILES_PATH_MAX];
+    bool has = false;
+    struct checkpoint_mark mark;
+    store_fixture_init(&f, "bf16");
+    for (int i = 0; i < 4; i++) {
+        store_fixture_commits(&f, 2);
+        store_fixture_checkpoint(&f);
+    }
+    struct master *other = store_fixture_master(&f.run);
+    CU_ASSERT_EQUAL_FATAL(checkpoint_load_version(&f.run, 4, other), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(checkpoint_mark_of(&f.run, 4, &has, &mark), STATUS_OK);
+    master_params(other)[3] += 0.5F;
+    CU_ASSERT_EQUAL_FATAL(checkpoint_write(&f.run, other, &mark, path), STATUS_OK);
+    assert_fault(&f, "the checkpoint of step 4");
+    assert_fault(&f, "holds other parameters than the journal has after that step");
+    master_free(other);
+    store_fixture_deinit(&f);
+}
+
+static void journal_that_lost_its_end_is_told_by_the_checkpoint(void)
+{
+    struct store_fixture f;
+    char segment[64];
+    size_t size_bytes = 0;
+    store_fixture_init(&f, "bf16");
+    store_fixture_commits(&f, 4);
+    store_fixture_checkpoint(&f);
+    store_fixture_stop(&f);
+    CU_ASSERT_EQUAL(unlink(scratch_path("run/journal/000000000004.journal")), 0);
+    size_t offset = find_step(&f, 3, segment);
+    uint8_t *data = scratch_read(segment, &size_bytes);
+    scratch_write(segment, data, offset);
+    free(data);
+    assert_fault(&f, "ends at step 3, before its checkpoint of step 4");
+    store_fixture_deinit(&f);
+}
+
+/* No journal reaches back to it, but it may be what a person goes back to. */
+static void checkpoint_from_before_the_journal_is_hashed(void)
+{
+    struct store_fixture f;
+    char path[FILES_PATH_MAX];
+    store_fixture_init(&f, "bf16");
+    store_fixture_stop(&f);
+    (void)store_fixture_step(&f, f.twin, 128);
+    CU_ASSERT_EQUAL_FATAL(checkpoint_write(&f.run, f.twin, NULL, path), STATUS_OK);
+    CU_ASSERT_EQUAL(files_remove_folder(scratch_path("run/journal")), STATUS_OK);
+    store_fixture_start(&f);
+    store_fixture_commits(&f, 2);
+    assert_ok(&f, 2, 16);
+    spoil("run/checkpoints/step-000000/moment2.safetensors", 99, true);
+    assert_fault(&f, "step-000000/moment2.safetensors is damaged");
+    store_fixture_deinit(&f);
 }
 
 static void damage_is_told_with_file_and_place(void)
@@ -261,6 +373,10 @@ int main(void)
         SUITE_TEST(settings_are_replayed_one_by_one),
         SUITE_TEST(each_lie_of_a_step_is_told_with_its_place),
         SUITE_TEST(checkpoints_are_compared_with_the_replay),
+        SUITE_TEST(what_does_not_follow_from_the_settings_is_told),
+        SUITE_TEST(oldest_checkpoint_is_compared_with_the_digest_of_its_step),
+        SUITE_TEST(journal_that_lost_its_end_is_told_by_the_checkpoint),
+        SUITE_TEST(checkpoint_from_before_the_journal_is_hashed),
         SUITE_TEST(damage_is_told_with_file_and_place),
     };
     return suite_run("store_verify", tests, sizeof tests / sizeof tests[0]);

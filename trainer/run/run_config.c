@@ -1,5 +1,6 @@
 #include "trainer/run/run_config.h"
 
+#include "common/fault.h"
 #include "trainer/run/run_model.h"
 #include "trainer/run/run_optimizer.h"
 #include "trainer/run/run_yaml.h"
@@ -8,20 +9,35 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum status read_name(const struct run_yaml *yaml, struct run_config *out)
+static bool is_name(const char *name)
 {
-    const char *name = run_yaml_text(yaml, RUN_KEY_NAME, "run");
     size_t length = strlen(name);
-    bool fine = length < sizeof(out->name) && name[0] != '.' && name[0] != '-';
+    bool fine = length > 0 && length < RUN_NAME_MAX && name[0] != '.' && name[0] != '-';
     for (size_t i = 0; i < length; i++) {
         unsigned char byte = (unsigned char)name[i];
         fine = fine && ((byte < 0x80 && isalnum(byte)) || strchr("-_.", byte) != NULL);
     }
-    if (!fine) {
+    return fine;
+}
+
+enum status run_config_check_name(const char *name)
+{
+    return is_name(name)
+               ? STATUS_OK
+               : fault(STATUS_USAGE,
+                       "a run's name must be at most %d letters, digits and - _ . and begin with a "
+                       "letter or digit, not %.80s",
+                       RUN_NAME_MAX - 1, name);
+}
+
+static enum status read_name(const struct run_yaml *yaml, struct run_config *out)
+{
+    const char *name = run_yaml_text(yaml, RUN_KEY_NAME, "run");
+    if (!is_name(name)) {
         return run_yaml_fault(yaml, RUN_KEY_NAME,
-                              "must be at most %zu letters, digits and - _ . and begin with a "
+                              "must be at most %d letters, digits and - _ . and begin with a "
                               "letter or digit",
-                              sizeof(out->name) - 1);
+                              RUN_NAME_MAX - 1);
     }
     (void)snprintf(out->name, sizeof(out->name), "%s", name);
     return STATUS_OK;

@@ -19,6 +19,9 @@ enum {
     RUN_CHECKPOINTS_KEPT_MIN = 3 /* the newest may be torn, and the one before it rotten */
 };
 
+#define RUN_LEARNING_RATE_MIN 1e-12
+#define RUN_LEARNING_RATE_MAX 10.0
+
 struct run_config {
     char name[RUN_NAME_MAX];
     struct model_config model;
@@ -40,6 +43,9 @@ struct run_config {
 /* Reads and checks. Relative paths in the file are relative to the file's folder.
  * Errors: NO_INPUT, BAD_CONFIG. */
 MUST_CHECK enum status run_config_read(const char *path, struct run_config *out);
+
+/* Whether a run may be called so. Errors: USAGE with a sentence. */
+MUST_CHECK enum status run_config_check_name(const char *name);
 
 /* Tokens predicted by one whole step. */
 uint64_t run_config_step_tokens(const struct run_config *self);

@@ -55,7 +55,8 @@ const struct run_key_facts RUN_KEYS[RUN_KEY_COUNT] = {
     [RUN_KEY_OPTIMIZER_TYPE] = TEXT("optimizer", "type"),
     [RUN_KEY_OPTIMIZER_NAME] = TEXT("optimizer", "name"),
     [RUN_KEY_SCHEDULE] = TEXT("optimizer", "schedule"),
-    [RUN_KEY_LEARNING_RATE] = REAL("optimizer", "learning_rate", 1e-12, 10),
+    [RUN_KEY_LEARNING_RATE] =
+        REAL("optimizer", "learning_rate", RUN_LEARNING_RATE_MIN, RUN_LEARNING_RATE_MAX),
     [RUN_KEY_LEARNING_RATE_MIN] = REAL("optimizer", "learning_rate_min", 0, 10),
     [RUN_KEY_WARMUP_STEPS] = COUNT("optimizer", "warmup_steps", 0, RUN_STEPS_MAX),
     [RUN_KEY_DECAY_STEPS] = COUNT("optimizer", "decay_steps", 0, RUN_STEPS_MAX),

@@ -1,0 +1,213 @@
+#include "coordinator/shell/control_socket.h"
+
+#include "common/fault.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { BACKLOG = 8, ASKER_WAIT_MS = 500, ANSWER_WAIT_MS = 60000 };
+
+/* The first byte of an answer. */
+static const char answer_done = '+';
+static const char answer_refused = '-';
+
+struct control_socket {
+    int fd;
+    int folder_fd;                  /* the run's */
+    int asker_fd;                   /* of one whose answer is not there yet; -1: none */
+    struct control_request request; /* what it asked */
+};
+
+/* A socket's name has room for some hundred bytes, a run's path may be longer: it is reached
+ * through the open folder. */
+static void set_address(struct sockaddr_un *out, int folder_fd)
+{
+    memset(out, 0, sizeof *out);
+    out->sun_family = AF_UNIX;
+    (void)snprintf(out->sun_path, sizeof out->sun_path, "/proc/self/fd/%d/control.sock", folder_fd);
+}
+
+static int open_folder(const char *run_path)
+{
+    return open(run_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int open_socket(void)
+{
+    return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+}
+
+static void limit_wait(int fd, int wait_ms)
+{
+    const struct timeval wait = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+}
+
+static bool listen_here(struct control_socket *self)
+{
+    struct sockaddr_un address;
+    set_address(&address, self->folder_fd);
+    (void)unlinkat(self->folder_fd, "control.sock", 0);
+    return bind(self->fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
+           fchmodat(self->folder_fd, "control.sock", S_IRUSR | S_IWUSR, 0) == 0 &&
+           listen(self->fd, BACKLOG) == 0 && fcntl(self->fd, F_SETFL, O_NONBLOCK) == 0;
+}
+
+enum status control_socket_new(const char *run_path, struct control_socket **out)
+{
+    *out = NULL;
+    struct control_socket *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return fault(STATUS_NO_MEMORY, "no memory to serve the run");
+    }
+    self->asker_fd = -1;
+    self->folder_fd = open_folder(run_path);
+    self->fd = open_socket();
+    if (self->folder_fd < 0 || self->fd < 0 || !listen_here(self)) {
+        enum status status = fault(STATUS_CANNOT_CREATE, "cannot listen on %s/control.sock: %s",
+                                   run_path, strerror(errno));
+        control_socket_free(self);
+        return status;
+    }
+    *out = self;
+    return STATUS_OK;
+}
+
+void control_socket_free(struct control_socket *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    if (self->fd >= 0) {
+        (void)close(self->fd);
+    }
+    if (self->asker_fd >= 0) {
+        (void)close(self->asker_fd);
+    }
+    if (self->folder_fd >= 0) {
+        (void)unlinkat(self->folder_fd, "control.sock", 0);
+        (void)close(self->folder_fd);
+    }
+    free(self);
+}
+
+int control_socket_fd(const struct control_socket *self)
+{
+    return self->fd;
+}
+
+static void answer(int fd, enum status status, const char *text)
+{
+    char line[CONTROL_REPLY_BYTES_MAX + 1];
+    int length = snprintf(line, sizeof line, "%c%s",
+                          status == STATUS_OK ? answer_done : answer_refused, text);
+    size_t size_bytes = length < (int)sizeof line ? (size_t)length : sizeof line - 1;
+    if (send(fd, line, size_bytes, MSG_NOSIGNAL) < 0) {
+        log_warn("control", "not_answered", "reason=\"%s\"", strerror(errno));
+    }
+}
+
+/* Reads what a new one asks; closes a silent one. */
+static void take_asker(struct control_socket *self)
+{
+    char text[CONTROL_REQUEST_BYTES_MAX];
+    int fd = accept4(self->fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0) {
+        return;
+    }
+    limit_wait(fd, ASKER_WAIT_MS);
+    ssize_t got = recv(fd, text, sizeof text, 0);
+    if (got > 0 && control_decode(text, (size_t)got, &self->request) == STATUS_OK) {
+        self->asker_fd = fd;
+        return;
+    }
+    if (got > 0) {
+        answer(fd, STATUS_BAD_DATA, fault_text());
+    }
+    (void)close(fd);
+}
+
+enum status control_socket_serve(struct control_socket *self, struct server *server,
+                                 uint64_t now_ms)
+{
+    char reply[CONTROL_REPLY_BYTES_MAX];
+    if (self->asker_fd < 0) {
+        take_asker(self);
+    }
+    if (self->asker_fd < 0) {
+        return STATUS_OK;
+    }
+    enum status asked = server_control(server, &self->request, now_ms, reply);
+    if (asked == STATUS_AGAIN) {
+        return STATUS_OK;
+    }
+    answer(self->asker_fd, asked, asked == STATUS_OK ? reply : fault_text());
+    (void)close(self->asker_fd);
+    self->asker_fd = -1;
+    return asked == STATUS_IO || asked == STATUS_NO_MEMORY ? asked : STATUS_OK;
+}
+
+/* `set` is answered when the step in progress is over, however long that takes. */
+static enum status exchange(int fd, const char *text, bool patient, char *reply)
+{
+    char line[CONTROL_REPLY_BYTES_MAX + 1];
+    limit_wait(fd, patient ? 0 : ANSWER_WAIT_MS);
+    ssize_t sent = send(fd, text, strlen(text), MSG_NOSIGNAL);
+    ssize_t got = sent >= 0 ? recv(fd, line, sizeof line - 1, 0) : -1;
+    if (got <= 0) {
+        return fault(STATUS_UNAVAILABLE, "the coordinator did not answer; look at its log");
+    }
+    line[got] = '\0';
+    (void)snprintf(reply, CONTROL_REPLY_BYTES_MAX, "%s", line + 1);
+    return line[0] == answer_done ? STATUS_OK : fault(STATUS_REFUSED, "%s", reply);
+}
+
+static enum status connect_and_ask(const char *run_path, int folder_fd, int fd, const char *text,
+                                   bool patient, char *reply)
+{
+    struct sockaddr_un address;
+    set_address(&address, folder_fd);
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address) != 0) {
+        return fault(STATUS_UNAVAILABLE,
+                     "nobody serves %s; start it with 'dugnad-coordinator serve --dir %s'",
+                     run_path, run_path);
+    }
+    return exchange(fd, text, patient, reply);
+}
+
+enum status control_socket_ask(const char *run_path, const struct control_request *request,
+                               char reply[CONTROL_REPLY_BYTES_MAX])
+{
+    char *text = NULL;
+    enum status status = control_encode(request, &text);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    int folder_fd = open_folder(run_path);
+    int fd = open_socket();
+    if (folder_fd < 0) {
+        status = fault(STATUS_NO_INPUT, "%s cannot be opened: %s", run_path, strerror(errno));
+    } else if (fd < 0) {
+        status = fault(STATUS_OS, "no socket could be made: %s", strerror(errno));
+    } else {
+        status =
+            connect_and_ask(run_path, folder_fd, fd, text, request->command == CONTROL_SET, reply);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (folder_fd >= 0) {
+        (void)close(folder_fd);
+    }
+    free(text);
+    return status;
+}
