@@ -236,6 +236,14 @@ void sim_check_end(void)
         sim_fail("only %" PRIu64 " of %" PRIu64 " steps were made", sim->coordinator.version,
                  config->step_count);
     }
+    if (sim->plan.quiet && sim->crashes[0].call == 0 &&
+        (sim->figures.samples_computed != sim->figures.samples_needed ||
+         sim->figures.contributions_refused > 0)) {
+        sim_fail("nothing went wrong, and %" PRIu64 " samples were computed for %" PRIu64
+                 ", %" PRIu64 " contributions refused",
+                 sim->figures.samples_computed, sim->figures.samples_needed,
+                 sim->figures.contributions_refused);
+    }
     if (!sim_storage_rotten()) {
         check_verified();
         (void)read_steps(check_step, NULL);
