@@ -119,6 +119,7 @@ struct sim {
     struct sim_coordinator coordinator;
     struct sim_peer peers[SIM_PEERS_MAX];
     uint64_t computed[SIM_PEERS_MAX]; /* bitmap of samples, by the key they were computed under */
+    uint64_t lent[SIM_PEERS_MAX];     /* and by the key they were ever lent to */
     struct sim_process *running;      /* NULL: the simulator itself */
     bool calm;                        /* faults are over */
     bool done;

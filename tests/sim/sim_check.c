@@ -111,9 +111,18 @@ static void announced(const struct wire_committed *committed)
     }
 }
 
+static void lent(size_t key, const struct sample_range *samples)
+{
+    for (uint64_t i = 0; i < samples->count; i++) {
+        sim->lent[key] |= UINT64_C(1) << (samples->first + i);
+    }
+}
+
 void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes)
 {
-    if (head_bytes == 0 || (head[0] != WIRE_COMMITTED && head[0] != WIRE_VERDICT)) {
+    bool looked_at = head_bytes > 0 && (head[0] == WIRE_COMMITTED || head[0] == WIRE_VERDICT ||
+                                        head[0] == WIRE_LEASE);
+    if (!looked_at) {
         return;
     }
     struct sim_blocks *own = sim_blocks_use(NULL);
@@ -121,6 +130,8 @@ void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes)
         sim_fail("the coordinator sends what cannot be read");
     } else if (message.type == WIRE_COMMITTED) {
         announced(&message.as.committed);
+    } else if (message.type == WIRE_LEASE) {
+        lent(key_of(peer), &message.as.lease.samples);
     } else if (message.as.verdict.accepted) {
         sim_shadow_counted(sim->shadow, key_of(peer), message.as.verdict.blob_id);
     } else {
@@ -235,6 +246,14 @@ void sim_check_end(void)
     if (sim->coordinator.version != config->step_count) {
         sim_fail("only %" PRIu64 " of %" PRIu64 " steps were made", sim->coordinator.version,
                  config->step_count);
+    }
+    if (sim->plan.quiet && sim->crashes[0].call == 0 &&
+        (sim->figures.samples_computed != sim->figures.samples_needed ||
+         sim->figures.contributions_refused > 0)) {
+        sim_fail("nothing went wrong, and %" PRIu64 " samples were computed for %" PRIu64
+                 ", %" PRIu64 " contributions refused",
+                 sim->figures.samples_computed, sim->figures.samples_needed,
+                 sim->figures.contributions_refused);
     }
     if (!sim_storage_rotten()) {
         check_verified();

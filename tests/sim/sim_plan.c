@@ -106,6 +106,7 @@ void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet)
     self->delay_us_max = between(&random, 1, 120) * 1000;
     self->pause_us_max = between(&random, 1, 6) * SECOND_US;
     quiet = quiet || one_in(&random, QUIET_ONE_IN);
+    self->quiet = quiet;
     for (size_t i = 0; i < self->peer_count; i++) {
         plan_peer(self, &random, i, quiet);
     }
