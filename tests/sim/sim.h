@@ -52,6 +52,9 @@ struct sim_coordinator {
     bool over; /* the run is finished and its peers were told */
     bool stop;
     uint64_t version;           /* of its parameters, in its present life */
+    uint64_t checkpoint;        /* the latest that was written, in its present life */
+    bool paused;                /* it was, after the last event */
+    uint64_t begun;             /* the step that had begun then, from 1; 0: none */
     uint64_t announced_version; /* the latest that any peer was told of */
     struct digest announced[SIM_STEPS_MAX];
     unsigned failures_in_a_row; /* starts and turns that ended with an error */

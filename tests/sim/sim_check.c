@@ -1,6 +1,7 @@
 #include "tests/sim/sim_check.h"
 
 #include "common/fault.h"
+#include "coordinator/store/checkpoint.h"
 #include "coordinator/store/store.h"
 #include "proto/wire.h"
 #include "tests/sim/sim_server.h"
@@ -148,6 +149,8 @@ void sim_check_served(void)
     sim_check_version(version, &digest, "the recovered coordinator");
     coordinator->version = version;
     sim_shadow_served(sim->shadow, version, &digest);
+    coordinator->checkpoint = sim_server_checkpoint(coordinator->server);
+    coordinator->paused = false;
     if (sim_storage_rotten()) {
         return;
     }
@@ -157,6 +160,38 @@ void sim_check_served(void)
     } else if (version == coordinator->announced_version && version > 0 &&
                !digest_equal(&digest, &coordinator->announced[version % SIM_STEPS_MAX])) {
         sim_fail("version %" PRIu64 " was recovered, and is another one", version);
+    }
+}
+
+/* A checkpoint that was written is there, and whole, when the power goes at this moment. */
+static void check_checkpoint(uint64_t version)
+{
+    static const struct sim_disk_faults none;
+    struct sim_disk *disk = sim_disk_copy(sim->disk);
+    sim_disk_set_faults(disk, &none);
+    sim_disk_lose_power(disk);
+    sim_disk_use(disk);
+    if (checkpoint_check(&sim->coordinator.run, version) != STATUS_OK && !sim_storage_rotten()) {
+        sim_fail("the checkpoint of version %" PRIu64 " was written and is not durable: %s",
+                 version, fault_text());
+    }
+    sim_disk_use(sim->disk);
+    sim_disk_free(disk);
+}
+
+static void check_coordinator(struct sim_coordinator *coordinator)
+{
+    uint64_t begun = 0;
+    uint64_t checkpoint = sim_server_checkpoint(coordinator->server);
+    bool paused = sim_server_paused(coordinator->server, &begun);
+    if (coordinator->paused && paused && begun > 0 && begun != coordinator->begun) {
+        sim_fail("step %" PRIu64 " begins while the run is paused", begun - 1);
+    }
+    coordinator->paused = paused;
+    coordinator->begun = begun;
+    if (checkpoint != coordinator->checkpoint) {
+        coordinator->checkpoint = checkpoint;
+        check_checkpoint(checkpoint);
     }
 }
 
@@ -174,6 +209,9 @@ void sim_check_event(void)
         sim_check_peer(&sim->peers[i]);
     }
     check_limits();
+    if (sim->coordinator.server != NULL) {
+        check_coordinator(&sim->coordinator);
+    }
 }
 
 /* Credit is given for what was computed, to the key it was computed under. */

@@ -12,6 +12,17 @@ uint64_t sim_server_first(const struct server *server, struct digest *out)
     return server->version_first;
 }
 
+uint64_t sim_server_checkpoint(const struct server *server)
+{
+    return store_checkpoint_version(server->store);
+}
+
+bool sim_server_paused(const struct server *server, uint64_t *out_begun)
+{
+    *out_begun = core_begun(server->core) ? core_current_step(server->core) + 1 : 0;
+    return server->begun && server->paused;
+}
+
 bool sim_server_within_limits(const struct server *server)
 {
     return server->event_count == 0 && server->uploads_running <= server->uploads_max &&

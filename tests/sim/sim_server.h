@@ -12,6 +12,13 @@ struct server;
 /* Where the server began after its recovery, and the digest of its parameters then. */
 uint64_t sim_server_first(const struct server *server, struct digest *out);
 
+/* The version of its newest checkpoint, which it holds for durable. */
+uint64_t sim_server_checkpoint(const struct server *server);
+
+/* Whether it is to begin no step, as its own turns know; out_begun: the step in progress, counted
+ * from 1, or 0. */
+bool sim_server_paused(const struct server *server, uint64_t *out_begun);
+
 /* All queues are emptied at the end of a turn, and no count is past its limit. */
 bool sim_server_within_limits(const struct server *server);
 
