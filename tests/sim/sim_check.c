@@ -288,7 +288,7 @@ void sim_check_end(void)
     if (sim->plan.quiet && sim->crashes[0].call == 0 &&
         (sim->figures.samples_computed != sim->figures.samples_needed ||
          sim->figures.contributions_refused > 0)) {
-        sim_fail("nothing went wrong, and %" PRIu64 " samples were computed for %" PRIu64
+        sim_fail("nobody's work was lost, and %" PRIu64 " samples were computed for %" PRIu64
                  ", %" PRIu64 " contributions refused",
                  sim->figures.samples_computed, sim->figures.samples_needed,
                  sim->figures.contributions_refused);

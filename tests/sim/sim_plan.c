@@ -4,7 +4,8 @@ enum { PLAN_STREAM = 1, SECOND_US = 1000000 };
 
 /* One draw in a statement: the order of two within an expression is the compiler's affair. */
 
-/* One seed in eight has no fault at all: what is needless then must not happen. */
+/* One seed in eight has no fault at all, or none but a coordinator that is killed between two of
+ * its turns: what is needless then must not happen. */
 enum { QUIET_ONE_IN = 8 };
 
 static uint64_t between(struct random *random, uint64_t least, uint64_t most)
@@ -105,6 +106,7 @@ void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet)
     self->safety_us = between(&random, 8, 30) * SECOND_US;
     self->delay_us_max = between(&random, 1, 120) * 1000;
     self->pause_us_max = between(&random, 1, 6) * SECOND_US;
+    bool killed = !quiet;
     quiet = quiet || one_in(&random, QUIET_ONE_IN);
     self->quiet = quiet;
     for (size_t i = 0; i < self->peer_count; i++) {
@@ -113,6 +115,8 @@ void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet)
     if (!quiet) {
         plan_network(self, &random);
         plan_coordinator(self, &random);
+    } else if (killed && one_in(&random, 2)) {
+        self->coordinator_crashes = (unsigned)between(&random, 1, 4);
     }
 }
 

@@ -193,7 +193,7 @@ bool sim_storage_power(void)
 {
     size_t index = life();
     return index < 2 && sim->crashes[index].call > 0 ? sim->crashes[index].power
-                                                     : sim_chance(2) == 0;
+                                                     : !sim->plan.quiet && sim_chance(2) == 0;
 }
 
 void sim_storage_arm(void)
