@@ -88,7 +88,7 @@ static void plan_coordinator(struct sim_plan *self, struct random *random)
     if (one_in(random, 3)) {
         self->disk_faults = (unsigned)between(random, 1, 4);
     }
-    if (one_in(random, 16)) {
+    if (one_in(random, 8)) {
         self->rots = (unsigned)between(random, 1, 3);
     }
     if (one_in(random, 4)) {

@@ -65,7 +65,7 @@ static void fail_some(void)
 {
     sim->disk_faults.read = sim_chance(2) == 0 ? 0.02 : 0.0;
     sim->disk_faults.write = sim_chance(2) == 0 ? 0.02 : 0.0;
-    sim->disk_faults.sync = sim_chance(2) == 0 ? 0.05 : 0.0;
+    sim->disk_faults.sync = sim_chance(2) == 0 ? 0.25 : 0.0;
     sim->disk_faults.sync_folder = sim_chance(2) == 0 ? 0.05 : 0.0;
     sim->disk_faults.ghosts = sim_chance(2) == 0;
 }
