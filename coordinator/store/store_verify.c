@@ -78,6 +78,12 @@ static enum status check_checkpoint(const struct run_dir *run, struct kept *kept
         status = checkpoint_mark_of(run, kept->version, &kept->has_mark, &mark);
         kept->sequence = mark.sequence;
     }
+    if (status == STATUS_OK && kept->has_mark &&
+        !digest_equal(&mark.state.run_id, &run->run_id)) {
+        status = fault(STATUS_CORRUPT,
+                       "the checkpoint of step %" PRIu64 " in %s is that of another run",
+                       kept->version, run->path);
+    }
     return status;
 }
 
@@ -277,6 +283,16 @@ static enum status follow(struct verifier *self, const struct journal_record *re
     return status;
 }
 
+static void check_run(struct verifier *self)
+{
+    if (!digest_equal(&self->state.run_id, &self->run->run_id)) {
+        tell(self,
+             "%s holds the journal of a run with another key, model, seed, context, data, optimizer "
+             "or schedule than identity.key, model.json and run.yaml say",
+             self->run->path);
+    }
+}
+
 static enum status take_record(struct verifier *self, const struct journal_record *record)
 {
     char text[JOURNAL_TEXT_MAX];
@@ -284,6 +300,7 @@ static enum status take_record(struct verifier *self, const struct journal_recor
     if (!self->begun) {
         self->begun = true;
         course_take(&self->state, record);
+        check_run(self);
     }
     if (record->type == JOURNAL_SEGMENT) {
         check_place(self, record, record->as.state.sample_first, 0);
