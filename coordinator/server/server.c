@@ -43,6 +43,22 @@ static enum status open_data(struct server *self)
                         config->seed);
 }
 
+/* Who edited run.yaml would wonder. */
+static void tell_settings(const struct server *self)
+{
+    const struct live_settings *live = &store_state(self->store)->settings;
+    const struct run_config *config = &self->run->config;
+    if (live->learning_rate != config->schedule.learning_rate ||
+        live->target_batch != config->target_batch || live->codec != config->codec ||
+        live->mean_codec != config->mean_codec) {
+        log_info("run", "settings",
+                 "learning_rate=%.9g target_batch=%" PRIu32 " codec=%s journal=%s "
+                 "reason=\"the journal's, which differ from run.yaml's; 'set' changes them\"",
+                 live->learning_rate, live->target_batch, codec_name(live->codec),
+                 codec_name(live->mean_codec));
+    }
+}
+
 static enum status open_state(struct server *self, size_t thread_count)
 {
     enum status status = aggregate_new(self->run, thread_count, &self->aggregate);
@@ -55,6 +71,7 @@ static enum status open_state(struct server *self, size_t thread_count)
     if (status != STATUS_OK) {
         return status;
     }
+    tell_settings(self);
     self->version_first = master_version(master);
     self->sample_first = store_state(self->store)->sample_first;
     self->digests[self->version_first % DIGESTS_KEPT] =
@@ -119,7 +136,6 @@ static enum status open_server(struct server *self, const struct server_options 
     (void)snprintf(self->status.name, sizeof self->status.name, "%s", self->run->config.name);
     self->status.step_count = self->run->config.step_count;
     self->status.port = channel_server_port(self->channel);
-    server_pause_tick(self, 0); /* before anybody can ask for work */
     return STATUS_OK;
 }
 
@@ -254,7 +270,10 @@ static enum status begin(struct server *self, uint64_t now_ms)
     const struct journal_lease *facts = store_leases(self->store, &count);
     self->begun = true;
     self->finishing_ms = now_ms;
-    return self->finishing ? STATUS_OK : server_reserve_leases(self, facts, count, now_ms);
+    enum status status =
+        self->finishing ? STATUS_OK : server_reserve_leases(self, facts, count, now_ms);
+    server_pause_tick(self, now_ms); /* before anybody can ask for work */
+    return status == STATUS_OK ? pump_events(self, now_ms) : status;
 }
 
 /* *out_unread: there may be more to read. */

@@ -3,7 +3,6 @@
 #include "coordinator/store/ledger.h"
 #include "proto/identity.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdbool.h>
@@ -133,29 +132,8 @@ static enum status print_credit(const char *run_path, bool as_json)
 
 enum status cmd_credit(int argc, char **argv)
 {
-    static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *path = NULL;
-    bool as_json = false;
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        switch (option) {
-        case 'd':
-            path = optarg;
-            break;
-        case 'j':
-            as_json = true;
-            break;
-        case 'h':
-            (void)fputs(help, stdout);
-            return STATUS_OK;
-        default:
-            return fault(STATUS_USAGE, "see 'dugnad-coordinator credit --help'");
-        }
-    }
-    if (path == NULL || optind != argc) {
-        return fault(STATUS_USAGE, "credit needs --dir RUN");
-    }
-    return print_credit(path, as_json);
+    struct command_dir options;
+    enum status status = command_dir(argc, argv, help, "json", &options);
+    return status != STATUS_OK || options.helped ? status
+                                                 : print_credit(options.path, options.flagged);
 }

@@ -2,7 +2,6 @@
 #include "coordinator/shell/commands.h"
 #include "coordinator/store/store.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdbool.h>
@@ -164,29 +163,8 @@ static enum status print_log(const char *path, bool with_leases)
 
 enum status cmd_log(int argc, char **argv)
 {
-    static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
-                                            {"leases", no_argument, NULL, 'l'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *path = NULL;
-    bool with_leases = false;
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        switch (option) {
-        case 'd':
-            path = optarg;
-            break;
-        case 'l':
-            with_leases = true;
-            break;
-        case 'h':
-            (void)fputs(help, stdout);
-            return STATUS_OK;
-        default:
-            return fault(STATUS_USAGE, "see 'dugnad-coordinator log --help'");
-        }
-    }
-    if (path == NULL || optind != argc) {
-        return fault(STATUS_USAGE, "log needs --dir RUN");
-    }
-    return print_log(path, with_leases);
+    struct command_dir options;
+    enum status status = command_dir(argc, argv, help, "leases", &options);
+    return status != STATUS_OK || options.helped ? status
+                                                 : print_log(options.path, options.flagged);
 }

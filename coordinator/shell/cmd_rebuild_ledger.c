@@ -29,14 +29,13 @@ static enum status rebuild(struct run_dir *run)
 
 enum status cmd_rebuild_ledger(int argc, char **argv)
 {
-    const char *path = NULL;
-    bool helped = false;
+    struct command_dir options;
     struct run_dir run;
-    enum status status = command_dir(argc, argv, help, &path, &helped);
-    if (status != STATUS_OK || helped) {
+    enum status status = command_dir(argc, argv, help, NULL, &options);
+    if (status != STATUS_OK || options.helped) {
         return status;
     }
-    status = run_dir_open(path, &run);
+    status = run_dir_open(options.path, &run);
     if (status == STATUS_OK) {
         status = rebuild(&run);
         run_dir_close(&run);

@@ -2,7 +2,6 @@
 #include "coordinator/shell/commands.h"
 #include "coordinator/store/status_file.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -47,29 +46,8 @@ static enum status print_status(const char *path, bool as_json)
 
 enum status cmd_status(int argc, char **argv)
 {
-    static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
-                                            {"json", no_argument, NULL, 'j'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    const char *path = NULL;
-    bool as_json = false;
-    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        switch (option) {
-        case 'd':
-            path = optarg;
-            break;
-        case 'j':
-            as_json = true;
-            break;
-        case 'h':
-            (void)fputs(help, stdout);
-            return STATUS_OK;
-        default:
-            return fault(STATUS_USAGE, "see 'dugnad-coordinator status --help'");
-        }
-    }
-    if (path == NULL || optind != argc) {
-        return fault(STATUS_USAGE, "status needs --dir RUN");
-    }
-    return print_status(path, as_json);
+    struct command_dir options;
+    enum status status = command_dir(argc, argv, help, "json", &options);
+    return status != STATUS_OK || options.helped ? status
+                                                 : print_status(options.path, options.flagged);
 }

@@ -19,24 +19,30 @@ enum status command_threads(const char *text, size_t *out)
     return STATUS_OK;
 }
 
-enum status command_dir(int argc, char **argv, const char *help, const char **out_path,
-                        bool *out_helped)
+enum status command_dir(int argc, char **argv, const char *help, const char *flag,
+                        struct command_dir *out)
 {
-    static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
-    *out_path = NULL;
+    const struct option options[] = {{"dir", required_argument, NULL, 'd'},
+                                     {"help", no_argument, NULL, 'h'},
+                                     {flag, no_argument, NULL, 'f'}, /* NULL ends the list here */
+                                     {NULL, 0, NULL, 0}};
+    *out = (struct command_dir){.path = NULL};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (option == 'd') {
-            *out_path = optarg;
-        } else if (option == 'h') {
+        switch (option) {
+        case 'd':
+            out->path = optarg;
+            break;
+        case 'f':
+            out->flagged = true;
+            break;
+        case 'h':
             (void)fputs(help, stdout);
-            *out_helped = true;
+            out->helped = true;
             return STATUS_OK;
-        } else {
+        default:
             return fault(STATUS_USAGE, "see 'dugnad-coordinator %s --help'", argv[0]);
         }
     }
-    return *out_path != NULL && optind == argc ? STATUS_OK
+    return out->path != NULL && optind == argc ? STATUS_OK
                                                : fault(STATUS_USAGE, "%s needs --dir RUN", argv[0]);
 }

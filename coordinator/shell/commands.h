@@ -26,10 +26,16 @@ MUST_CHECK enum status cmd_fork(int argc, char **argv);
 /* The number behind --threads. Errors: USAGE. */
 MUST_CHECK enum status command_threads(const char *text, size_t *out);
 
-/* Options of a command that takes --dir alone; *out_helped: `help` was asked for and printed.
+struct command_dir {
+    const char *path; /* behind --dir */
+    bool flagged;
+    bool helped; /* `help` was asked for and printed: there is nothing more to do */
+};
+
+/* Options of a command that takes --dir and, unless `flag` is NULL, that one word more ("json").
  * Errors: USAGE. */
-MUST_CHECK enum status command_dir(int argc, char **argv, const char *help, const char **out_path,
-                                   bool *out_helped);
+MUST_CHECK enum status command_dir(int argc, char **argv, const char *help, const char *flag,
+                                   struct command_dir *out);
 
 enum { COORDINATOR_PORT_DEFAULT = 7700 };
 

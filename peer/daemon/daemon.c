@@ -371,7 +371,8 @@ enum status daemon_new(const struct daemon_options *options, const struct identi
     *out = NULL;
     struct daemon *self = calloc(1, sizeof *self);
     if (self == NULL) {
-        return fault(STATUS_NO_MEMORY, "no memory to start");
+        (void)fault(STATUS_NO_MEMORY, "no memory to start");
+        return STATUS_NO_MEMORY;
     }
     self->options = options;
     self->identity = identity;

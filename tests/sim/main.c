@@ -21,7 +21,8 @@ static const char help[] =
     "  --seeds random a thousand seeds that nobody chose; --count N: another number of them\n"
     "  --jobs N       processes (2)\n"
     "  --crash-every-call\n"
-    "                 one short run, ended at every call of its disk; with --seed N: another one\n"
+    "                 one short run, ended at every call of its disk; with --seed N: another one;\n"
+    "                 --sparse N: of the points in recoveries only every Nth\n"
     "  --quiet        nothing goes wrong\n"
     "  --keep-going   with --seeds: name every seed that fails\n";
 
@@ -33,6 +34,7 @@ struct arguments {
     bool random;
     bool trace;
     bool crashes;
+    uint64_t sparse;
     uint64_t count;
 };
 
@@ -73,6 +75,8 @@ static bool take_option(struct arguments *out, int option)
         return number >= 1 && number <= SIM_JOBS_MAX;
     case 'c':
         return read_number(optarg, &out->count) && out->count > 0;
+    case 'p':
+        return read_number(optarg, &out->sparse) && out->sparse > 0;
     case 't':
         out->trace = true;
         return true;
@@ -92,12 +96,17 @@ static bool take_option(struct arguments *out, int option)
 
 static bool parse(int argc, char **argv, struct arguments *out)
 {
-    static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'}, {"seeds", required_argument, NULL, 'S'},
-        {"jobs", required_argument, NULL, 'j'}, {"count", required_argument, NULL, 'c'},
-        {"trace", no_argument, NULL, 't'},      {"crash-every-call", no_argument, NULL, 'x'},
-        {"quiet", no_argument, NULL, 'q'},      {"keep-going", no_argument, NULL, 'k'},
-        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+                                            {"seeds", required_argument, NULL, 'S'},
+                                            {"jobs", required_argument, NULL, 'j'},
+                                            {"count", required_argument, NULL, 'c'},
+                                            {"trace", no_argument, NULL, 't'},
+                                            {"crash-every-call", no_argument, NULL, 'x'},
+                                            {"sparse", required_argument, NULL, 'p'},
+                                            {"quiet", no_argument, NULL, 'q'},
+                                            {"keep-going", no_argument, NULL, 'k'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (!take_option(out, option)) {
             return false;
@@ -134,7 +143,7 @@ static void choose_seeds(struct arguments *arguments)
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {.jobs = {.jobs = 2}, .count = 1000};
+    struct arguments arguments = {.jobs = {.jobs = 2}, .count = 1000, .sparse = 1};
     if (!parse(argc, argv, &arguments)) {
         (void)fputs(help, stderr);
         return USAGE;
@@ -146,7 +155,8 @@ int main(int argc, char **argv)
     int result = EXIT_SUCCESS;
     if (arguments.crashes) {
         uint64_t seed = arguments.one ? arguments.jobs.first : 1;
-        result = sim_crashes_run(seed, arguments.jobs.jobs) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        result = sim_crashes_run(seed, arguments.jobs.jobs, arguments.sparse) == 0 ? EXIT_SUCCESS
+                                                                                   : EXIT_FAILURE;
     } else if (arguments.one) {
         result = run_one(&arguments);
     } else {

@@ -3,6 +3,7 @@
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_network.h"
 #include "tests/sim/sim_server.h"
+#include "tests/sim/sim_shadow.h"
 #include "tests/sim/sim_storage.h"
 #include "tests/sim/sim_template.h"
 
@@ -103,7 +104,8 @@ void sim_process_begin(struct sim_process *process)
     process->memory.fail_at = 0;
     if (!sim->calm && sim->mallocs_left > 0 && sim_chance(2) == 0) {
         sim->mallocs_left--;
-        process->memory.fail_at = 1 + sim_chance(UINT64_C(1) << sim_chance(MALLOC_LOG2_MAX));
+        uint64_t range = UINT64_C(1) << sim_chance(MALLOC_LOG2_MAX);
+        process->memory.fail_at = 1 + sim_chance(range);
     }
 }
 
@@ -301,6 +303,7 @@ static void begin(void)
     struct random clocks;
     random_init(&clocks, sim->seed, CLOCK_STREAM);
     sim->network = sim_network_new();
+    sim->shadow = sim_shadow_new(sim->pattern);
     for (uint32_t i = 0; i < SIM_PROCESSES; i++) {
         struct sim_process *process = process_of(i);
         process->index = i;
@@ -370,6 +373,7 @@ static void end(void)
     for (struct sim_event event; sim_heap_pop(&sim->heap, &event);) {
     }
     sim_network_free(sim->network);
+    sim_shadow_free(sim->shadow);
     sim_storage_end();
     sim_heap_deinit(&sim->heap);
     if (sim->pattern->config.codec != CODEC_FP32) {
@@ -386,6 +390,7 @@ void sim_run(const struct sim_options *options, struct sim_result *out)
         sim_plan_shrink(&sim->plan);
     }
     sim->pattern = sim_template(sim->plan.template_index);
+    sim_secrets_begin(options->seed);
     random_init(&sim->chance, options->seed, CHANCE_STREAM);
     random_init(&sim->networks, options->seed, NETWORK_STREAM);
     random_init(&sim->ties, options->seed, TIE_STREAM);

@@ -97,6 +97,7 @@ struct sim_crash {
 };
 
 struct sim_network;
+struct sim_shadow;
 
 struct sim {
     uint64_t seed;
@@ -109,6 +110,7 @@ struct sim {
     struct sim_heap heap;
     struct sim_trace trace;
     struct sim_network *network;
+    struct sim_shadow *shadow;
     struct sim_disk *disk; /* the coordinator's */
     struct sim_disk_faults disk_faults;
     bool rotten; /* bits were flipped on the disk */
@@ -116,8 +118,10 @@ struct sim {
     unsigned mallocs_left; /* that are still to fail */
     struct sim_coordinator coordinator;
     struct sim_peer peers[SIM_PEERS_MAX];
-    struct sim_process *running; /* NULL: the simulator itself */
-    bool calm;                   /* faults are over */
+    uint64_t computed[SIM_PEERS_MAX]; /* bitmap of samples, by the key they were computed under */
+    uint64_t lent[SIM_PEERS_MAX];     /* and by the key they were ever lent to */
+    struct sim_process *running;      /* NULL: the simulator itself */
+    bool calm;                        /* faults are over */
     bool done;
     uint64_t done_us;
     struct sim_crash crashes[2];
@@ -150,6 +154,9 @@ struct sim_result {
 
 /* Runs one seed from its start to its end. */
 void sim_run(const struct sim_options *options, struct sim_result *out);
+
+/* Where libsodium's random bytes come from, from now on. */
+void sim_secrets_begin(uint64_t seed);
 
 /* Says what must not be; the first one counts. Goes on where it is called. */
 __attribute__((format(printf, 1, 2))) void sim_fail(const char *format, ...);

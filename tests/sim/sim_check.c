@@ -4,16 +4,30 @@
 #include "coordinator/store/store.h"
 #include "proto/wire.h"
 #include "tests/sim/sim_server.h"
+#include "tests/sim/sim_shadow.h"
 #include "tests/sim/sim_storage.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+static struct wire_message message;
+
+/* The number of a peer's key: a clone has that of another. */
+static size_t key_of(uint32_t peer)
+{
+    return (size_t)(sim->peers[peer].identity - sim_identity(0));
+}
+
 void sim_check_received(uint32_t peer, const uint8_t *head, size_t head_bytes)
 {
-    (void)peer;
-    (void)head;
-    (void)head_bytes;
+    if (head_bytes == 0 || head[0] != WIRE_CONTRIBUTION) {
+        return;
+    }
+    struct sim_blocks *own = sim_blocks_use(NULL);
+    if (wire_decode(head, head_bytes, &message) == STATUS_OK) {
+        sim_shadow_offered(sim->shadow, key_of(peer), &message.as.contribution);
+    }
+    (void)sim_blocks_use(own);
 }
 
 void sim_check_version(uint64_t version, const struct digest *digest, const char *whose)
@@ -27,8 +41,9 @@ void sim_check_version(uint64_t version, const struct digest *digest, const char
     }
 }
 
-/* The latest step in the journal of the disk in use, as far as its records are whole. */
-static bool read_last_step(struct journal_step *out)
+/* Calls `visit` with every step in the journal of the disk in use, as far as its records are whole.
+ * False: there is none. */
+static bool read_steps(void (*visit)(void *context, const struct journal_step *step), void *context)
 {
     struct journal_reader *reader = NULL;
     struct journal_record record;
@@ -39,12 +54,18 @@ static bool read_last_step(struct journal_step *out)
     }
     while (journal_read(reader, true, &record, &more) == STATUS_OK && more) {
         if (record.type == JOURNAL_STEP) {
-            *out = record.as.step;
+            visit(context, &record.as.step);
             found = true;
         }
     }
     journal_reader_free(reader);
     return found;
+}
+
+static void keep_step(void *context, const struct journal_step *step)
+{
+    struct journal_step *last = context;
+    *last = *step;
 }
 
 /* Whatever was said to be committed is there when the power goes at this moment. */
@@ -56,7 +77,7 @@ static void check_durable(uint64_t version, const struct digest *digest)
     sim_disk_set_faults(disk, &none);
     sim_disk_lose_power(disk);
     sim_disk_use(disk);
-    bool found = read_last_step(&step);
+    bool found = read_steps(keep_step, &step);
     if (!sim_storage_rotten() &&
         (!found || step.step + 1 != version || !digest_equal(&step.digest, digest))) {
         sim_fail("version %" PRIu64 " is announced, and the durable journal ends at %" PRIu64,
@@ -79,6 +100,7 @@ static void announced(const struct wire_committed *committed)
         }
         coordinator->version = version;
         check_durable(version, digest);
+        sim_shadow_committed(sim->shadow, version, digest);
     }
     struct digest *known = &coordinator->announced[version % SIM_STEPS_MAX];
     if (version > coordinator->announced_version) {
@@ -89,18 +111,31 @@ static void announced(const struct wire_committed *committed)
     }
 }
 
+static void lent(size_t key, const struct sample_range *samples)
+{
+    for (uint64_t i = 0; i < samples->count; i++) {
+        sim->lent[key] |= UINT64_C(1) << (samples->first + i);
+    }
+}
+
 void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes)
 {
-    (void)peer;
-    static struct wire_message message;
-    if (head_bytes == 0 || head[0] != WIRE_COMMITTED) {
+    bool looked_at = head_bytes > 0 && (head[0] == WIRE_COMMITTED || head[0] == WIRE_VERDICT ||
+                                        head[0] == WIRE_LEASE);
+    if (!looked_at) {
         return;
     }
     struct sim_blocks *own = sim_blocks_use(NULL);
     if (wire_decode(head, head_bytes, &message) != STATUS_OK) {
         sim_fail("the coordinator sends what cannot be read");
-    } else {
+    } else if (message.type == WIRE_COMMITTED) {
         announced(&message.as.committed);
+    } else if (message.type == WIRE_LEASE) {
+        lent(key_of(peer), &message.as.lease.samples);
+    } else if (message.as.verdict.accepted) {
+        sim_shadow_counted(sim->shadow, key_of(peer), message.as.verdict.blob_id);
+    } else {
+        sim->figures.contributions_refused++;
     }
     (void)sim_blocks_use(own);
 }
@@ -112,6 +147,7 @@ void sim_check_served(void)
     uint64_t version = sim_server_first(coordinator->server, &digest);
     sim_check_version(version, &digest, "the recovered coordinator");
     coordinator->version = version;
+    sim_shadow_served(sim->shadow, version, &digest);
     if (sim_storage_rotten()) {
         return;
     }
@@ -138,6 +174,40 @@ void sim_check_event(void)
         sim_check_peer(&sim->peers[i]);
     }
     check_limits();
+}
+
+/* Credit is given for what was computed, to the key it was computed under. */
+static void check_contribution(const struct journal_contribution *item)
+{
+    uint32_t key = 0;
+    while (key < SIM_PEERS_MAX &&
+           memcmp(sim_identity(key)->public_key, item->key, sizeof item->key) != 0) {
+        key++;
+    }
+    uint64_t samples = 0;
+    for (size_t i = 0; i < item->range_count; i++) {
+        for (uint64_t j = 0; j < item->ranges[i].count; j++) {
+            uint64_t sample = item->ranges[i].first + j;
+            if (key == SIM_PEERS_MAX || (sim->computed[key] >> sample & 1U) == 0) {
+                sim_fail("sample %" PRIu64 " is counted for somebody who never computed it",
+                         sample);
+                return;
+            }
+            samples++;
+        }
+    }
+    if (item->tokens != samples * sim->pattern->config.context) {
+        sim_fail("a contribution of %" PRIu64 " samples gets %" PRIu64 " tokens of credit", samples,
+                 item->tokens);
+    }
+}
+
+static void check_step(void *context, const struct journal_step *step)
+{
+    (void)context;
+    for (size_t i = 0; i < step->contribution_count; i++) {
+        check_contribution(&step->contributions[i]);
+    }
 }
 
 /* What `dugnad-coordinator verify` says of the run's folder. */
@@ -177,7 +247,16 @@ void sim_check_end(void)
         sim_fail("only %" PRIu64 " of %" PRIu64 " steps were made", sim->coordinator.version,
                  config->step_count);
     }
+    if (sim->plan.quiet && sim->crashes[0].call == 0 &&
+        (sim->figures.samples_computed != sim->figures.samples_needed ||
+         sim->figures.contributions_refused > 0)) {
+        sim_fail("nothing went wrong, and %" PRIu64 " samples were computed for %" PRIu64
+                 ", %" PRIu64 " contributions refused",
+                 sim->figures.samples_computed, sim->figures.samples_needed,
+                 sim->figures.contributions_refused);
+    }
     if (!sim_storage_rotten()) {
         check_verified();
+        (void)read_steps(check_step, NULL);
     }
 }

@@ -3,6 +3,7 @@
 #include "tests/sim/sim_compute.h"
 
 #include "common/fault.h"
+#include "tests/sim/sim_shadow.h"
 #include "tests/sim/sim_template.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/sampler.h"
@@ -147,12 +148,48 @@ static void spoil(const struct compute *self, uint8_t *out)
     }
 }
 
-enum status compute_encode(struct compute *self, uint8_t *out)
+/* Error feedback: what was encoded and what is left are together what there was. `decoded` is
+ * scratch. */
+static void check_encoding(const struct compute *self, const float *before, const uint8_t *encoded,
+                           float *decoded)
 {
+    memset(decoded, 0, self->value_count * sizeof *decoded);
+    codec_add(self->codec, encoded, self->value_count, decoded);
+    for (size_t i = 0; i < self->value_count; i++) {
+        float lost = fabsf(before[i] - decoded[i] - self->gradient[i]);
+        if (!(lost <= fabsf(before[i]) * 1e-6F)) {
+            sim_fail("an encoding loses %g of %g", (double)lost, (double)before[i]);
+            return;
+        }
+    }
+}
+
+static enum status encode(struct compute *self, uint8_t *out)
+{
+    size_t size_bytes = self->value_count * sizeof *self->gradient;
+    struct sim_blocks *own = sim_blocks_use(NULL);
+    float *before = sim_outer_alloc(2 * size_bytes);
+    memcpy(before, self->gradient, size_bytes);
     enum status status =
         codec_encode(self->codec, -self->grid.shift, self->gradient, self->value_count, out);
+    if (status == STATUS_OK) {
+        check_encoding(self, before, out, before + self->value_count);
+    }
+    sim_outer_free(before);
+    (void)sim_blocks_use(own);
+    return status;
+}
+
+enum status compute_encode(struct compute *self, uint8_t *out)
+{
+    enum status status = encode(self, out);
     if (status == STATUS_OK && self->peer->plan->character == SIM_SPOILER) {
         spoil(self, out);
+    }
+    if (status == STATUS_OK) {
+        struct sim_blocks *own = sim_blocks_use(NULL);
+        sim_shadow_encoded(sim->shadow, self->shared->work, out, compute_encoded_bytes(self));
+        (void)sim_blocks_use(own);
     }
     return status;
 }
@@ -218,5 +255,6 @@ void sim_compute_done(struct compute *self, size_t index)
     sim_line("    %s has computed sample %llu", sim_process_name(self->peer->process.index),
              (unsigned long long)worker->item.sample);
     sim->figures.samples_computed++;
+    sim->computed[self->peer->identity - sim_identity(0)] |= UINT64_C(1) << worker->item.sample;
     work_done(self->shared->work, &worker->item, gradient->loss_sum);
 }

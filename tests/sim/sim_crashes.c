@@ -11,6 +11,7 @@
 
 /* What the workers write and the parent reads. */
 struct board {
+    uint64_t sparse;
     _Atomic uint64_t next; /* a call, a moment and a way to end, as one number */
     _Atomic uint64_t points;
     _Atomic uint64_t nested;
@@ -52,11 +53,12 @@ static void play(struct board *board, const struct sim_options *options, struct 
 
 static void play_point(struct board *board, uint64_t seed, uint64_t number)
 {
+    uint64_t sparse = board->sparse;
     struct sim_options options = {.seed = seed, .small = true, .crashes = {crash_of(number)}};
     struct sim_result result;
     play(board, &options, &result);
     (void)atomic_fetch_add(&board->points, 1);
-    for (uint64_t i = 0; i < result.recovery_calls * WAYS; i++) {
+    for (uint64_t i = number % sparse; i < result.recovery_calls * WAYS; i += sparse) {
         struct sim_result again;
         options.crashes[1] = crash_of(i);
         play(board, &options, &again);
@@ -94,7 +96,7 @@ static void work_in_processes(struct board *board, uint64_t seed, uint64_t calls
     }
 }
 
-uint64_t sim_crashes_run(uint64_t seed, size_t jobs)
+uint64_t sim_crashes_run(uint64_t seed, size_t jobs, uint64_t sparse)
 {
     struct sim_options options = {.seed = seed, .small = true};
     struct sim_result result;
@@ -104,6 +106,7 @@ uint64_t sim_crashes_run(uint64_t seed, size_t jobs)
         (void)fputs("dugnad-sim: no memory for the workers\n", stderr);
         return 1;
     }
+    board->sparse = sparse;
     sim_run(&options, &result);
     uint64_t failed = result.failure[0] != '\0' ? 1 : 0;
     if (failed > 0) {

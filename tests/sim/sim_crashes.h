@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Prints how many points there were, and each that failed. Returns how many failed. */
-uint64_t sim_crashes_run(uint64_t seed, size_t jobs);
+/* Of the points in recoveries every `sparse`-th (1: all). Prints how many points there were, and
+ * each that failed. Returns how many failed. */
+uint64_t sim_crashes_run(uint64_t seed, size_t jobs, uint64_t sparse);
 
 #endif

@@ -45,6 +45,7 @@ struct sim_disk_faults {
     double sync_folder;      /* names wait for another sync */
     bool ghosts;             /* after a failed sync, dropped data may be seen until power is lost */
     uint64_t capacity_bytes; /* of all files together, then ENOSPC; 0 for no limit */
+    bool free_unknown;       /* disk_free_bytes does not tell of that limit */
 };
 void sim_disk_set_faults(struct sim_disk *self, const struct sim_disk_faults *faults);
 

@@ -538,7 +538,8 @@ uint64_t disk_free_bytes(const char *path)
 {
     const char *below = sim_disk_below(path);
     const struct sim_disk *self = sim_disk_current();
-    if (below == NULL || self == NULL || self->faults.capacity_bytes == 0) {
+    if (below == NULL || self == NULL || self->faults.capacity_bytes == 0 ||
+        self->faults.free_unknown) {
         return UINT64_MAX;
     }
     uint64_t used = sim_tree_used_bytes(&self->tree);

@@ -27,14 +27,23 @@ static void boast(struct sim_letter **letter)
     encode(letter);
 }
 
-/* All ranges moved by one: the last of them is then not this peer's, or of a lease that has not
- * ended. */
-static void forge(struct sim_letter **letter)
+/* Claims a sample of this step that was never lent to its key, where there is one. (Whether a
+ * gradient is that of the samples it was lent for, nobody could say.) */
+static void forge(const struct sim_peer *peer, struct sim_letter **letter)
 {
-    for (uint32_t i = 0; i < message.as.contribution.range_count; i++) {
-        message.as.contribution.ranges[i].first++;
+    struct wire_contribution *offer = &message.as.contribution;
+    const struct run_config *config = &sim->pattern->config;
+    uint64_t lent = sim->lent[peer->identity - sim_identity(0)];
+    uint64_t first = offer->step * config->target_batch;
+    for (uint64_t sample = first; sample < first + config->target_batch; sample++) {
+        if ((lent >> sample & 1U) == 0) {
+            offer->range_count = 1;
+            offer->ranges[0] = (struct sample_range){.first = sample, .count = 1};
+            offer->tokens = config->context;
+            encode(letter);
+            return;
+        }
     }
-    encode(letter);
 }
 
 bool sim_hostile_letter(const struct sim_peer *peer, struct sim_letter **letter)
@@ -47,7 +56,7 @@ bool sim_hostile_letter(const struct sim_peer *peer, struct sim_letter **letter)
     if (character == SIM_LIAR && message.type == WIRE_PROGRESS) {
         boast(letter);
     } else if (character == SIM_FORGER && message.type == WIRE_CONTRIBUTION) {
-        forge(letter);
+        forge(peer, letter);
     } else if (character == SIM_WITHHELD && message.type == WIRE_CONTRIBUTION) {
         return false;
     }

@@ -7,8 +7,12 @@
 #include "common/log.h"
 #include "common/memory.h"
 
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
+
+enum { SECRETS_STREAM = 9 };
 
 /* When every simulated run began, in milliseconds since 1970. */
 static const uint64_t UNIX_MS_FIRST = UINT64_C(1700000000000);
@@ -85,4 +89,33 @@ void check_failed(const char *condition, const char *file, int line)
              sim->running != NULL ? sim_process_name(sim->running->index) : "the simulator", file,
              line, condition);
     longjmp(sim->broken, 1);
+}
+
+/* Keys and tokens come from the seed as well. */
+static struct random secrets;
+
+static const char *secrets_name(void)
+{
+    return "dugnad-sim";
+}
+
+static uint32_t secrets_next(void)
+{
+    return (uint32_t)random_next(&secrets);
+}
+
+static void secrets_fill(void *const out, const size_t size_bytes)
+{
+    uint8_t *bytes = out;
+    for (size_t i = 0; i < size_bytes; i++) {
+        bytes[i] = (uint8_t)random_next(&secrets);
+    }
+}
+
+void sim_secrets_begin(uint64_t seed)
+{
+    static struct randombytes_implementation from_seed = {
+        .implementation_name = secrets_name, .random = secrets_next, .buf = secrets_fill};
+    random_init(&secrets, seed, SECRETS_STREAM);
+    (void)randombytes_set_implementation(&from_seed);
 }

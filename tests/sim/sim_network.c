@@ -209,7 +209,8 @@ static void tell(const struct sim_letter *letter, const char *what)
     }
 }
 
-/* On one connection TCP loses, doubles and reorders nothing: where that happened, it breaks soon. */
+/* On one connection TCP loses, doubles and reorders nothing: where that happened, it breaks soon.
+ */
 static void break_soon(uint32_t peer)
 {
     struct sim_line *line = &sim->network->lines[peer];
@@ -397,10 +398,11 @@ void sim_network_fault(uint32_t peer, uint32_t kind)
 static void plan_faults(enum sim_fault kind, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
+        uint32_t peer = (uint32_t)sim_chance(sim->plan.peer_count);
         struct sim_event event = {.time_us = sim_chance(sim->plan.safety_us),
                                   .tie = random_next(&sim->ties),
                                   .type = SIM_NETWORK,
-                                  .index = (uint32_t)sim_chance(sim->plan.peer_count),
+                                  .index = peer,
                                   .worker = kind};
         sim_heap_push(&sim->heap, &event);
     }

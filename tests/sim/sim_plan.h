@@ -41,6 +41,7 @@ struct sim_peer_plan {
 };
 
 struct sim_plan {
+    bool quiet; /* nothing goes wrong */
     size_t template_index;
     size_t peer_count;
     struct sim_peer_plan peers[SIM_PEERS_MAX];

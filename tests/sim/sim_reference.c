@@ -7,6 +7,7 @@
 #include "trainer/data/sampler.h"
 #include "trainer/run/run_start.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,47 @@ static void add_samples(const struct sim_template *pattern, struct master *maste
     }
 }
 
+/* What a step's mean gradient is before it is encoded. */
+struct mean {
+    float *values;   /* (value_count) from the sums */
+    float *residual; /* (value_count) that the step before left */
+    float largest;
+};
+
+static void take_mean(struct mean *self, struct master *master, const struct exact_grid *grid,
+                      const int64_t *sums, uint64_t tokens)
+{
+    size_t count = master_value_count(master);
+    const float *residual = master_residual(master);
+    self->largest = 0.0F;
+    exact_sum_mean(grid, sums, count, tokens, self->values);
+    for (size_t i = 0; i < count; i++) {
+        self->residual[i] = residual != NULL ? residual[i] : 0.0F;
+        self->largest = fmaxf(self->largest, fabsf(self->values[i] + self->residual[i]));
+    }
+}
+
+/* Error feedback: what the optimizer was given and what is left for the next step are together what
+ * there was, whatever the encoding loses. The run's own arithmetic makes the reference as well, so
+ * this is looked at here. */
+static void check_mean(const struct mean *self, struct master *master)
+{
+    const float *given = master_mean_gradient(master);
+    const float *residual = master_residual(master);
+    enum codec codec = master_mean_codec(master);
+    for (size_t i = 0; i < master_value_count(master); i++) {
+        float left = residual != NULL ? residual[i] : 0.0F;
+        float lost = fabsf(self->values[i] + self->residual[i] - given[i] - left);
+        float allowed = codec == CODEC_FP32  ? 0.0F
+                        : codec == CODEC_MX8 ? self->largest / 2000.0F
+                                             : fabsf(self->values[i]) / 256.0F;
+        if (!(lost <= allowed)) {
+            must(fault(STATUS_OUT_OF_RANGE, "the mean gradient in %s loses %g of %g",
+                       codec_name(codec), (double)lost, (double)self->values[i]));
+        }
+    }
+}
+
 void sim_reference_make(struct sim_template *pattern)
 {
     const struct run_config *config = &pattern->config;
@@ -59,19 +101,26 @@ void sim_reference_make(struct sim_template *pattern)
     struct exact_grid grid = exact_grid_for(run_config_step_tokens(config));
     size_t value_count = pattern->value_count;
     int64_t *sums = sim_outer_alloc(value_count * sizeof *sums);
+    struct mean mean = {.values = sim_outer_alloc(value_count * sizeof(float)),
+                        .residual = sim_outer_alloc(value_count * sizeof(float))};
     uint8_t *update = sim_outer_alloc(codec_encoded_bytes(config->codec, value_count));
     CHECK(config->step_count <= SIM_STEPS_MAX && config->context <= SIM_CONTEXT_MAX);
+    CHECK(config->step_count * config->target_batch <= SIM_SAMPLES_MAX);
     sim_reference_start(pattern, &master, &slices);
     pattern->digests[0] = params_digest(master_params(master), value_count);
     for (uint64_t step = 0; step < config->step_count; step++) {
         struct master_step_result result;
         add_samples(pattern, master, &grid, sums);
+        take_mean(&mean, master, &grid, sums, run_config_step_tokens(config));
         must(master_step_from_sums(master, slices, sums, &grid, run_config_step_tokens(config),
                                    update, &result));
+        check_mean(&mean, master);
         pattern->digests[step + 1] = result.digest;
     }
     pattern->last = sim_outer_alloc(value_count * sizeof *pattern->last);
     memcpy(pattern->last, master_params(master), value_count * sizeof *pattern->last);
+    sim_outer_free(mean.values);
+    sim_outer_free(mean.residual);
     sim_outer_free(update);
     sim_outer_free(sums);
     slices_free(slices);

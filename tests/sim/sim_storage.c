@@ -15,6 +15,15 @@ enum {
 
 enum kind { FAIL_ONE, FULL, ROOM, FAIL_SOME, FAIL_NONE, ROT, KINDS };
 
+static void plan_fault(uint32_t kind)
+{
+    struct sim_event event = {.time_us = sim_chance(sim->plan.safety_us),
+                              .tie = random_next(&sim->ties),
+                              .type = SIM_DISK,
+                              .worker = kind};
+    sim_heap_push(&sim->heap, &event);
+}
+
 void sim_storage_begin(void)
 {
     sim->disk = sim_disk_copy(sim->pattern->disk);
@@ -22,18 +31,10 @@ void sim_storage_begin(void)
     sim_disk_use(sim->disk);
     static const uint32_t kinds[] = {FAIL_ONE, FULL, FAIL_SOME};
     for (unsigned i = 0; i < sim->plan.disk_faults; i++) {
-        struct sim_event event = {.time_us = sim_chance(sim->plan.safety_us),
-                                  .tie = random_next(&sim->ties),
-                                  .type = SIM_DISK,
-                                  .worker = kinds[sim_chance(sizeof kinds / sizeof kinds[0])]};
-        sim_heap_push(&sim->heap, &event);
+        plan_fault(kinds[sim_chance(sizeof kinds / sizeof kinds[0])]);
     }
     for (unsigned i = 0; i < sim->plan.rots; i++) {
-        struct sim_event event = {.time_us = sim_chance(sim->plan.safety_us),
-                                  .tie = random_next(&sim->ties),
-                                  .type = SIM_DISK,
-                                  .worker = ROT};
-        sim_heap_push(&sim->heap, &event);
+        plan_fault(ROT);
     }
 }
 
@@ -56,8 +57,8 @@ static void undo_later(enum kind kind)
 static void fail_one(void)
 {
     static const int errors[] = {EIO, ENOSPC, EDQUOT, EROFS};
-    sim_disk_fail_at(sim->disk, 1 + sim_chance(FAIL_CALLS_MAX),
-                     errors[sim_chance(sizeof errors / sizeof errors[0])]);
+    uint64_t call = 1 + sim_chance(FAIL_CALLS_MAX);
+    sim_disk_fail_at(sim->disk, call, errors[sim_chance(sizeof errors / sizeof errors[0])]);
 }
 
 static void fail_some(void)
@@ -72,7 +73,9 @@ static void fail_some(void)
 static void fail_none(void)
 {
     uint64_t capacity_bytes = sim->disk_faults.capacity_bytes;
-    sim->disk_faults = (struct sim_disk_faults){.capacity_bytes = capacity_bytes};
+    bool free_unknown = sim->disk_faults.free_unknown;
+    sim->disk_faults =
+        (struct sim_disk_faults){.capacity_bytes = capacity_bytes, .free_unknown = free_unknown};
 }
 
 /* Files that nothing but a copy brings back (key, run.yaml, data) are left alone: their hashes,
@@ -118,11 +121,14 @@ void sim_storage_fault(uint32_t kind)
         return;
     case FULL:
         sim->disk_faults.capacity_bytes = sim_disk_used_bytes(sim->disk) + 1 + sim_chance(100000);
+        /* Told of it the coordinator pauses; else its writes fail. */
+        sim->disk_faults.free_unknown = sim_chance(2) == 0;
         sim->figures.disk_full++;
         undo_later(ROOM);
         break;
     case ROOM:
         sim->disk_faults.capacity_bytes = 0;
+        sim->disk_faults.free_unknown = false;
         break;
     case FAIL_SOME:
         fail_some();
@@ -205,8 +211,9 @@ void sim_storage_arm(void)
     sim->call_crashes_left--;
     static const enum sim_disk_moment moments[] = {SIM_DISK_BEFORE, SIM_DISK_MIDDLE,
                                                    SIM_DISK_AFTER};
-    sim_disk_crash_at(sim->disk, 1 + sim_chance(CALLS_MAX),
-                      moments[sim_chance(sizeof moments / sizeof moments[0])], crash_inside, NULL);
+    uint64_t call = 1 + sim_chance(CALLS_MAX);
+    enum sim_disk_moment moment = moments[sim_chance(sizeof moments / sizeof moments[0])];
+    sim_disk_crash_at(sim->disk, call, moment, crash_inside, NULL);
 }
 
 void sim_storage_lose(bool power)

@@ -1,8 +1,7 @@
 #include "tests/sim/sim_template.h"
 
 #include "coordinator/store/invites.h"
-#include "tests/sim/sim_blocks.h"
-#include "tests/sim/sim_plan.h"
+#include "tests/sim/sim.h"
 #include "tests/sim/sim_reference.h"
 #include "trainer/data/manifest.h"
 
@@ -19,14 +18,15 @@ enum { TOKENS = 4096, VOCAB = 256, GRID_LOG2 = 14, SAMPLE_VALUE_MAX = 64 };
 /* What differs between templates. */
 static const struct {
     const char *codec;
+    const char *journal;
     unsigned steps;
     unsigned target_batch;
     unsigned checkpoint_every;
     const char *optimizer;
-} facts[SIM_TEMPLATES] = {{"fp32", 3, 8, 1, "adamw"},    {"fp32", 4, 6, 2, "adamw"},
-                          {"fp32", 5, 5, 3, "adamw"},    {"fp32", 2, 12, 1, "lamb"},
-                          {"fp32", 6, 4, 2, "sgd"},      {"mx8", 3, 6, 2, "adamw"},
-                          {"mx8", 4, 5, 1, "adam_mini"}, {"fp32", 4, 9, 3, "adamw"}};
+} facts[SIM_TEMPLATES] = {{"fp32", "fp32", 3, 8, 1, "adamw"},    {"fp32", "bf16", 4, 6, 2, "adamw"},
+                          {"fp32", "mx8", 5, 5, 3, "adamw"},     {"fp32", "mx8", 2, 12, 1, "lamb"},
+                          {"fp32", "fp32", 6, 4, 2, "sgd"},      {"mx8", "mx8", 3, 6, 2, "adamw"},
+                          {"mx8", "bf16", 4, 5, 1, "adam_mini"}, {"fp32", "mx8", 4, 9, 3, "adamw"}};
 
 static struct sim_template templates[SIM_TEMPLATES];
 static struct identity identities[SIM_PEERS_MAX];
@@ -73,11 +73,11 @@ static void write_yaml(size_t index, const char *path)
         "name: sim\nseed: %zu\n"
         "model: {type: llama, hidden_size: 8, layers: 1, heads: 2, intermediate_size: 16}\n"
         "data: {path: shards, context: 8}\n"
-        "training: {steps: %u, target_batch: %u, codec: %s, checkpoint_every: %u,\n"
-        "  checkpoints_kept: 3}\n"
+        "training: {steps: %u, target_batch: %u, codec: %s, journal: %s,\n"
+        "  checkpoint_every: %u, checkpoints_kept: 3}\n"
         "optimizer: {type: %s, learning_rate: 0.01, warmup_steps: 1}\n",
         index + 1, facts[index].steps, facts[index].target_batch, facts[index].codec,
-        facts[index].checkpoint_every, facts[index].optimizer);
+        facts[index].journal, facts[index].checkpoint_every, facts[index].optimizer);
     must(files_write_atomic(path, text, (size_t)length, 0644));
 }
 
@@ -131,6 +131,7 @@ static void make_identity(uint32_t peer)
 
 void sim_templates_make(void)
 {
+    sim_secrets_begin(0);
     for (size_t i = 0; i < SIM_TEMPLATES; i++) {
         make_template(&templates[i], i);
     }

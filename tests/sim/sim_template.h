@@ -21,7 +21,7 @@ struct sim_gradient {
     float *values; /* (value_count), on the grid */
 };
 
-enum { SIM_GRADIENTS_MAX = 1024, SIM_STEPS_MAX = 8, SIM_CONTEXT_MAX = 32 };
+enum { SIM_GRADIENTS_MAX = 1024, SIM_STEPS_MAX = 8, SIM_CONTEXT_MAX = 32, SIM_SAMPLES_MAX = 64 };
 
 struct sim_template {
     bool made;

@@ -1,0 +1,182 @@
+#include "tests/sim/sim_shadow.h"
+
+#include "proto/blob.h"
+#include "tests/sim/sim_reference.h"
+#include "tests/sim/sim_storage.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { COUNTED_MAX = 256 };
+
+struct encoded {
+    struct encoded *next;
+    struct digest root; /* as in a blob_ref */
+    uint64_t samples;   /* bitmap */
+    uint64_t sample_count;
+    uint8_t data[];
+};
+
+struct offered {
+    uint64_t blob_id;
+    struct digest root;
+    uint64_t samples; /* bitmap */
+};
+
+struct sim_shadow {
+    const struct sim_template *pattern;
+    struct master *master;
+    struct slices *slices;
+    struct exact_grid grid;
+    size_t encoded_bytes;
+    int64_t *sums;
+    uint8_t *update;
+    struct encoded *encoded;
+    struct offered offers[SIM_PEERS_MAX]; /* of each key, the latest */
+    const struct encoded *counted[COUNTED_MAX];
+    size_t counted_count;
+};
+
+struct sim_shadow *sim_shadow_new(const struct sim_template *pattern)
+{
+    struct sim_shadow *self = sim_outer_alloc(sizeof *self);
+    self->pattern = pattern;
+    sim_reference_start(pattern, &self->master, &self->slices);
+    self->grid = exact_grid_for(run_config_step_tokens(&pattern->config));
+    self->encoded_bytes = codec_encoded_bytes(pattern->config.codec, pattern->value_count);
+    self->sums = sim_outer_alloc(pattern->value_count * sizeof *self->sums);
+    self->update = sim_outer_alloc(self->encoded_bytes);
+    return self;
+}
+
+void sim_shadow_free(struct sim_shadow *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    while (self->encoded != NULL) {
+        struct encoded *next = self->encoded->next;
+        sim_outer_free(self->encoded);
+        self->encoded = next;
+    }
+    slices_free(self->slices);
+    master_free(self->master);
+    sim_outer_free(self->sums);
+    sim_outer_free(self->update);
+    sim_outer_free(self);
+}
+
+static uint64_t bits(uint64_t first, uint64_t count)
+{
+    uint64_t samples = 0;
+    for (uint64_t i = first; i < first + count && i < SIM_SAMPLES_MAX; i++) {
+        samples |= UINT64_C(1) << i;
+    }
+    return samples;
+}
+
+void sim_shadow_encoded(struct sim_shadow *self, const struct work *work, const uint8_t *data,
+                        size_t size_bytes)
+{
+    struct encoded *encoded = sim_outer_alloc(sizeof *encoded + size_bytes);
+    encoded->root = blob_describe(BLOB_CONTRIBUTION, 1, data, size_bytes).root;
+    encoded->sample_count = work->held_samples;
+    for (size_t i = 0; i < work->held_count; i++) {
+        encoded->samples |= bits(work->held[i].first, work->held[i].count);
+    }
+    memcpy(encoded->data, data, size_bytes);
+    encoded->next = self->encoded;
+    self->encoded = encoded;
+}
+
+void sim_shadow_offered(struct sim_shadow *self, size_t key, const struct wire_contribution *offer)
+{
+    struct offered *offered = &self->offers[key];
+    *offered = (struct offered){.blob_id = offer->blob.id, .root = offer->blob.root};
+    for (uint32_t i = 0; i < offer->range_count; i++) {
+        offered->samples |= bits(offer->ranges[i].first, offer->ranges[i].count);
+    }
+}
+
+static const struct encoded *find(const struct sim_shadow *self, const struct offered *offered)
+{
+    const struct encoded *encoded = self->encoded;
+    while (encoded != NULL && (!digest_equal(&encoded->root, &offered->root) ||
+                               encoded->samples != offered->samples)) {
+        encoded = encoded->next;
+    }
+    return encoded;
+}
+
+static uint64_t counted_samples(const struct sim_shadow *self)
+{
+    uint64_t samples = 0;
+    for (size_t i = 0; i < self->counted_count; i++) {
+        samples |= self->counted[i]->samples;
+    }
+    return samples;
+}
+
+/* An offer of samples that are counted already, made again after its answer was lost, is accepted
+ * once more and not added. */
+void sim_shadow_counted(struct sim_shadow *self, size_t key, uint64_t blob_id)
+{
+    const struct offered *offered = &self->offers[key];
+    const struct encoded *encoded = offered->blob_id == blob_id ? find(self, offered) : NULL;
+    if (offered->blob_id == blob_id && (offered->samples & ~counted_samples(self)) == 0) {
+        return;
+    }
+    if (encoded == NULL) {
+        sim_fail("a contribution is counted that nobody encoded for these samples");
+    } else if (self->counted_count == COUNTED_MAX) {
+        sim_fail("more contributions to a step than there can be");
+    } else {
+        self->counted[self->counted_count++] = encoded;
+    }
+}
+
+/* Each sample of the step once, and no other. */
+static bool is_whole(const struct sim_shadow *self, uint64_t *out_samples)
+{
+    const struct run_config *config = &self->pattern->config;
+    uint64_t batch = config->target_batch;
+    uint64_t seen = counted_samples(self);
+    *out_samples = 0;
+    for (size_t i = 0; i < self->counted_count; i++) {
+        *out_samples += self->counted[i]->sample_count;
+    }
+    return *out_samples == batch && seen == bits(master_version(self->master) * batch, batch);
+}
+
+void sim_shadow_committed(struct sim_shadow *self, uint64_t version, const struct digest *digest)
+{
+    uint64_t samples = 0;
+    if (sim_storage_rotten() || version != master_version(self->master) + 1) {
+        return;
+    }
+    if (!is_whole(self, &samples)) {
+        sim_fail("version %" PRIu64 " is made of %" PRIu64 " samples, and not of each one once",
+                 version, samples);
+        return;
+    }
+    for (size_t i = 0; i < self->counted_count; i++) {
+        exact_sum_add(&self->grid, self->pattern->config.codec, self->counted[i]->data,
+                      self->pattern->value_count, self->sums);
+    }
+    struct master_step_result result;
+    enum status status =
+        master_step_from_sums(self->master, self->slices, self->sums, &self->grid,
+                              samples * self->pattern->config.context, self->update, &result);
+    if (status != STATUS_OK || !digest_equal(&result.digest, digest)) {
+        sim_fail("version %" PRIu64 " is not what its contributions make", version);
+    }
+    self->counted_count = 0;
+}
+
+void sim_shadow_served(struct sim_shadow *self, uint64_t version, const struct digest *digest)
+{
+    if (version == master_version(self->master) + 1) {
+        sim_shadow_committed(self, version, digest); /* it died before it could tell anybody */
+    }
+    self->counted_count = 0;
+}

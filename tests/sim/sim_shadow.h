@@ -1,0 +1,32 @@
+/* sim_shadow - the coordinator's arithmetic done a second time, from what the peers really encoded.
+ *
+ * Every encoded contribution is kept under its hash. Those that the coordinator counts for a step
+ * are summed here and given to a master of the simulator's own: its parameters must have the
+ * announced digest, whatever the codec. So what is counted is what was computed, whole, and each
+ * sample once. After bits rotted on the disk a run may go back, and the shadow no longer follows.
+ */
+#ifndef DUGNAD_TESTS_SIM_SIM_SHADOW_H
+#define DUGNAD_TESTS_SIM_SIM_SHADOW_H
+
+#include "proto/wire.h"
+#include "tests/sim/sim.h"
+
+struct sim_shadow;
+
+struct sim_shadow *sim_shadow_new(const struct sim_template *pattern);
+void sim_shadow_free(struct sim_shadow *self); /* NULL is allowed. */
+
+/* A peer encoded what its work holds. */
+void sim_shadow_encoded(struct sim_shadow *self, const struct work *work, const uint8_t *data,
+                        size_t size_bytes);
+
+/* The coordinator took an offer from this key (its number among the identities); and counted it. */
+void sim_shadow_offered(struct sim_shadow *self, size_t key, const struct wire_contribution *offer);
+void sim_shadow_counted(struct sim_shadow *self, size_t key, uint64_t blob_id);
+
+/* A step was announced; or a coordinator serves again, at this version: what was counted for the
+ * next one is counted anew. */
+void sim_shadow_committed(struct sim_shadow *self, uint64_t version, const struct digest *digest);
+void sim_shadow_served(struct sim_shadow *self, uint64_t version, const struct digest *digest);
+
+#endif
