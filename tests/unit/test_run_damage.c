@@ -8,8 +8,8 @@
 
 enum {
     FLIPS_SETTINGS_MAX = 1000, /* in a file of the run's own folder: all of it */
-    FLIPS_JOURNAL_MAX = 300,   /* in one segment */
-    FLIPS_MAX = 24,            /* in a file of a checkpoint */
+    FLIPS_JOURNAL_MAX = 220,   /* in one segment */
+    FLIPS_MAX = 16,            /* in a file of a checkpoint */
     CUTS_MAX = 10,             /* of one file */
     REOPENED_EVERY = 8,        /* trials whose run is opened once more */
     COMPLAINTS_MAX = 20
