@@ -3,6 +3,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "coordinator/server/server_state.h"
+#include "trainer/run/run_data.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@ static void warn_of_store(const char *sentence)
 static enum status open_data(struct server *self)
 {
     const struct run_config *config = &self->run->config;
-    enum status status = dataset_open(config->data_folder, DATASET_TRAIN, &self->data);
+    enum status status = run_data_open(config, DATASET_TRAIN, &self->data);
     if (status != STATUS_OK) {
         return status;
     }

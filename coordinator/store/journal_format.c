@@ -21,6 +21,8 @@ _Static_assert(JOURNAL_CONTRIBUTIONS_MAX *CONTRIBUTION_BYTES + JOURNAL_RANGES_MA
                        STEP_BYTES <=
                    JOURNAL_META_BYTES_MAX,
                "the largest step fits");
+_Static_assert(JOURNAL_HEADER_BYTES + LEASE_BYTES == JOURNAL_LEASE_RECORD_BYTES,
+               "all leases are of one length");
 _Static_assert(JOURNAL_HEADER_BYTES + EVENT_BYTES + JOURNAL_TEXT_MAX <= JOURNAL_SMALL_RECORD_MAX,
                "the longest event is a small record");
 

@@ -11,6 +11,7 @@
 enum {
     JOURNAL_HEADER_BYTES = 128,
     JOURNAL_ALIGN = 8, /* records begin at multiples of it */
+    JOURNAL_LEASE_RECORD_BYTES = JOURNAL_HEADER_BYTES + IDENTITY_KEY_BYTES + 32,
     /* No record but a step is longer. */
     JOURNAL_SMALL_RECORD_MAX = JOURNAL_HEADER_BYTES + 48 + JOURNAL_TEXT_MAX
 };

@@ -19,14 +19,16 @@ static bool gave_up(const struct journal_found *found)
     return found->wrong != NULL;
 }
 
-/* True when leases and events cannot have filled the place between `offset`, where record
- * `sequence` should be, and what was found: a step stood there. */
-static bool held_a_step(uint64_t offset, uint64_t sequence, const struct journal_found *found)
+/* True when leases alone do not fill the place between `offset`, where record `sequence` should be,
+ * and what was found: a step or an event stood there, and those are synced before anything follows
+ * them. */
+static bool held_more_than_leases(uint64_t offset, uint64_t sequence,
+                                  const struct journal_found *found)
 {
     uint64_t missing = found->header.sequence - sequence;
     uint64_t distance = found->offset - journal_align(offset);
-    uint64_t needed = (distance + JOURNAL_SMALL_RECORD_MAX - 1) / JOURNAL_SMALL_RECORD_MAX;
-    return missing < needed;
+    return distance % JOURNAL_LEASE_RECORD_BYTES != 0 ||
+           distance / JOURNAL_LEASE_RECORD_BYTES != missing;
 }
 
 /* A step behind the bad place was durable when its payload is whole; otherwise it is the torn end
@@ -36,7 +38,7 @@ static enum status judge(const struct journal_reader *self, uint64_t offset,
 {
     const char *wrong = NULL;
     enum status status = STATUS_OK;
-    *out_durable = gave_up(found) || held_a_step(offset, self->sequence, found);
+    *out_durable = gave_up(found) || held_more_than_leases(offset, self->sequence, found);
     if (!*out_durable && found->header.type == JOURNAL_STEP) {
         status = journal_file_check_payload(&self->file, found, &wrong);
         *out_durable = wrong == NULL;

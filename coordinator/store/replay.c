@@ -81,6 +81,8 @@ enum status replay_step(struct replay *self, struct journal_reader *reader,
         return status;
     }
     struct master_step_result result;
+    /* An input as the mean gradient is: the schedule may have been made longer since. */
+    master_set_learning_rate(self->master, record->as.step.learning_rate);
     status = master_step_from_mean(self->master, self->slices, self->payload, size_bytes,
                                    self->update, &result);
     if (status == STATUS_NO_MEMORY) {

@@ -7,6 +7,7 @@
 #include "coordinator/store/run_file.h"
 #include "trainer/data/dataset.h"
 #include "trainer/data/sampler.h"
+#include "trainer/run/run_data.h"
 #include "trainer/run/run_start.h"
 #include "trainer/tokenizer/tokenizer.h"
 
@@ -15,14 +16,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RUN_FILE_BYTES_MAX = 1 << 20 };
-
-/* The data must be there, whole, and fit the model. */
-static enum status check_data(const struct run_config *config)
+/* The data must be there, whole, and fit the model; from now on no other will do. */
+static enum status check_data(struct run_config *config)
 {
     struct dataset *data = NULL;
     struct sampler sampler;
-    enum status status = dataset_open(config->data_folder, DATASET_TRAIN, &data);
+    enum status status = run_data_open(config, DATASET_TRAIN, &data);
     if (status != STATUS_OK) {
         return status;
     }
@@ -35,6 +34,8 @@ static enum status check_data(const struct run_config *config)
     } else {
         status = sampler_init(&sampler, dataset_token_count(data), config->context, config->seed);
     }
+    config->has_data_manifest = true;
+    config->data_manifest = dataset_manifest_digest(data);
     dataset_close(data);
     return status;
 }
@@ -173,30 +174,27 @@ enum status run_dir_create(const char *config_path, const char *path)
     return status == STATUS_OK ? run_file_write(path, &config) : status;
 }
 
-static enum status hash_into(struct digest_stream *stream, const char *folder, const char *name)
-{
-    char path[FILES_PATH_MAX];
-    uint8_t *data = NULL;
-    size_t size_bytes = 0;
-    enum status status = files_join(folder, name, path);
-    if (status == STATUS_OK) {
-        status = files_read(path, RUN_FILE_BYTES_MAX, &data, &size_bytes);
-    }
-    if (status == STATUS_OK) {
-        digest_update(stream, data, size_bytes);
-    }
-    free(data);
-    return status;
-}
-
 static enum status compute_run_id(struct run_dir *self)
 {
     struct digest_stream stream;
     digest_begin(&stream);
     digest_update(&stream, self->identity.public_key, sizeof self->identity.public_key);
-    enum status status = hash_into(&stream, self->path, "model.json");
+    enum status status = run_file_hash(&self->config, &stream);
     self->run_id = digest_end(&stream);
     return status;
+}
+
+/* A run without its key is not given another one: it would be another run. */
+static enum status open_identity(struct run_dir *self)
+{
+    char file[FILES_PATH_MAX];
+    enum status status = files_join(self->path, "identity.key", file);
+    if (status == STATUS_OK && !files_exists(file)) {
+        return fault(STATUS_NO_INPUT,
+                     "%s is missing, and with it what peers know the run by; put a copy of it back",
+                     file);
+    }
+    return status == STATUS_OK ? identity_open(file, &self->identity) : status;
 }
 
 enum status run_dir_open(const char *path, struct run_dir *out)
@@ -221,10 +219,7 @@ enum status run_dir_open(const char *path, struct run_dir *out)
         status = layout_new(&out->config.model, &out->layout);
     }
     if (status == STATUS_OK) {
-        status = files_join(path, "identity.key", file);
-    }
-    if (status == STATUS_OK) {
-        status = identity_open(file, &out->identity);
+        status = open_identity(out);
     }
     if (status == STATUS_OK) {
         status = compute_run_id(out);

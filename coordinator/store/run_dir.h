@@ -24,7 +24,7 @@ struct run_dir {
     struct run_config config;
     struct layout *layout;
     struct identity identity;
-    struct digest run_id; /* hash of what makes the run: key, model.json */
+    struct digest run_id; /* of the key and of run_file_hash: what makes the run */
     int lock_fd;          /* -1 when run_dir_lock did not take the lock */
 };
 

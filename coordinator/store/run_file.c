@@ -96,6 +96,15 @@ static void print_schedule(FILE *out, const struct schedule *schedule)
     }
 }
 
+static void print_manifest(FILE *out, const struct run_config *config)
+{
+    char hex[DIGEST_HEX_BYTES];
+    if (config->has_data_manifest) {
+        digest_to_hex(&config->data_manifest, hex);
+        (void)fprintf(out, "  manifest: %s\n", hex);
+    }
+}
+
 static void print_run(FILE *out, const struct run_config *config)
 {
     (void)fprintf(out, "name: %s\nseed: %" PRIu64 "\nmodel:\n  config: model.json\n", config->name,
@@ -103,6 +112,7 @@ static void print_run(FILE *out, const struct run_config *config)
     (void)fputs("data:\n  path: ", out);
     print_quoted(out, config->data_folder);
     (void)fprintf(out, "  context: %" PRIu32 "\n", config->context);
+    print_manifest(out, config);
     (void)fprintf(out, "training:\n  steps: %" PRIu64 "\n  target_batch: %" PRIu32 "\n",
                   config->step_count, config->target_batch);
     (void)fprintf(out, "  codec: %s\n  journal: %s\n  max_staleness: %" PRIu32 "\n",
@@ -139,5 +149,34 @@ enum status run_file_write(const char *folder, const struct run_config *config)
         status = files_write_atomic(path, text, size_bytes, 0644);
     }
     free(text);
+    return status;
+}
+
+enum status run_file_hash(const struct run_config *config, struct digest_stream *stream)
+{
+    struct schedule schedule = config->schedule;
+    char *model = NULL;
+    char *text = NULL;
+    size_t size_bytes = 0;
+    schedule.learning_rate = 0; /* the journal's */
+    enum status status = model_config_to_json(&config->model, &model);
+    FILE *out = status == STATUS_OK ? open_memstream(&text, &size_bytes) : NULL;
+    if (status == STATUS_OK && out == NULL) {
+        status = fault(STATUS_NO_MEMORY, "no memory for the run's settings");
+    }
+    if (out != NULL) {
+        (void)fprintf(out, "%s\n%" PRIu64 " %" PRIu32 "\n", model, config->seed, config->context);
+        print_manifest(out, config);
+        print_settings(out, &config->optimizer);
+        print_schedule(out, &schedule);
+        if (fclose(out) != 0) {
+            status = fault(STATUS_NO_MEMORY, "no memory for the run's settings");
+        }
+    }
+    if (status == STATUS_OK) {
+        digest_update(stream, text, size_bytes);
+    }
+    free(text);
+    free(model);
     return status;
 }

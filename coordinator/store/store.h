@@ -76,7 +76,8 @@ struct store_report {
 
 /* Checks everything of a run that nobody serves: the chain from the first record, each sample
  * exactly once, credit, every kept checkpoint's hashes, and the arithmetic from the oldest kept
- * checkpoint on. Changes nothing on disk. Errors: those that keep it from looking (NO_INPUT,
+ * checkpoint on; that the ledger knows of no later step. Changes nothing of the run (SQLite may
+ * leave its ledger.db-shm). Errors: those that keep it from looking (NO_INPUT,
  * NO_MEMORY, IO); a fault of the run is in the report. */
 MUST_CHECK enum status store_verify(const struct run_dir *run, size_t thread_count,
                                     struct store_report *out);

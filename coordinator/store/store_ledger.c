@@ -150,6 +150,24 @@ static void rebuild(struct store *self)
     }
 }
 
+/* The ledger follows the journal, so it never knows of a step that the journal has not held. */
+static void note_other_course(const struct store *self, struct ledger *ledger)
+{
+    struct ledger_totals totals;
+    uint64_t version = self->state.version;
+    char sentence[FAULT_TEXT_MAX];
+    if (ledger_totals(ledger, &totals) == STATUS_OK && totals.steps > version) {
+        (void)snprintf(sentence, sizeof sentence,
+                       "%.700s/journal ends at step %" PRIu64 ", but the ledger holds %" PRIu64
+                       " steps: the journal lost its end, or the ledger is damaged; it is made "
+                       "again from the journal",
+                       self->run->path, version, totals.steps);
+        store_note(self, sentence);
+        return;
+    }
+    store_note(self, "the ledger is not that of this journal and is made again from it");
+}
+
 void store_ledger_open(struct store *self)
 {
     struct feed feed = {.next = 0};
@@ -166,7 +184,7 @@ void store_ledger_open(struct store *self)
         note_with_fault(self, "the ledger could not follow the journal and is made again");
         rebuild(self);
     } else if (!feed.fits || feed.next != journal_sequence(self->journal) + 1) {
-        store_note(self, "the ledger is not that of this journal and is made again from it");
+        note_other_course(self, feed.ledger);
         rebuild(self);
     }
 }

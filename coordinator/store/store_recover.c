@@ -240,14 +240,35 @@ static enum status take_record(struct attempt *self, struct journal_reader *read
     return status;
 }
 
+/* Neither journal nor checkpoint is gone on from with another key, model, data or optimizer. A
+ * checkpoint of another run is passed over. Errors: BAD_CONFIG. */
+static enum status check_run(const struct attempt *self, const struct journal_state *begun,
+                             enum outcome *outcome)
+{
+    if (!digest_equal(&begun->run_id, &self->run->run_id)) {
+        return fault(STATUS_BAD_CONFIG,
+                     "%s holds the journal of a run with another key, model, seed, context, data, "
+                     "optimizer or schedule; put copies of identity.key, model.json and run.yaml "
+                     "back as they were, or make a new run",
+                     self->run->path);
+    }
+    if (self->has_mark && !digest_equal(&self->mark.state.run_id, &self->run->run_id)) {
+        (void)fault(STATUS_CORRUPT,
+                    "the checkpoint of step %" PRIu64 " in %s is that of another run",
+                    self->mark.state.version, self->run->path);
+        *outcome = OUTCOME_REFUSED;
+    }
+    return STATUS_OK;
+}
+
 /* All whole records, or those up to `until`; what follows them is told. */
 static enum status follow(struct attempt *self, struct journal_reader *reader,
                           struct journal_record *record, enum outcome *outcome)
 {
     struct recovery *out = self->out;
     bool more = true;
-    bool stop = false;
-    enum status status = STATUS_OK;
+    enum status status = check_run(self, &record->as.state, outcome);
+    bool stop = *outcome != OUTCOME_FINE;
     course_take(&out->state, record); /* so that the first segment fits itself */
     while (status == STATUS_OK && more && !stop) {
         status = take_record(self, reader, record, outcome, &stop);

@@ -18,6 +18,7 @@ struct kept {
     struct digest digest; /* of P */
     bool has_mark;
     uint64_t sequence; /* of the record after which it was written */
+    struct digest run_id;
 };
 
 /* One verification at work. */
@@ -77,6 +78,7 @@ static enum status check_checkpoint(const struct run_dir *run, struct kept *kept
     if (status == STATUS_OK) {
         status = checkpoint_mark_of(run, kept->version, &kept->has_mark, &mark);
         kept->sequence = mark.sequence;
+        kept->run_id = mark.state.run_id;
     }
     return status;
 }
@@ -277,6 +279,24 @@ static enum status follow(struct verifier *self, const struct journal_record *re
     return status;
 }
 
+static void check_run(struct verifier *self)
+{
+    if (!digest_equal(&self->state.run_id, &self->run->run_id)) {
+        tell(
+            self,
+            "%s holds the journal of a run with another key, model, seed, context, data, optimizer "
+            "or schedule than identity.key, model.json and run.yaml say",
+            self->run->path);
+    }
+    for (size_t i = 0; i < self->checkpoint_count; i++) {
+        const struct kept *kept = &self->checkpoints[i];
+        if (kept->has_mark && !digest_equal(&kept->run_id, &self->run->run_id)) {
+            tell(self, "the checkpoint of step %" PRIu64 " in %s is that of another run",
+                 kept->version, self->run->path);
+        }
+    }
+}
+
 static enum status take_record(struct verifier *self, const struct journal_record *record)
 {
     char text[JOURNAL_TEXT_MAX];
@@ -284,6 +304,7 @@ static enum status take_record(struct verifier *self, const struct journal_recor
     if (!self->begun) {
         self->begun = true;
         course_take(&self->state, record);
+        check_run(self);
     }
     if (record->type == JOURNAL_SEGMENT) {
         check_place(self, record, record->as.state.sample_first, 0);
@@ -326,6 +347,26 @@ static enum status read_all(struct verifier *self)
     return STATUS_OK;
 }
 
+/* The ledger is made from the journal: what it knows was there once. A ledger that cannot be read
+ * tells nothing; it can be made again. */
+static void compare_ledger(struct verifier *self)
+{
+    struct ledger *ledger = NULL;
+    struct ledger_totals totals = {0};
+    if (ledger_open_to_read(self->run->path, &ledger) != STATUS_OK) {
+        return;
+    }
+    if (ledger_totals(ledger, &totals) == STATUS_OK && totals.steps > self->state.version) {
+        tell(
+            self,
+            "the journal of %s ends at step %" PRIu64 ", but its ledger holds %" PRIu64
+            " steps: the journal lost its end, or the ledger is damaged (then rebuild-ledger makes "
+            "it again)",
+            self->run->path, self->state.version, totals.steps);
+    }
+    ledger_close(ledger);
+}
+
 /* A run without a step has the parameters that it began with. */
 static void end_report(struct verifier *self)
 {
@@ -337,6 +378,7 @@ static void end_report(struct verifier *self)
              "the journal of %s ends at step %" PRIu64 ", before its checkpoint of step %" PRIu64,
              self->run->path, self->state.version, newest);
     }
+    compare_ledger(self);
     if (count == 0) {
         tell(self, "%s/checkpoints holds no whole checkpoint", self->run->path);
     } else if (report->steps == 0) {

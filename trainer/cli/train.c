@@ -12,6 +12,7 @@
 #include "trainer/cli/solo.h"
 #include "trainer/model/precision.h"
 #include "trainer/model/team.h"
+#include "trainer/run/run_data.h"
 #include "trainer/run/run_start.h"
 
 #include <errno.h>
@@ -168,7 +169,7 @@ static enum status training_init(struct training *self, const struct options *op
         status = files_join(options->out, "checkpoints", self->checkpoints);
     }
     if (status == STATUS_OK) {
-        status = dataset_open(self->config.data_folder, DATASET_TRAIN, &self->data);
+        status = run_data_open(&self->config, DATASET_TRAIN, &self->data);
     }
     if (status == STATUS_OK) {
         status = dataset_tokenizer_new(self->config.data_folder, &self->tokenizer);

@@ -20,7 +20,9 @@ struct master {
     struct optimizer_settings settings;
     struct schedule schedule;
     double learning_rate_min; /* of the schedule, whatever the peak was changed to */
-    enum codec codec;         /* of updates */
+    bool has_rate;            /* the next step has `rate`, and not that of the schedule */
+    double rate;
+    enum codec codec; /* of updates */
     uint64_t version;
     struct blocks *blocks; /* NULL unless a state is per block */
     float *params;         /* (value_count) */
@@ -143,6 +145,7 @@ void master_set_params(struct master *self, const float *params)
     }
     mean_clear(&self->mean, 0, self->work.value_count);
     self->version = 0;
+    self->has_rate = false;
 }
 
 enum status master_change(struct master *self, double learning_rate, enum codec codec,
@@ -174,7 +177,13 @@ enum codec master_mean_codec(const struct master *self)
 
 double master_learning_rate(const struct master *self)
 {
-    return schedule_learning_rate(&self->schedule, self->version);
+    return self->has_rate ? self->rate : schedule_learning_rate(&self->schedule, self->version);
+}
+
+void master_set_learning_rate(struct master *self, double learning_rate)
+{
+    self->has_rate = true;
+    self->rate = learning_rate;
 }
 
 float *master_params(struct master *self)
@@ -207,6 +216,7 @@ uint64_t master_version(const struct master *self)
 void master_set_version(struct master *self, uint64_t version)
 {
     self->version = version;
+    self->has_rate = false;
 }
 
 float *master_residual(struct master *self)
@@ -351,6 +361,7 @@ enum status master_apply(struct master *self, uint8_t *update, size_t first, siz
 void master_finish(struct master *self)
 {
     self->version++;
+    self->has_rate = false;
 }
 
 struct digest params_digest(const float *params, size_t value_count)

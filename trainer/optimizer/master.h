@@ -62,6 +62,10 @@ enum codec master_codec(const struct master *self); /* of updates */
 enum codec master_mean_codec(const struct master *self);
 double master_learning_rate(const struct master *self); /* of the next step */
 
+/* The next step, and that one alone, has this learning rate whatever the schedule says: replay
+ * gives a step the one that it had. */
+void master_set_learning_rate(struct master *self, double learning_rate);
+
 /* What checkpoints hold, shape (layout_value_count); writable for loading. */
 float *master_params(struct master *self);  /* P, public */
 float *master_weights(struct master *self); /* float32 master copy */

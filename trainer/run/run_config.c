@@ -50,6 +50,13 @@ static enum status read_data(const struct run_yaml *yaml, struct run_config *out
         return run_yaml_fault(yaml, RUN_KEY_DATA_PATH,
                               "is missing; give the folder that 'dugnad data build' made");
     }
+    const char *hex = run_yaml_text(yaml, RUN_KEY_DATA_MANIFEST, NULL);
+    out->has_data_manifest = hex != NULL;
+    if (hex != NULL && digest_from_hex(hex, &out->data_manifest) != STATUS_OK) {
+        return run_yaml_fault(yaml, RUN_KEY_DATA_MANIFEST,
+                              "must be the BLAKE2b-256 of the data's manifest.json in 64 "
+                              "hexadecimal digits; leave it out to take the data as they are");
+    }
     return run_resolve_path(yaml, path, out->data_folder);
 }
 

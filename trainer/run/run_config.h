@@ -5,6 +5,7 @@
 #ifndef DUGNAD_TRAINER_RUN_RUN_CONFIG_H
 #define DUGNAD_TRAINER_RUN_RUN_CONFIG_H
 
+#include "common/digest.h"
 #include "common/files.h"
 #include "proto/codec/codec.h"
 #include "trainer/layout/model_config.h"
@@ -27,7 +28,9 @@ struct run_config {
     struct model_config model;
     char init_from[FILES_PATH_MAX];   /* absolute; "": parameters come from the seed */
     char data_folder[FILES_PATH_MAX]; /* absolute */
-    uint32_t context;                 /* T: predicted tokens in a sample */
+    bool has_data_manifest;
+    struct digest data_manifest; /* hash of the data's manifest.json: no other data will do */
+    uint32_t context;            /* T: predicted tokens in a sample */
     uint64_t step_count;
     uint32_t target_batch; /* B: samples in a step */
     uint64_t seed;

@@ -45,6 +45,7 @@ const struct run_key_facts RUN_KEYS[RUN_KEY_COUNT] = {
     [RUN_KEY_MODEL_VOCAB_SIZE] = COUNT("model", "vocab_size", 1, MODEL_VOCAB_MAX),
     [RUN_KEY_DATA_PATH] = TEXT("data", "path"),
     [RUN_KEY_DATA_CONTEXT] = COUNT("data", "context", 1, MODEL_CONTEXT_MAX),
+    [RUN_KEY_DATA_MANIFEST] = TEXT("data", "manifest"),
     [RUN_KEY_STEPS] = COUNT("training", "steps", 1, RUN_STEPS_MAX),
     [RUN_KEY_TARGET_BATCH] = COUNT("training", "target_batch", 1, RUN_TARGET_BATCH_MAX),
     [RUN_KEY_CODEC] = TEXT("training", "codec"),
