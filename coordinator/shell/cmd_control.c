@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STOP_WAIT_S_DEFAULT = 60 };
+enum { STOP_WAIT_MS_DEFAULT = 60000 };
 
 static const char help_pause[] =
     "dugnad-coordinator pause --dir RUN\n"
@@ -74,7 +74,7 @@ static enum status take_option(int option, struct control_request *request)
         request->has_mean_codec = true;
         return codec_from_name(optarg, &settings->mean_codec);
     case 'w':
-        status = parse_number("--wait", optarg, 0, CONTROL_WAIT_MS_MAX / 1000, &number);
+        status = parse_number("--wait", optarg, 0, CONTROL_WAIT_MS_MAX / 1000.0, &number);
         request->wait_ms = (uint64_t)(number * 1000.0);
         return status;
     default:
@@ -144,7 +144,7 @@ enum status cmd_resume(int argc, char **argv)
 enum status cmd_stop(int argc, char **argv)
 {
     struct control_request request = {.command = CONTROL_STOP,
-                                      .wait_ms = STOP_WAIT_S_DEFAULT * 1000};
+                                      .wait_ms = STOP_WAIT_MS_DEFAULT};
     return ask(argc, argv, stop_options, help_stop, &request);
 }
 

@@ -65,7 +65,7 @@ static enum status first_to_feed(const struct feed *self, const char *run_path,
     bool found = false;
     for (*out_index = count; *out_index > 0 && !found && status == STATUS_OK;) {
         struct journal_reader *reader = NULL;
-        struct journal_record record;
+        struct journal_record record = {.sequence = UINT64_MAX};
         bool more = false;
         --*out_index;
         status = journal_reader_new(run_path, segments[*out_index], &reader);
