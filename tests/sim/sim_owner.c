@@ -47,7 +47,7 @@ static void wish_settings(struct control_request *out)
     out->settings.mean_codec = mean_codecs[draw(sizeof mean_codecs / sizeof mean_codecs[0])];
 }
 
-/* A paused run goes on soon; but what is asked for while it rests is the rarer case. */
+/* A paused run mostly goes on soon: what else is asked for while it rests is the rarer case. */
 static void wish(struct sim_owner *self)
 {
     uint64_t luck = draw(8);
@@ -56,7 +56,7 @@ static void wish(struct sim_owner *self)
     if (sim->calm || (self->paused && luck < 4)) {
         return;
     }
-    if (luck < 5) {
+    if (luck < 5 && !self->waits) {
         wish_settings(&self->request);
     } else if (luck < 7) {
         self->request.command = CONTROL_PAUSE;
@@ -85,10 +85,10 @@ static const char *wanted(const struct control_request *request)
     return text;
 }
 
-static struct live_settings merged(const struct sim_owner *self)
+static struct live_settings merged(const struct sim_owner *self,
+                                   const struct control_request *request)
 {
     struct live_settings next = self->settings;
-    const struct control_request *request = &self->request;
     if (request->has_learning_rate) {
         next.learning_rate = request->settings.learning_rate;
     }
@@ -138,17 +138,21 @@ static void check_answered(const struct sim_owner *self)
     }
 }
 
-static void take_answer(struct sim_owner *self, enum status status)
+static void take_answer(struct sim_owner *self, const struct control_request *request,
+                        enum status status)
 {
     struct sim_blocks *own = sim_blocks_use(NULL);
-    self->asked = false;
-    self->next_us = sim->now_us + draw(WISH_US_MAX);
-    sim_line("owner: answered %s", status == STATUS_OK ? "OK" : fault_text());
-    if (status == STATUS_OK && self->request.command == CONTROL_SET) {
-        self->settings = merged(self);
+    const struct journal_state *state = sim_server_state(sim->coordinator.server);
+    const struct live_settings next = merged(self, request);
+    sim_line("owner: asked to %s, and answered %s", wanted(request),
+             status == STATUS_OK ? "OK" : fault_text());
+    if (request->command == CONTROL_SET && status == STATUS_OK) {
+        self->settings = next;
         sim->figures.owner_settings++;
-    } else if (status == STATUS_OK && self->request.command != CONTROL_STOP) {
-        self->paused = self->request.command == CONTROL_PAUSE;
+    } else if (request->command == CONTROL_SET && same(&state->settings, &next)) {
+        self->settings = next; /* the run was over before anybody could say so */
+    } else if (status == STATUS_OK && request->command != CONTROL_STOP) {
+        self->paused = request->command == CONTROL_PAUSE;
     }
     if (status == STATUS_OK) {
         check_answered(self);
@@ -156,50 +160,73 @@ static void take_answer(struct sim_owner *self, enum status status)
     (void)sim_blocks_use(own);
 }
 
-enum status sim_owner_turn(void)
+/* Errors: AGAIN, of settings; IO and NO_MEMORY. */
+static enum status ask(struct sim_owner *self, const struct control_request *request)
 {
-    struct sim_owner *self = &sim->owner;
     const struct sim_coordinator *coordinator = &sim->coordinator;
     char reply[CONTROL_REPLY_BYTES_MAX] = "";
-    bool due = sim->calm ? self->paused : sim->now_us >= self->next_us;
-    if (!self->acts || (!self->asked && !due)) {
-        return STATUS_OK;
-    }
-    if (!self->asked) {
-        wish(self);
-        note_wish(self);
-    }
-    enum status status =
-        server_control(coordinator->server, &self->request,
-                       sim_process_ms(&coordinator->process), reply);
-    if (status == STATUS_AGAIN && self->request.command == CONTROL_SET) {
-        return STATUS_OK;
-    }
-    if (status == STATUS_IO || status == STATUS_NO_MEMORY) {
+    enum status status = server_control(coordinator->server, request,
+                                        sim_process_ms(&coordinator->process), reply);
+    if (status == STATUS_IO || status == STATUS_NO_MEMORY ||
+        (status == STATUS_AGAIN && request->command == CONTROL_SET)) {
         return status;
     }
     if (status == STATUS_OK ? reply[0] == '\0' : status != STATUS_UNAVAILABLE) {
-        sim_fail("the owner asks to %s and is told: %s", wanted(&self->request),
+        sim_fail("the owner asks to %s and is told: %s", wanted(request),
                  status == STATUS_OK ? "nothing" : fault_text());
     }
-    take_answer(self, status);
+    take_answer(self, request, status);
     return STATUS_OK;
 }
 
+static enum status ask_again(struct sim_owner *self)
+{
+    enum status status = self->waits ? ask(self, &self->waiting) : STATUS_OK;
+    if (status == STATUS_OK) {
+        self->waits = false;
+    }
+    return status == STATUS_AGAIN ? STATUS_OK : status;
+}
+
+enum status sim_owner_turn(void)
+{
+    struct sim_owner *self = &sim->owner;
+    enum status status = ask_again(self);
+    bool due = sim->calm ? self->paused : sim->now_us >= self->next_us;
+    if (status != STATUS_OK || !self->acts || !due) {
+        return status;
+    }
+    self->next_us = sim->now_us + draw(WISH_US_MAX);
+    wish(self);
+    note_wish(self);
+    status = ask(self, &self->request);
+    if (status == STATUS_AGAIN) {
+        self->waits = true;
+        self->waiting = self->request;
+        status = STATUS_OK;
+    }
+    self->asked = self->asked && status != STATUS_OK;
+    return status;
+}
+
+/* What was asked for and not answered may have come true or not. */
 void sim_owner_served(const struct journal_state *state)
 {
     struct sim_owner *self = &sim->owner;
-    const struct live_settings asked = merged(self);
-    bool set = self->asked && self->request.command == CONTROL_SET;
-    bool pause = self->asked && self->request.command == CONTROL_PAUSE;
-    bool resume = self->asked && self->request.command == CONTROL_RESUME;
-    bool known = same(&state->settings, &self->settings) || (set && same(&state->settings, &asked));
-    bool paused_known = state->paused == self->paused || (pause && state->paused) ||
-                        (resume && !state->paused);
-    if (!sim_storage_rotten() && (!known || !paused_known)) {
+    const struct live_settings asked = merged(self, &self->request);
+    const struct live_settings waiting = merged(self, &self->waiting);
+    enum control_command command = self->request.command;
+    bool set = self->asked && command == CONTROL_SET;
+    bool turned = self->asked && (command == CONTROL_PAUSE || command == CONTROL_RESUME) &&
+                  state->paused == (command == CONTROL_PAUSE);
+    bool known = same(&state->settings, &self->settings) ||
+                 (set && same(&state->settings, &asked)) ||
+                 (self->waits && same(&state->settings, &waiting));
+    if (!sim_storage_rotten() && (!known || (state->paused != self->paused && !turned))) {
         sim_fail("the recovered coordinator goes by settings that nobody asked for");
     }
     self->settings = state->settings;
     self->paused = state->paused;
     self->asked = false;
+    self->waits = false;
 }

@@ -1,8 +1,8 @@
 /* sim_owner - the owner of a run, who pauses it, goes on, changes its settings and stops it while
  * everything goes wrong.
  *
- * Asks as the control socket does: one thing at a time, and again at later turns while the answer
- * is AGAIN. What was answered OK must be in the journal, whatever happens at that moment. */
+ * Asks as the control socket does: for settings again at later turns while the answer is AGAIN, and
+ * for other things meanwhile. What was answered OK must be in the journal, whatever happens at that moment. */
 #ifndef DUGNAD_TESTS_SIM_SIM_OWNER_H
 #define DUGNAD_TESTS_SIM_SIM_OWNER_H
 
@@ -17,6 +17,8 @@ struct sim_owner {
     uint64_t next_us; /* when there is another wish */
     bool asked;       /* `request` has no answer yet */
     struct control_request request;
+    bool waits; /* the answer to `waiting`, a CONTROL_SET, is AGAIN */
+    struct control_request waiting;
     struct live_settings settings; /* that the run has for certain */
     bool paused;
     uint64_t same_until; /* versions up to this one were made with the settings of run.yaml */
