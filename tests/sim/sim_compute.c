@@ -149,6 +149,10 @@ static void spoil(const struct compute *self, uint8_t *out)
         const float values[] = {NAN, -INFINITY, 3e38F};
         size_t at = (size_t)sim_chance(self->value_count) * sizeof values[0];
         memcpy(out + at, &values[kind], sizeof values[0]);
+    } else if (self->codec == CODEC_BF16) {
+        const uint16_t values[] = {0x7FC0, 0xFF80, 0x7F62}; /* the same three */
+        size_t at = (size_t)sim_chance(self->value_count) * sizeof values[0];
+        memcpy(out + at, &values[kind], sizeof values[0]);
     } else {
         size_t block = (size_t)sim_chance(size_bytes / CODEC_MX8_BLOCK_BYTES);
         uint8_t *bytes = out + block * CODEC_MX8_BLOCK_BYTES;

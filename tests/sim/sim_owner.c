@@ -11,7 +11,7 @@
 enum { OWNER_STREAM = 7, WISH_US_MAX = 3000000, STOP_MS_MAX = 4000, OFTEN_ONE_IN = 3 };
 
 static const double rates[] = {0.003, 0.01, 0.02};
-static const enum codec codecs[] = {CODEC_FP32, CODEC_MX8};
+static const enum codec codecs[] = {CODEC_FP32, CODEC_MX8, CODEC_BF16};
 static const enum codec mean_codecs[] = {CODEC_FP32, CODEC_BF16, CODEC_MX8};
 
 static uint64_t draw(uint64_t bound)
