@@ -329,6 +329,9 @@ enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
         server_pause_tick(self, now_ms);
         server_push(self, &(struct core_event){.type = CORE_TICK});
         status = pump_events(self, now_ms);
+        if (status == STATUS_OK) {
+            status = server_settings_tick(self);
+        }
     }
     if (status == STATUS_OK && now_ms - self->status_ms >= STATUS_MS) {
         write_status(self, state_of(self), now_ms);

@@ -169,7 +169,9 @@ static enum status commit_step(struct server *self, const struct core_action *ac
     if ((action->step + 1) % self->run->config.checkpoint_every == 0) {
         status = server_checkpoint(self);
     }
-    if (status == STATUS_OK && self->settings_wait) {
+    /* After the last step whoever asked is told that the run is finished: then nothing changes. */
+    if (status == STATUS_OK && self->settings_wait &&
+        store_state(self->store)->version < self->run->config.step_count) {
         status = server_change_settings(self);
     }
     self->status_ms = 0; /* status.json is due */

@@ -74,6 +74,14 @@ enum status server_change_settings(struct server *self)
     return status;
 }
 
+/* A step that was begun may end in another way than by its commit: those who had its samples are
+ * lost. While the run is paused nothing begins again, and the change would wait for ever. */
+enum status server_settings_tick(struct server *self)
+{
+    bool due = self->settings_wait && !self->finishing && !core_begun(self->core);
+    return due ? server_change_settings(self) : STATUS_OK;
+}
+
 static bool wants_pause(const struct server *self)
 {
     return store_state(self->store)->paused || self->disk_level == DISK_LEVEL_FULL ||

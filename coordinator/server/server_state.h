@@ -109,6 +109,9 @@ MUST_CHECK enum status server_follow_settings(struct server *self);
  * stop. */
 MUST_CHECK enum status server_change_settings(struct server *self);
 
+/* The same now, if some wait and nothing of the step is begun any more. */
+MUST_CHECK enum status server_settings_tick(struct server *self);
+
 /* Stops at the owner's wish, and the step in progress is done or has had its time. */
 bool server_stopped(const struct server *self, uint64_t now_ms);
 

@@ -143,8 +143,7 @@ enum status cmd_resume(int argc, char **argv)
 
 enum status cmd_stop(int argc, char **argv)
 {
-    struct control_request request = {.command = CONTROL_STOP,
-                                      .wait_ms = STOP_WAIT_MS_DEFAULT};
+    struct control_request request = {.command = CONTROL_STOP, .wait_ms = STOP_WAIT_MS_DEFAULT};
     return ask(argc, argv, stop_options, help_stop, &request);
 }
 

@@ -22,8 +22,8 @@ static const char answer_refused = '-';
 struct control_socket {
     int fd;
     int folder_fd;                  /* the run's */
-    int asker_fd;                   /* of one whose answer is not there yet; -1: none */
-    struct control_request request; /* what it asked */
+    int waiting_fd;                 /* of one whose answer is not there yet; -1: none */
+    struct control_request waiting; /* what it asked */
 };
 
 /* A socket's name has room for some hundred bytes, a run's path may be longer: it is reached
@@ -69,7 +69,7 @@ enum status control_socket_new(const char *run_path, struct control_socket **out
     if (self == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory to serve the run");
     }
-    self->asker_fd = -1;
+    self->waiting_fd = -1;
     self->folder_fd = open_folder(run_path);
     self->fd = open_socket();
     if (self->folder_fd < 0 || self->fd < 0 || !listen_here(self)) {
@@ -90,8 +90,8 @@ void control_socket_free(struct control_socket *self)
     if (self->fd >= 0) {
         (void)close(self->fd);
     }
-    if (self->asker_fd >= 0) {
-        (void)close(self->asker_fd);
+    if (self->waiting_fd >= 0) {
+        (void)close(self->waiting_fd);
     }
     if (self->folder_fd >= 0) {
         (void)unlinkat(self->folder_fd, "control.sock", 0);
@@ -116,44 +116,83 @@ static void answer(int fd, enum status status, const char *text)
     }
 }
 
-/* Reads what a new one asks; closes a silent one. */
-static void take_asker(struct control_socket *self)
+/* Reads what a new one asks; closes a silent one. -1: there is none. */
+static int take_asker(const struct control_socket *self, struct control_request *out)
 {
     char text[CONTROL_REQUEST_BYTES_MAX];
     int fd = accept4(self->fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) {
-        return;
+        return -1;
     }
     limit_wait(fd, ASKER_WAIT_MS);
     ssize_t got = recv(fd, text, sizeof text, 0);
-    if (got > 0 && control_decode(text, (size_t)got, &self->request) == STATUS_OK) {
-        self->asker_fd = fd;
-        return;
+    if (got > 0 && control_decode(text, (size_t)got, out) == STATUS_OK) {
+        return fd;
     }
     if (got > 0) {
         answer(fd, STATUS_BAD_DATA, fault_text());
     }
     (void)close(fd);
+    return -1;
+}
+
+/* Errors: AGAIN; those that end the run. */
+static enum status serve(int fd, const struct control_request *request, struct server *server,
+                         uint64_t now_ms)
+{
+    char reply[CONTROL_REPLY_BYTES_MAX];
+    enum status asked = server_control(server, request, now_ms, reply);
+    if (asked == STATUS_AGAIN) {
+        return STATUS_AGAIN;
+    }
+    answer(fd, asked, asked == STATUS_OK ? reply : fault_text());
+    (void)close(fd);
+    return asked == STATUS_IO || asked == STATUS_NO_MEMORY ? asked : STATUS_OK;
+}
+
+static enum status serve_waiting(struct control_socket *self, struct server *server,
+                                 uint64_t now_ms)
+{
+    if (self->waiting_fd < 0) {
+        return STATUS_OK;
+    }
+    enum status status = serve(self->waiting_fd, &self->waiting, server, now_ms);
+    if (status == STATUS_AGAIN) {
+        return STATUS_OK;
+    }
+    self->waiting_fd = -1;
+    return status;
+}
+
+/* Who waits for the step in progress, which may take for ever while nobody computes, must not keep
+ * others from resuming or stopping the run. */
+static enum status serve_new(struct control_socket *self, struct server *server, uint64_t now_ms)
+{
+    struct control_request request;
+    int fd = take_asker(self, &request);
+    if (fd < 0) {
+        return STATUS_OK;
+    }
+    if (self->waiting_fd >= 0 && request.command == CONTROL_SET) {
+        answer(fd, STATUS_UNAVAILABLE,
+               "other settings wait for the step in progress; ask again when it is over");
+        (void)close(fd);
+        return STATUS_OK;
+    }
+    enum status status = serve(fd, &request, server, now_ms);
+    if (status == STATUS_AGAIN) {
+        self->waiting_fd = fd;
+        self->waiting = request;
+        return STATUS_OK;
+    }
+    return status;
 }
 
 enum status control_socket_serve(struct control_socket *self, struct server *server,
                                  uint64_t now_ms)
 {
-    char reply[CONTROL_REPLY_BYTES_MAX];
-    if (self->asker_fd < 0) {
-        take_asker(self);
-    }
-    if (self->asker_fd < 0) {
-        return STATUS_OK;
-    }
-    enum status asked = server_control(server, &self->request, now_ms, reply);
-    if (asked == STATUS_AGAIN) {
-        return STATUS_OK;
-    }
-    answer(self->asker_fd, asked, asked == STATUS_OK ? reply : fault_text());
-    (void)close(self->asker_fd);
-    self->asker_fd = -1;
-    return asked == STATUS_IO || asked == STATUS_NO_MEMORY ? asked : STATUS_OK;
+    enum status status = serve_waiting(self, server, now_ms);
+    return status == STATUS_OK ? serve_new(self, server, now_ms) : status;
 }
 
 /* `set` is answered when the step in progress is over, however long that takes. */

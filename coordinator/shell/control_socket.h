@@ -17,9 +17,9 @@ void control_socket_free(struct control_socket *self); /* NULL is allowed. Remov
 /* Readable when somebody asks. */
 int control_socket_fd(const struct control_socket *self);
 
-/* Answers one who asks, if there is one; waits for a silent one for at most half a second, and asks
- * the server again at every call while it says AGAIN. Errors: those that end the run
- * (server_control). */
+/* Answers one who asks, if there is one; waits for a silent one for at most half a second. For one
+ * to whom the server says AGAIN it is asked again at every call, and others are answered meanwhile.
+ * Errors: those that end the run (server_control). */
 MUST_CHECK enum status control_socket_serve(struct control_socket *self, struct server *server,
                                             uint64_t now_ms);
 

@@ -331,6 +331,7 @@ static void begin(void)
     sim->call_crashes_left = sim->plan.coordinator_call_crashes;
     sim->mallocs_left = sim->plan.failed_mallocs;
     sim_network_plan();
+    sim_owner_begin();
     sim_storage_begin();
 }
 
@@ -376,7 +377,7 @@ static void end(void)
     sim_shadow_free(sim->shadow);
     sim_storage_end();
     sim_heap_deinit(&sim->heap);
-    if (sim->pattern->config.codec != CODEC_FP32) {
+    if (sim->pattern->config.codec != CODEC_FP32 || sim->owner.same_until != UINT64_MAX) {
         sim_gradients_clear(sim->pattern);
     }
 }

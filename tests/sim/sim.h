@@ -11,6 +11,7 @@
 #include "tests/sim/sim_blocks.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_heap.h"
+#include "tests/sim/sim_owner.h"
 #include "tests/sim/sim_plan.h"
 #include "tests/sim/sim_template.h"
 #include "tests/sim/sim_trace.h"
@@ -57,6 +58,7 @@ struct sim_coordinator {
     uint64_t begun;             /* the step that had begun then, from 1; 0: none */
     uint64_t announced_version; /* the latest that any peer was told of */
     struct digest announced[SIM_STEPS_MAX];
+    bool rests;                 /* it is paused, and nothing is begun */
     unsigned failures_in_a_row; /* starts and turns that ended with an error */
     bool beyond_help;           /* bits rotted, and it says that it cannot go on */
 };
@@ -90,6 +92,9 @@ struct sim_figures {
     uint64_t mallocs_failed;
     uint64_t contributions_refused;
     uint64_t sleeps;
+    uint64_t owner_wishes;
+    uint64_t owner_settings; /* answered OK */
+    uint64_t owner_stops;
 };
 
 /* Where --crash-every-call ends the coordinator. */
@@ -120,6 +125,7 @@ struct sim {
     unsigned call_crashes_left;
     unsigned mallocs_left; /* that are still to fail */
     struct sim_coordinator coordinator;
+    struct sim_owner owner;
     struct sim_peer peers[SIM_PEERS_MAX];
     uint64_t computed[SIM_PEERS_MAX]; /* bitmap of samples, by the key they were computed under */
     uint64_t lent[SIM_PEERS_MAX];     /* and by the key they were ever lent to */

@@ -36,56 +36,93 @@ void sim_check_version(uint64_t version, const struct digest *digest, const char
     const struct sim_template *pattern = sim->pattern;
     if (version > pattern->config.step_count) {
         sim_fail("version %" PRIu64 " of %s is past the run's end", version, whose);
-    } else if (pattern->config.codec == CODEC_FP32 &&
-               !digest_equal(digest, &pattern->digests[version])) {
+        return;
+    }
+    const struct digest *shadow = sim_shadow_digest(sim->shadow, version);
+    if (pattern->config.codec == CODEC_FP32 && version <= sim->owner.same_until &&
+        !digest_equal(digest, &pattern->digests[version])) {
         sim_fail("version %" PRIu64 " of %s is not what one machine trains", version, whose);
+    } else if (!sim_storage_rotten() && shadow != NULL && !digest_equal(digest, shadow)) {
+        sim_fail("version %" PRIu64 " of %s is not the one that was made", version, whose);
     }
 }
 
-/* Calls `visit` with every step in the journal of the disk in use, as far as its records are whole.
- * False: there is none. */
-static bool read_steps(void (*visit)(void *context, const struct journal_step *step), void *context)
+/* Calls `visit` with every record in the journal of the disk in use, as far as they are whole. */
+static void read_journal(void (*visit)(void *context, const struct journal_record *record),
+                         void *context)
 {
     struct journal_reader *reader = NULL;
     struct journal_record record;
-    bool found = false;
     bool more = true;
     if (journal_reader_new(SIM_RUN_PATH, UINT64_MAX, &reader) != STATUS_OK) {
-        return false;
+        return;
     }
     while (journal_read(reader, true, &record, &more) == STATUS_OK && more) {
-        if (record.type == JOURNAL_STEP) {
-            visit(context, &record.as.step);
-            found = true;
-        }
+        visit(context, &record);
     }
     journal_reader_free(reader);
-    return found;
 }
 
-static void keep_step(void *context, const struct journal_step *step)
+/* The same with what is left of it when the power goes at this moment. */
+static void read_durable(void (*visit)(void *context, const struct journal_record *record),
+                         void *context)
 {
-    struct journal_step *last = context;
-    *last = *step;
+    static const struct sim_disk_faults none;
+    struct sim_disk *disk = sim_disk_copy(sim->disk);
+    sim_disk_set_faults(disk, &none);
+    sim_disk_lose_power(disk);
+    sim_disk_use(disk);
+    read_journal(visit, context);
+    sim_disk_use(sim->disk);
+    sim_disk_free(disk);
+}
+
+struct durable {
+    bool begun; /* there is a journal */
+    struct journal_state state;
+    struct digest digest;    /* of its last step */
+    uint64_t settings_count; /* changes of them */
+};
+
+/* By its own reading: the settings of each step go to the shadow as they are met. */
+static void take_record(void *context, const struct journal_record *record)
+{
+    struct durable *self = context;
+    const struct journal_event *event = &record->as.event;
+    if (record->type == JOURNAL_SEGMENT && !self->begun) {
+        self->state = record->as.state;
+        self->begun = true;
+    } else if (record->type == JOURNAL_STEP) {
+        self->state.version = record->as.step.step + 1;
+        self->digest = record->as.step.digest;
+    } else if (record->type == JOURNAL_EVENT && event->type == JOURNAL_SETTINGS) {
+        self->state.settings = event->settings;
+        sim_shadow_settings(sim->shadow, self->settings_count++, event->version, &event->settings);
+    } else if (record->type == JOURNAL_EVENT && event->type != JOURNAL_SERVED) {
+        self->state.paused = event->type == JOURNAL_PAUSED    ? true
+                             : event->type == JOURNAL_RESUMED ? false
+                                                              : self->state.paused;
+    }
+}
+
+bool sim_check_durable_state(struct journal_state *out)
+{
+    struct durable durable = {0};
+    read_durable(take_record, &durable);
+    *out = durable.state;
+    return durable.begun;
 }
 
 /* Whatever was said to be committed is there when the power goes at this moment. */
 static void check_durable(uint64_t version, const struct digest *digest)
 {
-    static const struct sim_disk_faults none;
-    struct journal_step step;
-    struct sim_disk *disk = sim_disk_copy(sim->disk);
-    sim_disk_set_faults(disk, &none);
-    sim_disk_lose_power(disk);
-    sim_disk_use(disk);
-    bool found = read_steps(keep_step, &step);
+    struct durable durable = {0};
+    read_durable(take_record, &durable);
     if (!sim_storage_rotten() &&
-        (!found || step.step + 1 != version || !digest_equal(&step.digest, digest))) {
+        (durable.state.version != version || !digest_equal(&durable.digest, digest))) {
         sim_fail("version %" PRIu64 " is announced, and the durable journal ends at %" PRIu64,
-                 version, found ? step.step + 1 : 0);
+                 version, durable.state.version);
     }
-    sim_disk_use(sim->disk);
-    sim_disk_free(disk);
 }
 
 static void announced(const struct wire_committed *committed)
@@ -114,6 +151,9 @@ static void announced(const struct wire_committed *committed)
 
 static void lent(size_t key, const struct sample_range *samples)
 {
+    if (sim->coordinator.rests) {
+        sim_fail("work is given although the run is paused");
+    }
     for (uint64_t i = 0; i < samples->count; i++) {
         sim->lent[key] |= UINT64_C(1) << (samples->first + i);
     }
@@ -122,7 +162,7 @@ static void lent(size_t key, const struct sample_range *samples)
 void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes)
 {
     bool looked_at = head_bytes > 0 && (head[0] == WIRE_COMMITTED || head[0] == WIRE_VERDICT ||
-                                        head[0] == WIRE_LEASE);
+                                        head[0] == WIRE_LEASE || head[0] == WIRE_CLAIMED);
     if (!looked_at) {
         return;
     }
@@ -133,6 +173,8 @@ void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes)
         announced(&message.as.committed);
     } else if (message.type == WIRE_LEASE) {
         lent(key_of(peer), &message.as.lease.samples);
+    } else if (message.type == WIRE_CLAIMED) {
+        sim->coordinator.rests &= !message.as.claimed.accepted; /* the step is begun by it */
     } else if (message.as.verdict.accepted) {
         sim_shadow_counted(sim->shadow, key_of(peer), message.as.verdict.blob_id);
     } else {
@@ -146,11 +188,14 @@ void sim_check_served(void)
     struct sim_coordinator *coordinator = &sim->coordinator;
     struct digest digest;
     uint64_t version = sim_server_first(coordinator->server, &digest);
-    sim_check_version(version, &digest, "the recovered coordinator");
+    struct journal_state state;
     coordinator->version = version;
+    (void)sim_check_durable_state(&state); /* tells the shadow of settings */
     sim_shadow_served(sim->shadow, version, &digest);
+    sim_check_version(version, &digest, "the recovered coordinator");
     coordinator->checkpoint = sim_server_checkpoint(coordinator->server);
     coordinator->paused = false;
+    sim_owner_served(sim_server_state(coordinator->server));
     if (sim_storage_rotten()) {
         return;
     }
@@ -205,6 +250,8 @@ static void check_limits(void)
 
 void sim_check_event(void)
 {
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    coordinator->rests = coordinator->server != NULL && sim_server_rests(coordinator->server);
     for (uint32_t i = 0; i < sim->plan.peer_count; i++) {
         sim_check_peer(&sim->peers[i]);
     }
@@ -240,19 +287,29 @@ static void check_contribution(const struct journal_contribution *item)
     }
 }
 
-static void check_step(void *context, const struct journal_step *step)
+static void check_step(void *context, const struct journal_record *record)
 {
     (void)context;
-    for (size_t i = 0; i < step->contribution_count; i++) {
-        check_contribution(&step->contributions[i]);
+    for (size_t i = 0; record->type == JOURNAL_STEP && i < record->as.step.contribution_count;
+         i++) {
+        check_contribution(&record->as.step.contributions[i]);
     }
+}
+
+/* That all steps together apply. */
+static uint64_t samples_needed(void)
+{
+    const struct run_config *config = &sim->pattern->config;
+    return sim_shadow_version(sim->shadow) == config->step_count
+               ? sim_shadow_samples(sim->shadow)
+               : config->step_count * config->target_batch;
 }
 
 /* What `dugnad-coordinator verify` says of the run's folder. */
 static void check_verified(void)
 {
     const struct run_config *config = &sim->pattern->config;
-    const uint64_t samples = config->step_count * config->target_batch;
+    const uint64_t samples = samples_needed();
     const uint64_t tokens = samples * config->context;
     struct store_report report = {0};
     struct run_dir run;
@@ -279,7 +336,7 @@ static void check_verified(void)
 void sim_check_end(void)
 {
     const struct run_config *config = &sim->pattern->config;
-    sim->figures.samples_needed += config->step_count * config->target_batch;
+    sim->figures.samples_needed += samples_needed();
     sim->figures.steps += config->step_count;
     if (sim->coordinator.version != config->step_count) {
         sim_fail("only %" PRIu64 " of %" PRIu64 " steps were made", sim->coordinator.version,
@@ -295,6 +352,6 @@ void sim_check_end(void)
     }
     if (!sim_storage_rotten()) {
         check_verified();
-        (void)read_steps(check_step, NULL);
+        read_journal(check_step, NULL);
     }
 }

@@ -14,11 +14,14 @@ void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes);
 /* It recovered and serves. */
 void sim_check_served(void);
 
+/* What the journal says of the run if the power goes now; false: there is none. */
+bool sim_check_durable_state(struct journal_state *out);
+
 /* After every event: what is cheap to look at. */
 void sim_check_event(void);
 
-/* Parts of it. A version of the parameters has the same bits as on one machine (sim_reference.h).
- */
+/* Parts of it. A version of the parameters has the same bits as on one machine (sim_reference.h),
+ * or as the shadow's where the owner changed settings. */
 void sim_check_peer(struct sim_peer *peer);
 void sim_check_version(uint64_t version, const struct digest *digest, const char *whose);
 

@@ -35,6 +35,17 @@ struct compute {
     struct worker workers[WORKERS_MAX];
 };
 
+/* Which settings were in force when it was sent, who knows: what they make is compared. */
+static void check_welcome(const struct wire_welcome *welcome)
+{
+    const struct run_config *config = &sim->pattern->config;
+    bool same = sim->owner.same_until == UINT64_MAX;
+    if (welcome->context != config->context || welcome->step_tokens % config->context != 0 ||
+        (same && welcome->step_tokens != run_config_step_tokens(config))) {
+        sim_fail("a welcome describes another run");
+    }
+}
+
 enum status compute_new(const struct wire_welcome *welcome, const struct compute_settings *settings,
                         struct compute_shared *shared, struct compute **out)
 {
@@ -51,10 +62,7 @@ enum status compute_new(const struct wire_welcome *welcome, const struct compute
         compute_free(self);
         return fault(STATUS_NO_MEMORY, "no memory for the model's parameters");
     }
-    if (welcome->context != self->pattern->config.context ||
-        welcome->step_tokens != run_config_step_tokens(&self->pattern->config)) {
-        sim_fail("a welcome describes another run");
-    }
+    check_welcome(welcome);
     self->shared = shared;
     self->peer = &sim->peers[sim->running->index];
     self->codec = welcome->codec;
@@ -81,6 +89,7 @@ void compute_free(struct compute *self)
 
 void compute_follow(struct compute *self, const struct wire_welcome *welcome)
 {
+    check_welcome(welcome);
     self->codec = welcome->codec;
     self->grid = exact_grid_for(welcome->step_tokens);
 }
@@ -138,6 +147,10 @@ static void spoil(const struct compute *self, uint8_t *out)
     uint64_t kind = sim_chance(3);
     if (self->codec == CODEC_FP32) {
         const float values[] = {NAN, -INFINITY, 3e38F};
+        size_t at = (size_t)sim_chance(self->value_count) * sizeof values[0];
+        memcpy(out + at, &values[kind], sizeof values[0]);
+    } else if (self->codec == CODEC_BF16) {
+        const uint16_t values[] = {0x7FC0, 0xFF80, 0x7F62}; /* the same three */
         size_t at = (size_t)sim_chance(self->value_count) * sizeof values[0];
         memcpy(out + at, &values[kind], sizeof values[0]);
     } else {

@@ -5,6 +5,7 @@
 #include "common/fault.h"
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_network.h"
+#include "tests/sim/sim_server.h"
 #include "tests/sim/sim_storage.h"
 #include "tests/sim/sim_template.h"
 
@@ -25,6 +26,7 @@ static void gone(struct sim_coordinator *self)
 {
     sim_blocks_wipe(&self->process.memory);
     self->server = NULL;
+    self->rests = false;
     self->process.alive = false;
     self->process.turn_at_us = UINT64_MAX;
     restart_later(self);
@@ -49,6 +51,7 @@ static void ended(struct sim_coordinator *self, enum status status)
 struct turn {
     struct sim_coordinator *self;
     bool over;
+    bool finished; /* over because all steps are made */
     enum status status;
 };
 
@@ -98,9 +101,13 @@ static void turn_body(void *context)
     struct turn *turn = context;
     struct sim_coordinator *self = turn->self;
     turn->status = server_turn(self->server, sim_process_ms(&self->process), &turn->over);
+    if (turn->status == STATUS_OK) {
+        turn->status = sim_owner_turn();
+    }
     if (turn->status == STATUS_OK && !turn->over) {
         return;
     }
+    turn->finished = sim_server_finishing(self->server);
     if (turn->status == STATUS_OK) {
         turn->status = server_stop(self->server, sim_process_ms(&self->process));
     }
@@ -120,7 +127,7 @@ void sim_coordinator_turn(struct sim_coordinator *self)
         sim_process_wake(&self->process, sim->now_us + TICK_US);
         return;
     }
-    self->over = turn.status == STATUS_OK;
+    self->over = turn.status == STATUS_OK && turn.finished;
     ended(self, turn.status);
 }
 

@@ -136,6 +136,8 @@ void sim_figures_print(const struct sim_figures *figures, double seconds)
            "; lines: resets=%" PRIu64 " clogs=%" PRIu64 " partitions=%" PRIu64 "\n",
            figures->letters_lost, figures->letters_doubled, figures->letters_reordered,
            figures->letters_damaged, figures->resets, figures->clogs, figures->partitions);
+    printf("owner: wishes=%" PRIu64 " settings_changed=%" PRIu64 " stops=%" PRIu64 "\n",
+           figures->owner_wishes, figures->owner_settings, figures->owner_stops);
     printf("machines: disk_errors=%" PRIu64 " disk_full=%" PRIu64 " rot=%" PRIu64
            " (told and given up: %" PRIu64 ") failed_mallocs=%" PRIu64 "\n",
            figures->disk_errors, figures->disk_full, figures->rots, figures->beyond_help,

@@ -25,9 +25,24 @@ bool sim_server_paused(const struct server *server, uint64_t *out_begun)
 
 bool sim_server_within_limits(const struct server *server)
 {
-    return server->event_count == 0 && server->uploads_running <= server->uploads_max &&
+    return server->event_count <= 1 && server->uploads_running <= server->uploads_max &&
            server->sessions->count <= server->sessions->end &&
            server->sessions->end <= SESSIONS_MAX;
+}
+
+const struct journal_state *sim_server_state(const struct server *server)
+{
+    return store_state(server->store);
+}
+
+bool sim_server_rests(const struct server *server)
+{
+    return server->begun && store_state(server->store)->paused && !core_begun(server->core);
+}
+
+bool sim_server_finishing(const struct server *server)
+{
+    return server->finishing;
 }
 
 bool sim_server_describe(const struct server *server, uint32_t index, char *out, size_t out_bytes)

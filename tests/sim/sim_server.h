@@ -19,8 +19,18 @@ uint64_t sim_server_checkpoint(const struct server *server);
  * from 1, or 0. */
 bool sim_server_paused(const struct server *server, uint64_t *out_begun);
 
-/* All queues are emptied at the end of a turn, and no count is past its limit. */
+/* All queues are emptied at the end of a turn, but for a pause asked for after it; and no count is
+ * past its limit. */
 bool sim_server_within_limits(const struct server *server);
+
+/* Where its run stands, settings included. */
+const struct journal_state *sim_server_state(const struct server *server);
+
+/* Its owner paused the run, and nothing is begun. */
+bool sim_server_rests(const struct server *server);
+
+/* All steps are made: it ends because of that, and not because it was asked to. */
+bool sim_server_finishing(const struct server *server);
 
 /* What the server knows of peer `index`, in words, for the trace; false: no such peer. */
 bool sim_server_describe(const struct server *server, uint32_t index, char *out, size_t out_bytes);

@@ -1,5 +1,6 @@
 #include "tests/sim/sim_shadow.h"
 
+#include "coordinator/store/course.h"
 #include "proto/blob.h"
 #include "tests/sim/sim_reference.h"
 #include "tests/sim/sim_storage.h"
@@ -14,6 +15,7 @@ struct encoded {
     struct digest root; /* as in a blob_ref */
     uint64_t samples;   /* bitmap */
     uint64_t sample_count;
+    size_t size_bytes;
     uint8_t data[];
 };
 
@@ -27,8 +29,10 @@ struct sim_shadow {
     const struct sim_template *pattern;
     struct master *master;
     struct slices *slices;
-    struct exact_grid grid;
-    size_t encoded_bytes;
+    struct live_settings settings; /* of the step in progress */
+    uint64_t settings_count;       /* changes so far */
+    uint64_t sample_first;
+    struct digest digests[SIM_STEPS_MAX + 1];
     int64_t *sums;
     uint8_t *update;
     struct encoded *encoded;
@@ -42,10 +46,10 @@ struct sim_shadow *sim_shadow_new(const struct sim_template *pattern)
     struct sim_shadow *self = sim_outer_alloc(sizeof *self);
     self->pattern = pattern;
     sim_reference_start(pattern, &self->master, &self->slices);
-    self->grid = exact_grid_for(run_config_step_tokens(&pattern->config));
-    self->encoded_bytes = codec_encoded_bytes(pattern->config.codec, pattern->value_count);
+    self->settings = course_settings(&pattern->config);
+    self->digests[0] = pattern->digests[0];
     self->sums = sim_outer_alloc(pattern->value_count * sizeof *self->sums);
-    self->update = sim_outer_alloc(self->encoded_bytes);
+    self->update = sim_outer_alloc(codec_encoded_bytes(CODEC_FP32, pattern->value_count));
     return self;
 }
 
@@ -81,6 +85,7 @@ void sim_shadow_encoded(struct sim_shadow *self, const struct work *work, const 
     struct encoded *encoded = sim_outer_alloc(sizeof *encoded + size_bytes);
     encoded->root = blob_describe(BLOB_CONTRIBUTION, 1, data, size_bytes).root;
     encoded->sample_count = work->held_samples;
+    encoded->size_bytes = size_bytes;
     for (size_t i = 0; i < work->held_count; i++) {
         encoded->samples |= bits(work->held[i].first, work->held[i].count);
     }
@@ -138,14 +143,28 @@ void sim_shadow_counted(struct sim_shadow *self, size_t key, uint64_t blob_id)
 /* Each sample of the step once, and no other. */
 static bool is_whole(const struct sim_shadow *self, uint64_t *out_samples)
 {
-    const struct run_config *config = &self->pattern->config;
-    uint64_t batch = config->target_batch;
+    uint64_t batch = self->settings.target_batch;
     uint64_t seen = counted_samples(self);
     *out_samples = 0;
     for (size_t i = 0; i < self->counted_count; i++) {
         *out_samples += self->counted[i]->sample_count;
     }
-    return *out_samples == batch && seen == bits(master_version(self->master) * batch, batch);
+    return *out_samples == batch && seen == bits(self->sample_first, batch);
+}
+
+/* What the counted contributions hold, all in the encoding in force. */
+static void add_all(struct sim_shadow *self, const struct exact_grid *grid)
+{
+    size_t value_count = self->pattern->value_count;
+    size_t size_bytes = codec_encoded_bytes(self->settings.codec, value_count);
+    for (size_t i = 0; i < self->counted_count; i++) {
+        if (self->counted[i]->size_bytes != size_bytes) {
+            sim_fail("a contribution in another encoding than %s is counted",
+                     codec_name(self->settings.codec));
+            return;
+        }
+        exact_sum_add(grid, self->settings.codec, self->counted[i]->data, value_count, self->sums);
+    }
 }
 
 void sim_shadow_committed(struct sim_shadow *self, uint64_t version, const struct digest *digest)
@@ -159,17 +178,18 @@ void sim_shadow_committed(struct sim_shadow *self, uint64_t version, const struc
                  version, samples);
         return;
     }
-    for (size_t i = 0; i < self->counted_count; i++) {
-        exact_sum_add(&self->grid, self->pattern->config.codec, self->counted[i]->data,
-                      self->pattern->value_count, self->sums);
-    }
+    struct exact_grid grid =
+        exact_grid_for((uint64_t)self->settings.target_batch * self->pattern->config.context);
+    add_all(self, &grid);
     struct master_step_result result;
     enum status status =
-        master_step_from_sums(self->master, self->slices, self->sums, &self->grid,
+        master_step_from_sums(self->master, self->slices, self->sums, &grid,
                               samples * self->pattern->config.context, self->update, &result);
     if (status != STATUS_OK || !digest_equal(&result.digest, digest)) {
         sim_fail("version %" PRIu64 " is not what its contributions make", version);
     }
+    self->sample_first += samples;
+    self->digests[version] = *digest;
     self->counted_count = 0;
 }
 
@@ -179,4 +199,33 @@ void sim_shadow_served(struct sim_shadow *self, uint64_t version, const struct d
         sim_shadow_committed(self, version, digest); /* it died before it could tell anybody */
     }
     self->counted_count = 0;
+}
+
+void sim_shadow_settings(struct sim_shadow *self, uint64_t number, uint64_t version,
+                         const struct live_settings *settings)
+{
+    if (number < self->settings_count || version > master_version(self->master)) {
+        return;
+    }
+    self->settings_count = number + 1;
+    self->settings = *settings;
+    if (master_change(self->master, settings->learning_rate, settings->codec,
+                      settings->mean_codec) != STATUS_OK) {
+        sim_fail("the second master takes no other settings");
+    }
+}
+
+const struct digest *sim_shadow_digest(const struct sim_shadow *self, uint64_t version)
+{
+    return version <= master_version(self->master) ? &self->digests[version] : NULL;
+}
+
+uint64_t sim_shadow_version(const struct sim_shadow *self)
+{
+    return master_version(self->master);
+}
+
+uint64_t sim_shadow_samples(const struct sim_shadow *self)
+{
+    return self->sample_first;
 }

@@ -29,4 +29,16 @@ void sim_shadow_counted(struct sim_shadow *self, size_t key, uint64_t blob_id);
 void sim_shadow_committed(struct sim_shadow *self, uint64_t version, const struct digest *digest);
 void sim_shadow_served(struct sim_shadow *self, uint64_t version, const struct digest *digest);
 
+/* The journal says that these are the settings from `version` on. Called for all there are, in
+ * order, and again: those that are known already change nothing. */
+void sim_shadow_settings(struct sim_shadow *self, uint64_t number, uint64_t version,
+                         const struct live_settings *settings);
+
+/* Digest of a version that was made here; NULL: it was not. */
+const struct digest *sim_shadow_digest(const struct sim_shadow *self, uint64_t version);
+
+/* The versions made so far, and their samples. */
+uint64_t sim_shadow_version(const struct sim_shadow *self);
+uint64_t sim_shadow_samples(const struct sim_shadow *self);
+
 #endif
