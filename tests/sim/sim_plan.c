@@ -5,7 +5,7 @@ enum { PLAN_STREAM = 1, SECOND_US = 1000000 };
 /* One draw in a statement: the order of two within an expression is the compiler's affair. */
 
 /* One seed in eight has no fault at all: what is needless then must not happen. */
-enum { QUIET_ONE_IN = 8 };
+enum { QUIET_ONE_IN = 8, OWNER_ONE_IN = 3 };
 
 static uint64_t between(struct random *random, uint64_t least, uint64_t most)
 {
@@ -114,6 +114,7 @@ void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet)
         plan_network(self, &random);
         plan_coordinator(self, &random);
     }
+    self->owner = one_in(&random, OWNER_ONE_IN);
 }
 
 void sim_plan_shrink(struct sim_plan *self)
