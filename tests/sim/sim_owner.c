@@ -131,9 +131,9 @@ static void check_answered(const struct sim_owner *self)
     if (!same(&state->settings, &self->settings) || state->paused != self->paused) {
         sim_fail("the owner was told OK, and the coordinator goes by other settings");
     }
-    if (!sim_storage_rotten() && (!sim_check_durable_state(&durable) ||
-                                  !same(&durable.settings, &self->settings) ||
-                                  durable.paused != self->paused)) {
+    if (!sim_storage_rotten() &&
+        (!sim_check_durable_state(&durable) || !same(&durable.settings, &self->settings) ||
+         durable.paused != self->paused)) {
         sim_fail("the owner was told OK, and the durable journal says otherwise");
     }
 }
@@ -165,8 +165,8 @@ static enum status ask(struct sim_owner *self, const struct control_request *req
 {
     const struct sim_coordinator *coordinator = &sim->coordinator;
     char reply[CONTROL_REPLY_BYTES_MAX] = "";
-    enum status status = server_control(coordinator->server, request,
-                                        sim_process_ms(&coordinator->process), reply);
+    enum status status =
+        server_control(coordinator->server, request, sim_process_ms(&coordinator->process), reply);
     if (status == STATUS_IO || status == STATUS_NO_MEMORY ||
         (status == STATUS_AGAIN && request->command == CONTROL_SET)) {
         return status;

@@ -2,7 +2,8 @@
  * everything goes wrong.
  *
  * Asks as the control socket does: for settings again at later turns while the answer is AGAIN, and
- * for other things meanwhile. What was answered OK must be in the journal, whatever happens at that moment. */
+ * for other things meanwhile. What was answered OK must be in the journal, whatever happens at that
+ * moment. */
 #ifndef DUGNAD_TESTS_SIM_SIM_OWNER_H
 #define DUGNAD_TESTS_SIM_SIM_OWNER_H
 

@@ -12,7 +12,8 @@ struct server;
 /* Where the server began after its recovery, and the digest of its parameters then. */
 uint64_t sim_server_first(const struct server *server, struct digest *out);
 
-/* All queues are emptied at the end of a turn, but for a pause asked for after it; and no count is past its limit. */
+/* All queues are emptied at the end of a turn, but for a pause asked for after it; and no count is
+ * past its limit. */
 bool sim_server_within_limits(const struct server *server);
 
 /* Where its run stands, settings included. */
