@@ -47,7 +47,8 @@ static int open_socket(void)
 
 static void limit_wait(int fd, int wait_ms)
 {
-    const struct timeval wait = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+    const struct timeval wait = {.tv_sec = wait_ms / 1000,
+                                 .tv_usec = (suseconds_t)(wait_ms % 1000) * 1000};
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
 }
