@@ -159,7 +159,7 @@ const struct journal_lease *store_leases(const struct store *self, size_t *out_c
     return self->leases.items;
 }
 
-enum status store_lease(struct store *self, const struct journal_lease *lease)
+static enum status append_lease(struct store *self, const struct journal_lease *lease)
 {
     struct journal_record record = {.type = JOURNAL_LEASE, .as.lease = *lease};
     enum status status = journal_append_lease(self->journal, lease);
@@ -167,6 +167,12 @@ enum status store_lease(struct store *self, const struct journal_lease *lease)
         store_ledger_add(self, &record);
     }
     return status;
+}
+
+enum status store_lease(struct store *self, const struct journal_lease *lease)
+{
+    enum status status = lease_list_add(&self->leases, lease);
+    return status == STATUS_OK ? append_lease(self, lease) : status;
 }
 
 enum status store_commit(struct store *self, struct journal_step *step)
@@ -199,7 +205,8 @@ enum status store_event(struct store *self, const struct journal_event *event)
     return status == STATUS_OK ? append_event(self, event) : status;
 }
 
-/* A segment begins at each checkpoint, so that a start reads no more than it needs. */
+/* A segment begins at each checkpoint, so that a start reads no more than it needs: the leases of a
+ * step in progress have to stand in it as well. */
 static enum status roll(struct store *self)
 {
     if (self->segment == self->state.version) {
@@ -210,6 +217,9 @@ static enum status roll(struct store *self)
     if (status == STATUS_OK) {
         self->segment = self->state.version;
         store_ledger_add(self, &record);
+    }
+    for (size_t i = 0; i < self->leases.count && status == STATUS_OK; i++) {
+        status = append_lease(self, &self->leases.items[i]);
     }
     return status;
 }

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { OWNER_STREAM = 7, WISH_US_MAX = 3000000, STOP_MS_MAX = 4000, OFTEN_ONE_IN = 3 };
+enum { OWNER_STREAM = 7, WISH_US_MAX = 3000000, STOP_MS_MAX = 4000 };
 
 static const double rates[] = {0.003, 0.01, 0.02};
 static const enum codec codecs[] = {CODEC_FP32, CODEC_MX8, CODEC_BF16};
@@ -24,7 +24,7 @@ void sim_owner_begin(void)
     struct sim_owner *self = &sim->owner;
     const struct run_config *config = &sim->pattern->config;
     random_init(&self->chance, sim->seed, OWNER_STREAM);
-    self->acts = !sim->plan.quiet && draw(OFTEN_ONE_IN) == 0;
+    self->acts = sim->plan.owner;
     self->next_us = draw(WISH_US_MAX);
     self->same_until = UINT64_MAX;
     self->settings = (struct live_settings){.learning_rate = config->schedule.learning_rate,

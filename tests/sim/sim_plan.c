@@ -6,7 +6,7 @@ enum { PLAN_STREAM = 1, SECOND_US = 1000000 };
 
 /* One seed in eight has no fault at all, or none but a coordinator that is killed between two of
  * its turns: what is needless then must not happen. */
-enum { QUIET_ONE_IN = 8 };
+enum { QUIET_ONE_IN = 8, OWNER_ONE_IN = 3 };
 
 static uint64_t between(struct random *random, uint64_t least, uint64_t most)
 {
@@ -118,6 +118,7 @@ void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet)
     } else if (killed && one_in(&random, 2)) {
         self->coordinator_crashes = (unsigned)between(&random, 1, 4);
     }
+    self->owner = one_in(&random, OWNER_ONE_IN);
 }
 
 void sim_plan_shrink(struct sim_plan *self)

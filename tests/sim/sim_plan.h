@@ -42,6 +42,7 @@ struct sim_peer_plan {
 
 struct sim_plan {
     bool quiet; /* nothing goes wrong, but for coordinator_crashes, each of which is a kill */
+    bool owner; /* pauses, changes settings, stops */
     size_t template_index;
     size_t peer_count;
     struct sim_peer_plan peers[SIM_PEERS_MAX];

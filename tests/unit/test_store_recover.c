@@ -162,6 +162,28 @@ static void assert_damage(const char *codec, uint64_t step, size_t delta, unsign
     store_fixture_deinit(&f);
 }
 
+static void checkpoint_within_a_step_keeps_its_leases(void)
+{
+    struct store_fixture f;
+    size_t count = 0;
+    store_fixture_init(&f, "mx8");
+    store_fixture_commits(&f, 2);
+    store_fixture_lease(&f, 5, 2);
+    store_fixture_lease(&f, 6, 4);
+    store_fixture_checkpoint(&f);
+    store_fixture_stop(&f);
+    for (int i = 0; i < 2; i++) { /* the second start finds what the first one kept */
+        store_fixture_start(&f);
+        CU_ASSERT_EQUAL(store_checkpoint_version(f.store), 2);
+        const struct journal_lease *leases = store_leases(f.store, &count);
+        CU_ASSERT_EQUAL_FATAL(count, 2);
+        CU_ASSERT_TRUE(leases[0].lease_id == 5 && leases[1].lease_id == 6 &&
+                       leases[1].samples.first == 16 && leases[1].samples.count == 4);
+        store_fixture_stop(&f);
+    }
+    store_fixture_deinit(&f);
+}
+
 static void damage_in_the_middle_is_told_with_its_place_and_the_steps_lost(void)
 {
     for (size_t c = 0; c < 3; c++) {
@@ -473,6 +495,7 @@ int main(void)
         SUITE_TEST(damaged_checkpoints_are_set_aside_and_older_ones_replayed),
         SUITE_TEST(checkpoint_of_a_version_that_a_segment_begins_at_is_written_again),
         SUITE_TEST(torn_tail_is_cut_and_what_was_committed_stays),
+        SUITE_TEST(checkpoint_within_a_step_keeps_its_leases),
         SUITE_TEST(damage_in_the_middle_is_told_with_its_place_and_the_steps_lost),
         SUITE_TEST(damage_before_the_checkpoint_costs_nothing),
         SUITE_TEST(journal_that_ends_before_the_checkpoint_goes_on_from_it),
