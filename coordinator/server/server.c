@@ -176,7 +176,7 @@ void server_push_first(struct server *self, const struct core_event *event)
     self->event_count++;
 }
 
-static enum status pump_events(struct server *self, uint64_t now_ms)
+enum status server_pump(struct server *self, uint64_t now_ms)
 {
     enum status status = STATUS_OK;
     while (self->event_count > 0 && status == STATUS_OK) {
@@ -273,7 +273,7 @@ static enum status begin(struct server *self, uint64_t now_ms)
     enum status status =
         self->finishing ? STATUS_OK : server_reserve_leases(self, facts, count, now_ms);
     server_pause_tick(self, now_ms); /* before anybody can ask for work */
-    return status == STATUS_OK ? pump_events(self, now_ms) : status;
+    return status == STATUS_OK ? server_pump(self, now_ms) : status;
 }
 
 /* *out_unread: there may be more to read. */
@@ -289,7 +289,7 @@ static enum status receive_turn(struct server *self, uint64_t now_ms, bool *out_
         }
         server_receive(self, &incoming, now_ms);
         channel_message_close(&incoming);
-        status = pump_events(self, now_ms);
+        status = server_pump(self, now_ms);
     }
     return status;
 }
@@ -328,7 +328,7 @@ enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
         server_uploads_tick(self, now_ms);
         server_pause_tick(self, now_ms);
         server_push(self, &(struct core_event){.type = CORE_TICK});
-        status = pump_events(self, now_ms);
+        status = server_pump(self, now_ms);
         if (status == STATUS_OK) {
             status = server_settings_tick(self);
         }

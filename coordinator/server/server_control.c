@@ -218,8 +218,8 @@ static enum status set(struct server *self, const struct control_request *reques
     return status == STATUS_OK ? set(self, request, reply) : status;
 }
 
-enum status server_control(struct server *self, const struct control_request *request,
-                           uint64_t now_ms, char reply[CONTROL_REPLY_BYTES_MAX])
+static enum status obey(struct server *self, const struct control_request *request, uint64_t now_ms,
+                        char *reply)
 {
     if (self->finishing) {
         return fault(STATUS_UNAVAILABLE, "the run is finished");
@@ -237,4 +237,11 @@ enum status server_control(struct server *self, const struct control_request *re
     default:
         return fault(STATUS_BAD_DATA, "there is no such command");
     }
+}
+
+enum status server_control(struct server *self, const struct control_request *request,
+                           uint64_t now_ms, char reply[CONTROL_REPLY_BYTES_MAX])
+{
+    enum status status = obey(self, request, now_ms, reply);
+    return status == STATUS_OK ? server_pump(self, now_ms) : status;
 }

@@ -72,6 +72,11 @@ void server_push(struct server *self, const struct core_event *event);
 /* The same, before all others: the answer to CORE_ADD. */
 void server_push_first(struct server *self, const struct core_event *event);
 
+/* Tells the core of all that was pushed, and does what it answers. What is pushed outside of a turn
+ * is pumped at once: a message received in between must not overtake it. Errors: the run must stop.
+ */
+MUST_CHECK enum status server_pump(struct server *self, uint64_t now_ms);
+
 /* Sends self->message to a session. What a full queue does not take is lost: the
  * peer misses it, and the core's deadlines see to that. */
 void server_send(struct server *self, struct session *session, const uint8_t *body,

@@ -181,6 +181,13 @@ static void restart_cloned(void)
     }
 }
 
+/* After the end of the run nobody is; but rot may have taken the end back. */
+static bool may_be_needed(struct sim_peer *peer)
+{
+    peer->finished = peer->finished && !sim_storage_rotten();
+    return !peer->finished;
+}
+
 /* Faults are over: who was not honest goes, who was down comes back. */
 static void calm(void)
 {
@@ -198,7 +205,7 @@ static void calm(void)
             if (peer->process.alive) {
                 sim_peer_crash(peer);
             }
-        } else if (!peer->process.alive && !peer->left && !peer->finished) {
+        } else if (!peer->process.alive && !peer->left && may_be_needed(peer)) {
             sim_push(sim->now_us + 1000, SIM_START, i, peer->process.incarnation);
         } else {
             sim_process_wake(&peer->process, sim->now_us + 1);

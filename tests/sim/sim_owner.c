@@ -165,6 +165,10 @@ static enum status ask(struct sim_owner *self, const struct control_request *req
 {
     const struct sim_coordinator *coordinator = &sim->coordinator;
     char reply[CONTROL_REPLY_BYTES_MAX] = "";
+    if (request->command == CONTROL_RESUME) { /* leases may go out before it returns */
+        sim->coordinator.rests = false;
+        sim->coordinator.paused = false;
+    }
     enum status status =
         server_control(coordinator->server, request, sim_process_ms(&coordinator->process), reply);
     if (status == STATUS_IO || status == STATUS_NO_MEMORY ||

@@ -25,7 +25,7 @@ bool sim_server_paused(const struct server *server, uint64_t *out_begun)
 
 bool sim_server_within_limits(const struct server *server)
 {
-    return server->event_count <= 1 && server->uploads_running <= server->uploads_max &&
+    return server->event_count == 0 && server->uploads_running <= server->uploads_max &&
            server->sessions->count <= server->sessions->end &&
            server->sessions->end <= SESSIONS_MAX;
 }

@@ -19,8 +19,7 @@ uint64_t sim_server_checkpoint(const struct server *server);
  * from 1, or 0. */
 bool sim_server_paused(const struct server *server, uint64_t *out_begun);
 
-/* All queues are emptied at the end of a turn, but for a pause asked for after it; and no count is
- * past its limit. */
+/* All queues are empty between turns, and no count is past its limit. */
 bool sim_server_within_limits(const struct server *server);
 
 /* Where its run stands, settings included. */
