@@ -165,6 +165,7 @@ static enum status ask(struct sim_owner *self, const struct control_request *req
 {
     const struct sim_coordinator *coordinator = &sim->coordinator;
     char reply[CONTROL_REPLY_BYTES_MAX] = "";
+    sim_check_event();                        /* what the turn did before he asked */
     if (request->command == CONTROL_RESUME) { /* leases may go out before it returns */
         sim->coordinator.rests = false;
         sim->coordinator.paused = false;
