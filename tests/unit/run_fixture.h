@@ -15,17 +15,17 @@ static const char RUN_YAML[] = "name: tiny\n"
                                "  checkpoint_every: 10, checkpoints_kept: 3}\n"
                                "optimizer: {learning_rate: 0.01, warmup_steps: 2}\n";
 
-/* Builds scratch/shards from a little text. */
-__attribute__((unused)) static void run_fixture_build_data(void)
+/* Builds scratch/`folder` from a little text; another `twist` is another text. */
+__attribute__((unused)) static void run_fixture_build_data_at(const char *folder, size_t twist)
 {
     char text[8192];
     for (size_t i = 0; i < sizeof text; i++) {
-        text[i] = (char)('a' + (i * i + i / 7) % 26);
+        text[i] = (char)('a' + (i * i + i / twist) % 26);
     }
     scratch_write("text.txt", text, sizeof text);
     const char *file = scratch_path("text.txt");
     struct data_build_options options = {.tokenizer_spec = "bytes",
-                                         .out_folder = scratch_path("shards"),
+                                         .out_folder = scratch_path(folder),
                                          .files = &file,
                                          .file_count = 1,
                                          .validation_fraction = 0.1,
@@ -33,6 +33,11 @@ __attribute__((unused)) static void run_fixture_build_data(void)
                                          .seed = 1};
     struct data_build_result result;
     CU_ASSERT_EQUAL_FATAL(data_build(&options, &result), STATUS_OK);
+}
+
+__attribute__((unused)) static void run_fixture_build_data(void)
+{
+    run_fixture_build_data_at("shards", 7);
 }
 
 /* Writes scratch/run.yaml: RUN_YAML with this codec and `from` (may be NULL) replaced by `to`. */

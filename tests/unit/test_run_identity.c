@@ -132,21 +132,7 @@ static void data_may_move_but_not_change(void)
     CU_ASSERT_TRUE(at_twin(&f));
     store_fixture_stop(&f);
     CU_ASSERT_EQUAL(files_remove_folder(scratch_path("moved")), STATUS_OK);
-    char text[8192];
-    for (size_t i = 0; i < sizeof text; i++) {
-        text[i] = (char)('a' + (i * i + i / 5) % 26);
-    }
-    scratch_write("text.txt", text, sizeof text);
-    const char *file = scratch_path("text.txt");
-    struct data_build_options options = {.tokenizer_spec = "bytes",
-                                         .out_folder = scratch_path("moved"),
-                                         .files = &file,
-                                         .file_count = 1,
-                                         .validation_fraction = 0.1,
-                                         .shard_tokens_max = 1 << 20,
-                                         .seed = 1};
-    struct data_build_result result;
-    CU_ASSERT_EQUAL_FATAL(data_build(&options, &result), STATUS_OK);
+    run_fixture_build_data_at("moved", 5);
     CU_ASSERT_EQUAL(run_data_open(&f.run.config, DATASET_TRAIN, &data), STATUS_BAD_CONFIG);
     CU_ASSERT_PTR_NULL(data);
     CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "other data than the run was made with"));
