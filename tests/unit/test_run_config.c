@@ -38,7 +38,15 @@ static const char FULL[] = "name: bible-1.0_x\n"
                            "  beta2: 0.99\n"
                            "  eps: 1.0e-7\n"
                            "  weight_decay: 0.2\n"
-                           "  grad_clip: 0.5\n";
+                           "  grad_clip: 0.5\n"
+                           "aggregation:\n"
+                           "  strategy: all_reduce\n"
+                           "  believe: trusted\n"
+                           "  check_share: 0.5\n"
+                           "  fraction_max: 0.125\n"
+                           "  owners_max: 256\n"
+                           "  rest: false\n"
+                           "  slow_link_codec: bf16\n";
 
 static const char SMALL[] = "model: {type: llama, hidden_size: 128, layers: 4, heads: 4}\n"
                             "data: {path: shards, context: 64}\n"
@@ -111,6 +119,14 @@ static void full_file_is_read(void)
     CU_ASSERT_EQUAL(run.optimizer.eps, 1e-7);
     CU_ASSERT_EQUAL(run.optimizer.weight_decay, 0.2);
     CU_ASSERT_EQUAL(run.optimizer.grad_clip, 0.5);
+    CU_ASSERT_EQUAL(run.aggregation.strategy, AGGREGATION_ALL_REDUCE);
+    CU_ASSERT_EQUAL(run.aggregation.belief, AGGREGATION_TRUSTED);
+    CU_ASSERT_EQUAL(run.aggregation.check_share, 0.5);
+    CU_ASSERT_EQUAL(run.aggregation.fraction_max, 0.125);
+    CU_ASSERT_EQUAL(run.aggregation.owners_max, 256);
+    CU_ASSERT_FALSE(run.aggregation.rest);
+    CU_ASSERT_TRUE(run.aggregation.has_slow_link_codec);
+    CU_ASSERT_EQUAL(run.aggregation.slow_link_codec, CODEC_BF16);
     scratch_end();
 }
 
@@ -126,6 +142,12 @@ static void missing_keys_get_defaults(void)
     CU_ASSERT_EQUAL(run.seed, 1);
     CU_ASSERT_EQUAL(run.model.vocab_size, 256);
     CU_ASSERT_EQUAL(run.model.kv_head_count, 4);
+    CU_ASSERT_EQUAL(run.aggregation.strategy, AGGREGATION_ADAPTIVE);
+    CU_ASSERT_EQUAL(run.aggregation.belief, AGGREGATION_CHECKED);
+    CU_ASSERT_EQUAL(run.aggregation.fraction_max, 0.25);
+    CU_ASSERT_EQUAL(run.aggregation.owners_max, 64);
+    CU_ASSERT_TRUE(run.aggregation.rest);
+    CU_ASSERT_FALSE(run.aggregation.has_slow_link_codec);
     CU_ASSERT_EQUAL(run.model.ffn_width, 352); /* 8/3 * 128 = 341.3, rounded up to 32s */
     CU_ASSERT_EQUAL(run.model.context_max, 64);
     CU_ASSERT_TRUE(run.model.tied_head);
@@ -332,6 +354,11 @@ static void wrong_values_name_line_and_range(void)
         {"warmup_steps: 21", "warmup_steps: 401", "run.yaml:30:", "training.steps (400)"},
         {"name: bible-1.0_x", "name: ../x", "run.yaml:1: name", "letters, digits"},
         {"name: bible-1.0_x", "name: a b", "run.yaml:1: name", "letters, digits"},
+        {"strategy: all_reduce", "strategy: ring", "run.yaml:37: aggregation.strategy",
+         "adaptive, all_reduce or parameter_server"},
+        {"believe: trusted", "believe: all", "run.yaml:38: aggregation.believe", "trusted"},
+        {"owners_max: 256", "owners_max: 257", "run.yaml:41: aggregation.owners_max", "256"},
+        {"codec: bf16", "codec: gzip", "run.yaml:43: aggregation.slow_link_codec", "'gzip'"},
         {"training:\n", "training: 5\nother:\n", "run.yaml:19: training", "must hold keys"},
     };
     struct run_config run;

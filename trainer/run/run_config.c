@@ -134,6 +134,9 @@ static enum status fill(const struct run_yaml *yaml, struct run_config *out)
     if (status == STATUS_OK) {
         status = read_training(yaml, out);
     }
+    if (status == STATUS_OK) {
+        status = run_aggregation_read(yaml, &out->aggregation);
+    }
     return status == STATUS_OK
                ? run_optimizer_read(yaml, out->step_count, &out->optimizer, &out->schedule)
                : status;
