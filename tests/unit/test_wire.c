@@ -165,8 +165,9 @@ static void numbers_at_and_beyond_their_limits(void)
     BAD(WIRE_WELCOME, welcome.step_tokens, WIRE_TOKENS_MAX + 1);
     GOOD(WIRE_WELCOME, welcome.codec, CODEC_FP32);
     GOOD(WIRE_WELCOME, welcome.codec, CODEC_BF16);
+    GOOD(WIRE_WELCOME, welcome.codec, CODEC_MX4);
     BAD(WIRE_WELCOME, welcome.codec, (enum codec)0);
-    BAD(WIRE_WELCOME, welcome.codec, (enum codec)4);
+    BAD(WIRE_WELCOME, welcome.codec, (enum codec)5);
     GOOD(WIRE_WELCOME, welcome.has_snapshot, false);
     BAD(WIRE_WELCOME, welcome.snapshot.kind, BLOB_UPDATE);
     GOOD(WIRE_WELCOME, welcome.snapshot.size_bytes, (uint64_t)BLOB_CHUNKS_MAX * BLOB_CHUNK_BYTES);
