@@ -96,7 +96,9 @@ struct aggregation_plan {
     size_t peer_count;
     uint32_t coordinator_first_chunk, coordinator_chunk_count;
     struct plan_times predicted; /* of the chunks as they were cut */
-    double bound_step_s;         /* before the shares were cut into chunks */
+    /* Of the linear program (of the even shares with PLAN_ALL_REDUCE), before the shares were cut.
+     */
+    double bound_step_s;
 };
 
 enum plan_strategy {
