@@ -153,6 +153,23 @@ static inline struct plan_times plan_reference_times(const struct plan_problem *
     return times;
 }
 
+/* True when the ranges are in the peers' order, disjoint, of peers that aggregate, and cover the
+ * vector. */
+static inline bool plan_covers_all(const struct plan_problem *problem,
+                                   const struct aggregation_plan *plan)
+{
+    size_t chunk_count = (problem->value_count + CODEC_CHUNK_VALUES - 1) / CODEC_CHUNK_VALUES;
+    size_t next = plan->coordinator_chunk_count;
+    bool is_right = plan->coordinator_first_chunk == 0;
+    for (size_t i = 0; i < plan->peer_count; i++) {
+        const struct plan_share *share = &plan->shares[i];
+        is_right = is_right && (share->chunk_count == 0 ||
+                                (share->first_chunk == next && problem->peers[i].aggregates));
+        next += share->chunk_count;
+    }
+    return is_right && next == chunk_count;
+}
+
 /* Node j's share of the values, of a plan's ranges. */
 static inline double plan_share_of_values(const struct plan_problem *problem, uint32_t first,
                                           uint32_t count)

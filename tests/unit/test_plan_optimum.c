@@ -139,6 +139,30 @@ static void predict_any_plan_as_its_transfers_take(void)
     }
 }
 
+/* The one owner computes too, with the largest contribution, and has a slow pair: only what others
+ * send crosses it. */
+static void predict_what_others_send_to_an_owner(void)
+{
+    struct plan_peer peers[3] = {plan_peer_of(1000.0, 1000.0, false),
+                                 plan_peer_of(1000.0, 1000.0, true),
+                                 plan_peer_of(1000.0, 1000.0, false)};
+    peers[1].pair_bytes_per_s = 10.0 * mbit;
+    struct plan_problem problem = plan_problem_of(peers, 3);
+    struct plan_share shares[3] = {{.computes = true, .codec = CODEC_MX8},
+                                   {.computes = true, .codec = CODEC_FP32, .chunk_count = 100},
+                                   {.computes = true, .codec = CODEC_BF16}};
+    struct aggregation_plan plan = {.shares = shares, .peer_count = 3};
+    struct plan_times times;
+    double values = (double)problem.value_count;
+    plan_predict(&problem, &plan, &times);
+    CU_ASSERT(is_near(times.gather_s, 2.0 * values / (10.0 * mbit), 1e-12));
+    /* Now it only sums, and its own slow link brings it the updates that it fans out. */
+    shares[1].computes = false;
+    peers[1] = (struct plan_peer){.up_bytes_per_s = 1000.0 * mbit, .down_bytes_per_s = 10.0 * mbit};
+    plan_predict(&problem, &plan, &times);
+    CU_ASSERT(is_near(times.spread_s, 33.0 / 32.0 * values / (10.0 * mbit), 1e-12));
+}
+
 static void never_be_slower_with_a_faster_link(void)
 {
     struct random random;
@@ -211,6 +235,7 @@ int main(void)
         SUITE_TEST(find_optimum_with_three_peers_as_a_grid_does),
         SUITE_TEST(find_optimum_with_many_peers_as_bisection_does),
         SUITE_TEST(predict_any_plan_as_its_transfers_take),
+        SUITE_TEST(predict_what_others_send_to_an_owner),
         SUITE_TEST(never_be_slower_with_a_faster_link),
         SUITE_TEST(let_nearly_the_best_set_compute),
     };
