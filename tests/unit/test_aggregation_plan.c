@@ -163,6 +163,29 @@ static void own_little_behind_a_slow_pair(void)
     plan_deinit(&plan);
 }
 
+/* Slow links of contributors leave everybody else time: the coordinator then takes what makes its
+ * own traffic least. */
+static void own_centrally_only_what_saves_the_coordinator_traffic(void)
+{
+    struct plan_peer peers[6];
+    for (size_t i = 0; i < 6; i++) {
+        peers[i] = plan_peer_of(i < 4 ? 10.0 : 500.0, i < 4 ? 10.0 : 500.0, i >= 4);
+        peers[i].samples_per_s = i < 4 ? 1000.0 : 0.0;
+    }
+    struct plan_problem problem = plan_problem_of(peers, 6);
+    struct aggregation_plan plan;
+    make(&problem, PLAN_ADAPTIVE, &plan);
+    CU_ASSERT_EQUAL(plan.coordinator_chunk_count, 0);
+    CU_ASSERT_EQUAL(plan.shares[4].chunk_count, 50);
+    plan_deinit(&plan);
+    for (size_t i = 1; i < 4; i++) {
+        peers[i].samples_per_s = 0.0; /* one contribution is less than the exact sums of it */
+    }
+    make(&problem, PLAN_ADAPTIVE, &plan);
+    CU_ASSERT_EQUAL(plan.coordinator_chunk_count, 100);
+    plan_deinit(&plan);
+}
+
 static void keep_shares_below_the_limit(void)
 {
     struct plan_peer peers[6];
@@ -288,6 +311,34 @@ static void let_slow_links_rest_only_where_it_pays(void)
     plan_deinit(&plan);
 }
 
+/* Without the one link that is a tenth slower, steps would be 1% shorter. */
+static void let_nobody_rest_for_little(void)
+{
+    static struct plan_peer peers[100];
+    for (size_t i = 0; i < 100; i++) {
+        double rate = i == 50 ? 90.0 : 100.0;
+        peers[i] = plan_peer_of(rate, rate, false);
+    }
+    struct plan_problem problem = plan_problem_of(peers, 100);
+    problem.coordinator_up_bytes_per_s = 0.0;
+    problem.coordinator_down_bytes_per_s = 0.0;
+    problem.target_batch = 216000.0;
+    struct aggregation_plan all;
+    struct aggregation_plan without;
+    make(&problem, PLAN_ADAPTIVE, &all);
+    problem.may_rest = true;
+    peers[50].up_bytes_per_s = 50.0 * mbit;
+    make(&problem, PLAN_ADAPTIVE, &without);
+    CU_ASSERT(!without.shares[50].computes);
+    plan_deinit(&without);
+    peers[50].up_bytes_per_s = 90.0 * mbit;
+    make(&problem, PLAN_ADAPTIVE, &without);
+    CU_ASSERT(without.shares[50].computes);
+    CU_ASSERT(is_near(without.predicted.step_s, all.predicted.step_s, 1e-12));
+    plan_deinit(&all);
+    plan_deinit(&without);
+}
+
 /* Nobody owns but the coordinator, whose link a slow machine costs as much as a fast one. */
 static void let_slow_machines_rest_where_links_are_equal(void)
 {
@@ -369,6 +420,9 @@ static void never_be_slower_than_a_fixed_strategy(void)
         problem.codecs[0] = CODEC_BF16;
         problem.codecs[1] = CODEC_MX8;
         problem.codec_count = 1 + (size_t)round % 2;
+        if (round % 4 == 1) { /* few chunks, which may fall badly */
+            problem.value_count = (1 + random_below(&random, 30)) * CODEC_CHUNK_VALUES;
+        }
         struct aggregation_plan plans[3];
         for (int i = 0; i < 3; i++) {
             make(&problem, (enum plan_strategy)i, &plans[i]);
@@ -458,11 +512,13 @@ int main(void)
         SUITE_TEST(own_all_as_the_one_fast_aggregator),
         SUITE_TEST(own_as_much_as_links_carry),
         SUITE_TEST(own_little_behind_a_slow_pair),
+        SUITE_TEST(own_centrally_only_what_saves_the_coordinator_traffic),
         SUITE_TEST(keep_shares_below_the_limit),
         SUITE_TEST(keep_shares_below_the_limit_when_cut),
         SUITE_TEST(keep_shares_below_the_limit_though_all_reduce_is_faster),
         SUITE_TEST(keep_the_coordinators_traffic_below_its_limit),
         SUITE_TEST(let_slow_links_rest_only_where_it_pays),
+        SUITE_TEST(let_nobody_rest_for_little),
         SUITE_TEST(let_slow_machines_rest_where_links_are_equal),
         SUITE_TEST(use_a_coarser_codec_on_slow_links_alone),
         SUITE_TEST(hide_moving_behind_computing_with_overlap),

@@ -80,6 +80,20 @@ static void plan_with_rates_of_any_scale(void)
     }
 }
 
+static void take_impossible_rates_as_the_nearest_possible(void)
+{
+    struct plan_peer peers[2] = {plan_peer_of(1e-12, 1e300, false),
+                                 plan_peer_of(1e-12, 1e300, false)};
+    struct plan_problem problem = plan_problem_of(peers, 2);
+    problem.coordinator_up_bytes_per_s = 0.0;
+    struct aggregation_plan plan;
+    make(&problem, PLAN_ADAPTIVE, &plan);
+    double bytes = 33.0 / 32.0 * (double)problem.value_count;
+    CU_ASSERT(fabs(plan.predicted.gather_s - bytes) <= 1e-9 * bytes);
+    CU_ASSERT(fabs(plan.predicted.spread_s - bytes / 1e15) <= 1e-9 * bytes / 1e15);
+    plan_deinit(&plan);
+}
+
 static void expect_refused(const struct plan_problem *problem, enum status status)
 {
     struct aggregation_plan plan;
@@ -168,6 +182,7 @@ int main(void)
     static const struct suite_test tests[] = {
         SUITE_TEST(own_centrally_without_peers_that_can),
         SUITE_TEST(plan_with_rates_of_any_scale),
+        SUITE_TEST(take_impossible_rates_as_the_nearest_possible),
         SUITE_TEST(refuse_rates_that_are_none),
         SUITE_TEST(refuse_settings_that_are_wrong),
         SUITE_TEST(print_nothing),
