@@ -269,18 +269,20 @@ static void keep_the_coordinators_traffic_below_its_limit(void)
     double free_bytes = plan.predicted.coordinator_up_bytes + plan.predicted.coordinator_down_bytes;
     double free_s = plan.predicted.step_s;
     plan_deinit(&plan);
-    problem.coordinator_bytes_max = 4.0 * (double)problem.value_count;
-    make(&problem, PLAN_ADAPTIVE, &plan);
-    double bytes = plan.predicted.coordinator_up_bytes + plan.predicted.coordinator_down_bytes;
-    CU_ASSERT(bytes <= problem.coordinator_bytes_max);
-    CU_ASSERT(free_bytes > 4.0 * problem.coordinator_bytes_max);
-    CU_ASSERT(plan.predicted.step_s < 1.1 * free_s);
-    plan_deinit(&plan);
+    CU_ASSERT(free_bytes > 16.0 * (double)problem.value_count);
+    for (int i = 0; i < 8; i++) {
+        problem.coordinator_bytes_max = (4.0 + 1.7 * i) * (double)problem.value_count;
+        make(&problem, PLAN_ADAPTIVE, &plan);
+        double bytes = plan.predicted.coordinator_up_bytes + plan.predicted.coordinator_down_bytes;
+        CU_ASSERT(bytes <= problem.coordinator_bytes_max);
+        CU_ASSERT(plan.predicted.step_s < 1.1 * free_s);
+        plan_deinit(&plan);
+    }
     problem.coordinator_up_bytes_per_s = 0.0; /* a parameter server would be fastest */
     problem.coordinator_down_bytes_per_s = 0.0;
     make(&problem, PLAN_ADAPTIVE, &plan);
-    bytes = plan.predicted.coordinator_up_bytes + plan.predicted.coordinator_down_bytes;
-    CU_ASSERT(bytes <= problem.coordinator_bytes_max);
+    CU_ASSERT(plan.predicted.coordinator_up_bytes + plan.predicted.coordinator_down_bytes <=
+              problem.coordinator_bytes_max);
     plan_deinit(&plan);
     free(peers);
 }
