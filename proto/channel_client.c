@@ -12,7 +12,8 @@
 
 enum {
     SOCKETS_MAX = 8,
-    QUEUE_MESSAGES_MAX = 64, /* a whole window of chunks */
+    RECEIVE_MESSAGES_MAX = 64,
+    SEND_MESSAGES_MAX = 512, /* two windows of chunks: control messages find room beside one */
     RECONNECT_MS = 100,
     RECONNECT_MS_MAX = 500,
     CONNECT_MS = 2000,
@@ -74,7 +75,7 @@ static enum status make_monitor(struct channel_client *self)
 static enum status make_socket(struct channel_client *self, const struct join_link *link,
                                const struct identity *identity)
 {
-    static const struct channel_limits limits = {QUEUE_MESSAGES_MAX, QUEUE_MESSAGES_MAX,
+    static const struct channel_limits limits = {RECEIVE_MESSAGES_MAX, SEND_MESSAGES_MAX,
                                                  CHANNEL_CLIENT_LINGER_MS};
     const struct {
         int option;

@@ -21,7 +21,7 @@ enum {
     SOCKETS_MAX = 8,                /* the ROUTER, the ZAP handler, and libzmq's own */
     BACKLOG = 4096,
     RECEIVE_MESSAGES_MAX = 16,
-    SEND_MESSAGES_MAX = 64, /* a whole window of chunks */
+    SEND_MESSAGES_MAX = 512, /* two windows of chunks: control messages find room beside one */
     ENDPOINT_MAX = 300,
     PORT_MAX = 65535
 };

@@ -45,8 +45,9 @@ struct server {
     uint64_t tick_ms;
     unsigned turns_unread;
     uint64_t status_ms;
-    bool begun;  /* the first turn came */
-    bool paused; /* the core was told so: by the owner, the disk, or to stop */
+    bool sending; /* some peer was granted chunks that it has not been sent */
+    bool begun;   /* the first turn came */
+    bool paused;  /* the core was told so: by the owner, the disk, or to stop */
     enum disk_level disk_level;
     uint64_t guard_ms;
     bool stopping; /* by its owner */
@@ -88,6 +89,9 @@ void server_drop(struct server *self, struct session *session, const char *why);
 /* The session's peer is to say hello again; what it holds stays its own. */
 void server_tell_unknown(struct server *self, struct session *session);
 
+/* A blob that its peer fetches is no longer kept: it is to say hello again. */
+void server_tell_gone(struct server *self, struct session *session);
+
 /* Handles one received message (server_messages.c). */
 void server_receive(struct server *self, const struct channel_message *incoming, uint64_t now_ms);
 
@@ -103,6 +107,12 @@ void server_upload_chunk(struct server *self, struct session *session,
                          const struct channel_message *incoming, uint64_t now_ms);
 void server_uploads_tick(struct server *self, uint64_t now_ms);
 void server_upload_end(struct server *self, struct session *session);
+
+/* Downloads (server_downloads.c): what a peer grants is sent as far as its queue takes it; the rest
+ * with its next grant, or at the next tick. */
+void server_download_grant(struct server *self, struct session *session,
+                           const struct wire_grant *grant);
+void server_downloads_tick(struct server *self);
 
 /* Pauses and goes on (server_control.c): the owner's wish, room on the disk. The core is told. */
 void server_pause_tick(struct server *self, uint64_t now_ms);
