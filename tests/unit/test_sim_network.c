@@ -172,7 +172,9 @@ static void partition_of_two_machines_leaves_others_connected(void)
         struct machine machines[MACHINES];
         begin(machines, seed);
         serve(machines, 0);
+        serve(machines, 1);
         struct channel_client *cut = dial(machines, 1, 0);
+        struct channel_client *back = dial(machines, 0, 1);
         struct channel_client *other = dial(machines, 2, 0);
         pass(SECOND);
         fault_between(SIM_PARTITION);
@@ -185,7 +187,10 @@ static void partition_of_two_machines_leaves_others_connected(void)
         unheard += hear(machines, 0, &next) == 0; /* or the other direction alone is cut */
         pass(30 * SECOND);
         CU_ASSERT_EQUAL(channel_client_connections(cut), 2);
+        CU_ASSERT_EQUAL(channel_client_connections(back), 2);
         CU_ASSERT_EQUAL(channel_client_connections(other), 1);
+        run_on(0);
+        channel_client_free(back);
         run_on(1);
         channel_client_free(cut);
         run_on(2);
@@ -193,6 +198,37 @@ static void partition_of_two_machines_leaves_others_connected(void)
         (void)end(machines);
     }
     CU_ASSERT_TRUE(unheard > 5 && unheard < 20);
+}
+
+static void clog_between_two_machines_delays_no_others(void)
+{
+    unsigned late = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct machine machines[MACHINES];
+        begin(machines, seed);
+        serve(machines, 0);
+        struct channel_client *clogged = dial(machines, 1, 0);
+        struct channel_client *other = dial(machines, 2, 0);
+        pass(SECOND);
+        fault_between(SIM_CLOG);
+        CU_ASSERT_EQUAL(say(other, 0, 0), STATUS_OK);
+        pass(10 * MS);
+        uint8_t next = 0;
+        CU_ASSERT_EQUAL(hear(machines, 0, &next), 1);
+        CU_ASSERT_EQUAL(say(clogged, 1, 0), STATUS_OK);
+        pass(10 * MS);
+        unsigned heard = hear(machines, 0, &next);
+        late += heard == 0;
+        pass(30 * SECOND);
+        CU_ASSERT_EQUAL(heard + hear(machines, 0, &next), 1); /* late, and not lost */
+        CU_ASSERT_EQUAL(channel_client_connections(clogged), 1);
+        run_on(1);
+        channel_client_free(clogged);
+        run_on(2);
+        channel_client_free(other);
+        (void)end(machines);
+    }
+    CU_ASSERT_TRUE(late > 5 && late < 20);
 }
 
 /* Everything goes wrong between three machines for a while; then nothing may. */
@@ -326,6 +362,7 @@ int main(void)
         SUITE_TEST(owner_that_dies_is_found_again_when_it_serves),
         SUITE_TEST(disconnect_cuts_one_key_at_a_peers_server),
         SUITE_TEST(partition_of_two_machines_leaves_others_connected),
+        SUITE_TEST(clog_between_two_machines_delays_no_others),
         SUITE_TEST(faults_of_a_seed_are_the_same_every_time),
         SUITE_TEST(link_of_a_sender_is_shared_by_its_lines),
         SUITE_TEST(link_of_a_receiver_is_shared_by_its_senders),
