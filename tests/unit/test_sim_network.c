@@ -1,6 +1,8 @@
 #include "tests/unit/sim_network_fixture.h"
 
-enum { CHUNK_BYTES = 34000, LETTERS = 20 };
+enum { CHUNK_BYTES = 34000 };
+
+static const uint8_t LETTERS = 20;
 
 static struct channel_client *connect_to(struct machine *machines, uint32_t from,
                                          const char *address, uint32_t key_of)
