@@ -21,7 +21,8 @@ enum { EVENTS_MAX = 64, DIGESTS_KEPT = 128 };
 
 struct server {
     struct run_dir *run;
-    struct channel_server *channel;
+    struct channel_set *channels;
+    struct channel_server *channel; /* to the peers */
     struct core *core;
     struct core_actions actions;
     struct core_event events[EVENTS_MAX]; /* a ring: what the core has still to be told */
