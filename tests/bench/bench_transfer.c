@@ -22,6 +22,7 @@ enum { ROUNDS = 5, WAIT_MS = 100, RETRY_MS = 5000, PATIENCE_MS = 60000 };
 
 /* One end of the line: the server's when it has no client. */
 struct end {
+    struct channel_set *set;
     struct channel_server *server;
     struct channel_client *client;
     uint8_t peer_key[IDENTITY_KEY_BYTES]; /* the server's way to the client */
@@ -55,11 +56,7 @@ static enum status transmit(struct end *end, const uint8_t *head, size_t head_by
 
 static void rest(struct end *end)
 {
-    if (end->client != NULL) {
-        channel_client_wait(end->client, -1, WAIT_MS);
-    } else {
-        channel_server_wait(end->server, -1, WAIT_MS);
-    }
+    channel_set_wait(end->set, -1, WAIT_MS);
 }
 
 static void send_granted(struct bench *self, struct blob_sender *sender)
@@ -191,24 +188,30 @@ static enum status connect_ends(struct end *server, struct end *client)
 {
     struct identity coordinator;
     struct identity peer;
-    struct join_link link;
+    char address[LINK_ADDRESS_MAX];
     struct channel_message hello;
-    memset(&link, 0, sizeof link);
     enum status status = make_identity(&coordinator);
     if (status == STATUS_OK) {
         status = make_identity(&peer);
     }
     if (status == STATUS_OK) {
-        status = channel_server_new("tcp://127.0.0.1:*", &coordinator, &server->server);
+        status = channel_set_new(1, &server->set);
+    }
+    if (status == STATUS_OK) {
+        status = channel_set_new(1, &client->set);
+    }
+    if (status == STATUS_OK) {
+        status = channel_server_new(server->set, CHANNEL_CONTROL, "tcp://127.0.0.1:*", &coordinator,
+                                    &server->server);
     }
     if (status != STATUS_OK) {
         return status;
     }
-    (void)snprintf(link.address, sizeof link.address, "127.0.0.1:%u",
+    (void)snprintf(address, sizeof address, "127.0.0.1:%u",
                    (unsigned)channel_server_port(server->server));
-    memcpy(link.coordinator_key, coordinator.public_key, sizeof link.coordinator_key);
     memcpy(server->peer_key, peer.curve_public, sizeof server->peer_key);
-    status = channel_client_new(&link, &peer, &client->client);
+    status = channel_client_new(client->set, CHANNEL_CONTROL, address, coordinator.public_key, &peer,
+                                &client->client);
     if (status != STATUS_OK ||
         channel_client_send(client->client, (const uint8_t *)"!", 1, NULL, 0) != STATUS_OK) {
         return STATUS_UNAVAILABLE;
@@ -218,7 +221,7 @@ static enum status connect_ends(struct end *server, struct end *client)
         if (clock_now_ms() - began_ms > PATIENCE_MS) {
             return fault(STATUS_NO_HOST, "the client does not come");
         }
-        channel_server_wait(server->server, -1, WAIT_MS);
+        channel_set_wait(server->set, -1, WAIT_MS);
     }
     channel_message_close(&hello);
     return STATUS_OK;
@@ -234,8 +237,8 @@ int main(int argc, char **argv)
         (void)fputs("usage: bench_transfer [MB [CHUNK_BYTES [WINDOW_BYTES]]]\n", stderr);
         return 64;
     }
-    struct end server = {.server = NULL};
-    struct end client = {.server = NULL};
+    struct end server = {.set = NULL};
+    struct end client = {.set = NULL};
     bench.data = calloc(1, size_bytes);
     bench.hashes = calloc(blob_chunk_count(size_bytes, chunk_bytes), sizeof *bench.hashes);
     if (bench.data == NULL || bench.hashes == NULL || connect_ends(&server, &client) != STATUS_OK) {
@@ -255,6 +258,8 @@ int main(int argc, char **argv)
                  size_bytes, chunk_bytes, bench.window, down, up, bench.again_count);
     channel_client_free(client.client);
     channel_server_free(server.server);
+    channel_set_free(client.set);
+    channel_set_free(server.set);
     free(bench.data);
     free(bench.hashes);
     return down > 0.0 && up > 0.0 ? 0 : 1;

@@ -61,6 +61,19 @@ static void fields_arrive_in_their_places(void)
     CU_ASSERT_TRUE(decoded.as.contribution.again);
 }
 
+/* Whoever has another release shall be told so, and not be taken for a stranger. */
+static void hello_without_the_later_fields_is_read(void)
+{
+    struct wire_message message = make_valid(WIRE_HELLO);
+    struct wire_hello *hello = &message.as.hello;
+    hello->protocol_version = 2;
+    hello->computes = hello->aggregates = false;
+    hello->bulk_address[0] = '\0';
+    hello->up_bytes_per_s_max = hello->down_bytes_per_s_max = 0;
+    CU_ASSERT_EQUAL_FATAL(travel(&message), STATUS_OK);
+    CU_ASSERT_EQUAL(decoded.as.hello.protocol_version, 2);
+}
+
 static void claims_arrive_in_their_places(void)
 {
     struct wire_message message = make_valid(WIRE_CLAIM);
@@ -312,6 +325,7 @@ int main(void)
     static const struct suite_test tests[] = {
         SUITE_TEST(every_type_comes_back_the_same),
         SUITE_TEST(fields_arrive_in_their_places),
+        SUITE_TEST(hello_without_the_later_fields_is_read),
         SUITE_TEST(claims_arrive_in_their_places),
         SUITE_TEST(largest_messages_fit_a_head),
         SUITE_TEST(chunk_headers_are_told_from_messages),
