@@ -91,7 +91,9 @@ static inline bool bf16_within(const struct codec_limits *limits, const uint8_t 
         uint16_t bits;
         memcpy(&bits, data + i * sizeof bits, sizeof bits);
         int16_t size = (int16_t)(bits & 0x7fff);
-        max = size > max ? size : max;
+        if (size > max) {
+            max = size;
+        }
     }
     return (uint32_t)max << 16 <= limits->bits_max;
 }

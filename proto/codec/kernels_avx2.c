@@ -61,7 +61,7 @@ static inline __m256i narrow(const __m256i integers[PARTS])
 static inline int mx8_quantise(struct mx_scale scale, float *values, uint8_t *out)
 {
     __m256i integers[PARTS];
-    for (int i = 0; i < PARTS; i++) {
+    for (size_t i = 0; i < PARTS; i++) {
         __m256 value = _mm256_loadu_ps(values + i * WIDTH);
         integers[i] = mx8_round(value, scale);
         leave_rest(values + i * WIDTH, value, integers[i], scale.unit);
@@ -74,7 +74,7 @@ static inline int mx8_quantise(struct mx_scale scale, float *values, uint8_t *ou
 static inline int mx4_quantise(struct mx_scale scale, float *values, uint8_t *out)
 {
     __m256i integers[PARTS];
-    for (int i = 0; i < PARTS; i++) {
+    for (size_t i = 0; i < PARTS; i++) {
         __m256 value = _mm256_loadu_ps(values + i * WIDTH);
         integers[i] = mx4_round(value, scale);
         leave_rest(values + i * WIDTH, value, integers[i], scale.unit);

@@ -63,7 +63,7 @@ static inline int mx4_quantise(struct mx_scale scale, float *restrict values, ui
         codes[i] = (uint8_t)(code | (code != 0 ? sign << 3 : 0));
         any |= code;
     }
-    for (int i = 0; i < NIBBLE_BYTES; i++) {
+    for (size_t i = 0; i < NIBBLE_BYTES; i++) {
         out[i] = (uint8_t)(codes[2 * i] | codes[2 * i + 1] << 4);
     }
     return any;
@@ -71,7 +71,7 @@ static inline int mx4_quantise(struct mx_scale scale, float *restrict values, ui
 
 static inline void mx4_integers(const uint8_t *restrict data, uint8_t *restrict integers)
 {
-    for (int i = 0; i < NIBBLE_BYTES; i++) {
+    for (size_t i = 0; i < NIBBLE_BYTES; i++) {
         integers[2 * i] = (uint8_t)integer_of_code[data[i] & 15];
         integers[2 * i + 1] = (uint8_t)integer_of_code[data[i] >> 4];
     }
@@ -81,17 +81,21 @@ static inline void mx4_integers(const uint8_t *restrict data, uint8_t *restrict 
 static inline void add_integers(const uint8_t *restrict integers, float unit,
                                 float *restrict params)
 {
+    int8_t q[CODEC_BLOCK_VALUES];
+    memcpy(q, integers, sizeof q);
     for (int i = 0; i < CODEC_BLOCK_VALUES; i++) {
-        params[i] += (float)(int8_t)integers[i] * unit;
+        params[i] += (float)q[i] * unit;
     }
 }
 
 static inline void sum_integers(const uint8_t *restrict integers, int shift, bool negate,
                                 int64_t *restrict sum)
 {
+    int8_t q[CODEC_BLOCK_VALUES];
+    memcpy(q, integers, sizeof q);
     for (int i = 0; i < CODEC_BLOCK_VALUES; i++) {
-        int64_t integer = (int8_t)integers[i];
-        uint64_t units = (uint64_t)(negate ? -integer : integer) << shift;
+        int64_t integer = negate ? -(int64_t)q[i] : (int64_t)q[i];
+        uint64_t units = (uint64_t)integer << shift;
         sum[i] = (int64_t)((uint64_t)sum[i] + units);
     }
 }
