@@ -263,6 +263,7 @@ void gather_peer_lost(struct gather *self, uint32_t peer)
             self->entries[i].gone = true;
             self->any_gone = true;
             self->entries[i].asked.count = 0;
+            self->entries[i].next = 0;
         }
     }
     if (owner != GATHER_NONE) {

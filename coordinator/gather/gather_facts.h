@@ -23,10 +23,11 @@ struct gather_plan {
     uint32_t owner_count;              /* chunks that no owner has are the coordinator's */
     const struct gather_owner *owners; /* disjoint; borrowed for gather_begin */
     uint32_t entries_expected;
-    uint64_t bytes_max;  /* contributors' chunks that are kept here, about */
-    double check_share;  /* chunks fetched for checks, as a share of one contribution */
-    uint64_t check_seed; /* from the system's randomness, afresh each step: a secret */
-    uint32_t window;     /* chunks outstanding per contributor, at most ASKED_MAX */
+    uint64_t bytes_max;   /* contributors' chunks that are kept here, about */
+    double check_share;   /* of the chunks of owners that are not trusted */
+    double check_traffic; /* at most so many times a contribution is fetched for checks */
+    uint64_t check_seed;  /* from the system's randomness, afresh each step: a secret */
+    uint32_t window;      /* chunks outstanding per contributor, at most ASKED_MAX */
     uint64_t retry_ms;
     uint64_t stall_ms;    /* an owner or a contributor without any progress is given up */
     uint64_t deadline_ms; /* after an owner was told the set: half are done, it is not */

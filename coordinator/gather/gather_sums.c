@@ -45,20 +45,21 @@ static bool is_plausible(struct gather *self, const uint8_t *data, size_t size_b
 }
 
 /* Draws whether the sum that an owner has just committed itself to is checked. Draws are
- * independent, so checks that were seen say nothing about those to come. They halve with each
- * epoch: the share is kept on average, whatever leaves. One check is always allowed. */
-static bool is_drawn(struct gather *self, uint32_t chunk)
+ * independent, so checks that were seen say nothing about those to come. What traffic is allowed
+ * is aimed at half by the first epoch, a quarter by the next and so on, so its limit, which could
+ * be noticed, is seldom met. One check is always allowed. */
+static bool is_drawn(const struct gather *self, uint32_t chunk)
 {
-    double parts = self->plan.check_share * (double)self->chunk_count;
+    double parts_max = self->plan.check_traffic * (double)self->chunk_count;
     double each = (double)self->live_count;
-    double spent = (double)self->checked_parts + each;
-    if (self->plan.check_share <= 0.0 || (spent > parts && self->checked_parts > 0)) {
+    if (self->checked_parts > 0 && (double)self->checked_parts + each > parts_max) {
         return false;
     }
-    double chance = parts / (each * (double)self->checked_chunks);
+    double chance = parts_max / (each * (double)self->checked_chunks);
     for (uint64_t i = 0; i < self->epoch && i < 64; i++) {
         chance /= 2.0;
     }
+    chance = chance < self->plan.check_share ? chance : self->plan.check_share;
     uint64_t bits = random_mix(self->plan.check_seed ^ random_mix(self->epoch << 32 | chunk));
     return (double)(bits >> 11) * 0x1p-53 < chance;
 }
