@@ -230,6 +230,24 @@ static void set_of_another_contribution_is_not_ready_by_count_alone(void)
     fraction_free(self);
 }
 
+static void set_leaves_out_what_is_opened_later(void)
+{
+    struct fraction *self = begin(UINT64_MAX);
+    uint32_t chunk = 0;
+    set(self, 1, 0x3);
+    CU_ASSERT_EQUAL(fraction_grant_sums(self, 1, FIRST, CHUNKS), STATUS_OK);
+    add_item(self, 0);
+    add_item(self, 2);
+    CU_ASSERT_FALSE(fraction_next_sum(self, &chunk));
+    set(self, 2, 0x3);
+    add_item(self, 1);
+    CU_ASSERT_FALSE(fraction_next_sum(self, &chunk)); /* not granted in this epoch */
+    CU_ASSERT_EQUAL(take_sums(self, 2, 0x3), CHUNKS);
+    set(self, 3, 0x7);
+    CU_ASSERT_EQUAL(take_sums(self, 3, 0x7), CHUNKS);
+    fraction_free(self);
+}
+
 static void drop_takes_back_exactly(void)
 {
     struct fraction *self = begin(UINT64_MAX);
@@ -416,6 +434,27 @@ static void open_beyond_the_limit_is_full(void)
     fraction_free(self);
 }
 
+static void buffers_of_another_size_give_way(void)
+{
+    struct fraction *self = begin(UINT64_MAX);
+    struct fraction_task next = task;
+    uint64_t empty = fraction_bytes(self);
+    CU_ASSERT_EQUAL(open_item(self, 0), STATUS_OK); /* fp32 */
+    uint64_t limit = fraction_bytes(self);
+    fraction_free(self);
+    self = begin(limit);
+    CU_ASSERT_EQUAL(open_item(self, 0), STATUS_OK);
+    next.step++;
+    CU_ASSERT_EQUAL(fraction_begin(self, &next), STATUS_OK);
+    CU_ASSERT_EQUAL(fraction_bytes(self) > empty, true); /* kept for this step */
+    add_item(self, 1);                                   /* mx8: a quarter of it */
+    add_item(self, 4);
+    CU_ASSERT_TRUE(fraction_bytes(self) <= limit);
+    set(self, 1, 0x12);
+    CU_ASSERT_EQUAL(take_sums(self, 1, 0x12), CHUNKS);
+    fraction_free(self);
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
@@ -424,12 +463,14 @@ int main(void)
         SUITE_TEST(ready_waits_for_every_part_of_the_set),
         SUITE_TEST(set_without_a_contribution_takes_it_back),
         SUITE_TEST(set_of_another_contribution_is_not_ready_by_count_alone),
+        SUITE_TEST(set_leaves_out_what_is_opened_later),
         SUITE_TEST(drop_takes_back_exactly),
         SUITE_TEST(add_bad_part_changes_nothing_and_is_reported),
         SUITE_TEST(requests_from_outside_are_refused_with_a_status),
         SUITE_TEST(grant_keeps_a_window_and_asks_again),
         SUITE_TEST(begin_another_step_forgets_and_reuses_the_buffers),
         SUITE_TEST(open_beyond_the_limit_is_full),
+        SUITE_TEST(buffers_of_another_size_give_way),
     };
     int failed = suite_run("fraction", tests, sizeof tests / sizeof *tests);
     free_items();

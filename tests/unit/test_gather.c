@@ -377,6 +377,40 @@ static void liar_is_found_and_nothing_of_it_stays(void)
     CU_ASSERT_TRUE(is_complete_with(ALL));
 }
 
+static void lie_that_was_not_drawn_falls_with_one_that_was(void)
+{
+    struct gather_plan plan = make_plan();
+    struct gather_progress progress = {.checks = 0};
+    owners[1].trusted = false;
+    plan.check_share = 0.5;
+    while (progress.checks != 1 && plan.check_seed < 100) {
+        plan.check_seed++;
+        begin(&plan);
+        answer_all(ALL, 1);
+        give_sums(OWNER_A, 1, ALL);
+        CU_ASSERT_EQUAL(give_sum(OWNER_B, 1, 2, ALL, 7), STATUS_OK);
+        CU_ASSERT_EQUAL(give_sum(OWNER_B, 1, 3, ALL, -9), STATUS_OK);
+        gather_progress(gather, &progress);
+    }
+    take_actions(2);
+    answer_all(ALL, 3);
+    CU_ASSERT_TRUE(is_complete_with(ALL));
+}
+
+static void contributor_lost_before_an_owner_is_checked_leaves(void)
+{
+    struct gather_plan plan = make_plan();
+    const struct gather_holds holds = {.epoch = 1, .parts_held = 2 * COUNT, .sums_ready = 2};
+    owners[1].trusted = false;
+    begin(&plan);
+    answer_all(ALL, 1);
+    give_sums(OWNER_A, 1, ALL);
+    gather_take_holds(gather, OWNER_B, &holds, 1);
+    gather_peer_lost(gather, 2);
+    take_actions(2);
+    CU_ASSERT_TRUE(is_out(GATHER_ENTRY_OUT, 2, GATHER_LOST));
+}
+
 /* How many of `rounds` steps check a chunk of the owner that is not trusted, and parts fetched. */
 static unsigned count_checks(struct gather_plan *plan, unsigned rounds, unsigned *chunks_seen)
 {
@@ -419,6 +453,8 @@ static void owner_that_reports_a_bad_part_is_heard(void)
     const struct gather_plan plan = make_plan();
     const struct gather_holds holds = {
         .epoch = 1, .parts_missing = 1, .bad_serial = 2, .bad_chunk = 3};
+    const struct gather_holds another = {
+        .epoch = 1, .parts_missing = 1, .bad_serial = 1, .bad_chunk = 2};
     begin(&plan);
     answer_all(ALL, 1);
     gather_take_holds(gather, OWNER_A, &holds, 1); /* not its chunk */
@@ -426,6 +462,7 @@ static void owner_that_reports_a_bad_part_is_heard(void)
     CU_ASSERT_EQUAL(granted(1), 0);
     gather_take_holds(gather, OWNER_B, &holds, 1);
     gather_take_holds(gather, OWNER_B, &holds, 1);
+    gather_take_holds(gather, OWNER_B, &another, 1); /* one at a time */
     take_actions(1);
     CU_ASSERT_EQUAL(granted(0), 0);
     CU_ASSERT_EQUAL(granted(1), 1); /* that part alone */
@@ -640,6 +677,8 @@ int main(void)
         SUITE_TEST(contributor_lost_early_makes_another_epoch),
         SUITE_TEST(contributor_lost_after_it_delivered_stays),
         SUITE_TEST(liar_is_found_and_nothing_of_it_stays),
+        SUITE_TEST(lie_that_was_not_drawn_falls_with_one_that_was),
+        SUITE_TEST(contributor_lost_before_an_owner_is_checked_leaves),
         SUITE_TEST(checks_keep_their_share),
         SUITE_TEST(owner_that_reports_a_bad_part_is_heard),
         SUITE_TEST(owner_that_refuses_a_good_part_is_taken_over),
