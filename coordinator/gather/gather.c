@@ -65,7 +65,8 @@ void gather_end(struct gather *self)
     free(self->slots);
     free(self->owners);
     free(self->chunks);
-    *self = (struct gather){.sums = self->sums, .other = self->other, .pack = self->pack};
+    const struct gather kept = {.sums = self->sums, .other = self->other, .pack = self->pack};
+    memcpy(self, &kept, sizeof *self);
 }
 
 /* Who owns which chunk; the coordinator's own are wanted from the start. */
