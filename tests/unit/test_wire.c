@@ -59,6 +59,7 @@ static void fields_arrive_in_their_places(void)
     CU_ASSERT_DOUBLE_EQUAL(decoded.as.contribution.loss_sum, 1234.5678, 0.0);
     CU_ASSERT_EQUAL(decoded.as.contribution.blob.kind, BLOB_CONTRIBUTION);
     CU_ASSERT_TRUE(decoded.as.contribution.again);
+    CU_ASSERT_TRUE(decoded.as.contribution.leaving);
 }
 
 /* Whoever has another release shall be told so, and not be taken for a stranger. */

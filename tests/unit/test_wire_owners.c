@@ -60,6 +60,9 @@ static void other_messages_arrive_in_their_places(void)
     CU_ASSERT_EQUAL(decoded.as.holds.parts_missing, 33);
     CU_ASSERT_EQUAL(decoded.as.holds.sums_ready, BLOB_CHUNKS_MAX);
     CU_ASSERT_EQUAL(decoded.as.holds.bad_serial, UINT64_MAX - 34);
+    CU_ASSERT_EQUAL(decoded.as.holds.bad_chunk, BLOB_CHUNKS_MAX - 1);
+    CU_ASSERT_EQUAL(decoded.as.holds.lacking_count, WIRE_SET_MAX);
+    CU_ASSERT_EQUAL(decoded.as.holds.lacking_serial, UINT64_MAX - 35);
     message = make_valid(WIRE_RATES);
     CU_ASSERT_EQUAL_FATAL(travel(&message), STATUS_OK);
     CU_ASSERT_EQUAL(decoded.as.rates.up_bytes_per_s, WIRE_RATE_MAX);
@@ -89,6 +92,8 @@ static void values_at_and_beyond_their_limits(void)
     BAD(WIRE_SET, set.first_chunk, UINT32_MAX);
     GOOD(WIRE_SET, set.serial_count, 0);
     BAD(WIRE_HOLDS, holds.sums_ready, BLOB_CHUNKS_MAX + 1);
+    BAD(WIRE_HOLDS, holds.bad_chunk, BLOB_CHUNKS_MAX);
+    BAD(WIRE_HOLDS, holds.lacking_count, WIRE_SET_MAX + 1);
     BAD(WIRE_RATES, rates.up_bytes_per_s, WIRE_RATE_MAX + 1);
     BAD(WIRE_RATES, rates.down_bytes_per_s, WIRE_RATE_MAX + 1);
     BAD(WIRE_RATES, rates.items[0].bytes_per_s, WIRE_RATE_MAX + 1);
