@@ -9,13 +9,13 @@
 prefix=dugnad-$$
 
 address_of() { echo "10.77.0.$((100 + $1))"; }
+# in_host HOST COMMAND...: ends the shell that calls it, so that what is started in the background
+# is the program itself, ahead of other work if the system allows that.
 in_host() {
     local host=$1
     shift
-    exec_in "$prefix-$host" "$@"
+    exec nice -n -10 ip netns exec "$prefix-$host" "$@"
 }
-# exec: what is started in the background is the program itself, not a shell around it.
-exec_in() { exec ip netns exec "$@"; }
 
 # skip TEXT: nothing can be measured here, and that is seen.
 skip() {
@@ -41,7 +41,7 @@ shape() {
         tc -n "$1" qdisc add dev "$2" root handle 1: netem delay "${delay_ms}ms" limit 10000 ||
             skip "this kernel has no netem, so leave --delay out"
     fi
-    [ $shaped = yes ] || return 0
+    [ "$shaped" = yes ] || return 0
     local parent=root
     [ "$delay_ms" = 0 ] || parent="parent 1:1"
     # shellcheck disable=SC2086 # two words
@@ -66,8 +66,9 @@ plug() {
 make_network() {
     local i
     [ "$(id -u)" = 0 ] || skip "network namespaces need root"
-    command -v ip > /dev/null && command -v tc > /dev/null ||
+    if ! command -v ip > /dev/null || ! command -v tc > /dev/null; then
         skip "ip and tc are missing: scripts/install-deps test"
+    fi
     remove_network
     ip netns add "$prefix-switch" || skip "network namespaces cannot be made here"
     ip -n "$prefix-switch" link add bridge type bridge forward_delay 0 ||
