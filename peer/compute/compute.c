@@ -1,7 +1,6 @@
 #include "peer/compute/compute.h"
 
 #include "common/check.h"
-#include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/memory.h"

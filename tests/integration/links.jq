@@ -23,5 +23,6 @@ def bytes_per_s: . * 1e6 / 8 * 1448 / 1514;
     predicted_s: $predicted,
     measured_over_predicted: (if $predicted == null then null else $median / $predicted | round3 end),
     central_transfers_s: (if $shaped == "yes" then $central | round3 else null end),
+    measured_over_central_transfers: (if $shaped == "yes" then $median / $central | round3 else null end),
     mb_per_step: ($bytes[0] | map(map_values(round3)) | {coordinator: .[0], peers: .[1:]})
 }

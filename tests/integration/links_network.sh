@@ -23,13 +23,14 @@ skip() {
     exit 77
 }
 
-# The namespaces of this process, and those of a process that is no more.
+# The namespaces of this process, and those of a process that is no more, with what runs in them.
 remove_network() {
     local name owner
     ip netns list 2>/dev/null | awk '/^dugnad-[0-9]+-/ { print $1 }' | while read -r name; do
         owner=${name#dugnad-}
         owner=${owner%%-*}
-        if [ "$owner" = $$ ] || [ ! -e "/proc/$owner" ]; then
+        if [ "$owner" = $ ] || [ ! -e "/proc/$owner" ]; then
+            ip netns pids "$name" | xargs -r kill -9 || true
             ip netns delete "$name" || true
         fi
     done
