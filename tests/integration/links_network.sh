@@ -29,7 +29,7 @@ remove_network() {
     ip netns list 2>/dev/null | awk '/^dugnad-[0-9]+-/ { print $1 }' | while read -r name; do
         owner=${name#dugnad-}
         owner=${owner%%-*}
-        if [ "$owner" = $ ] || [ ! -e "/proc/$owner" ]; then
+        if [ "$owner" = $$ ] || [ ! -e "/proc/$owner" ]; then
             ip netns pids "$name" | xargs -r kill -9 || true
             ip netns delete "$name" || true
         fi
