@@ -21,7 +21,8 @@ void rate_meter_init(struct rate_meter *self)
 /* The third quartile of the windows that are kept; of two the lower. */
 static double high_quartile(const struct rate_meter *self)
 {
-    double sorted[RATE_WINDOWS];
+    double sorted[RATE_WINDOWS] = {0};
+    CHECK(self->window_count > 0);
     for (uint32_t i = 0; i < self->window_count; i++) {
         uint32_t j = i;
         for (; j > 0 && sorted[j - 1] > self->windows[i]; j--) {
