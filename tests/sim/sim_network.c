@@ -74,12 +74,16 @@ static const char *name_of(const struct sim_letter *letter)
         [WIRE_VERDICT] = "verdict",   [WIRE_COMMITTED] = "committed",
         [WIRE_APPLIED] = "applied",   [WIRE_GRANT] = "grant",
         [WIRE_ALIVE] = "alive",       [WIRE_LEAVE] = "leave",
-        [WIRE_FINISHED] = "finished", [WIRE_CLAIM] = "claim"};
+        [WIRE_FINISHED] = "finished", [WIRE_CLAIM] = "claim",
+        [WIRE_CLAIMED] = "claimed"};
     if (wire_is_chunk(letter->data, letter->head_bytes)) {
         return "chunk";
     }
     unsigned type = letter->head_bytes > 0 ? letter->data[0] : 0;
-    return type < WIRE_TYPE_END && names[type] != NULL ? names[type] : "unreadable";
+    if (type >= WIRE_TYPE_END) {
+        return "unreadable";
+    }
+    return names[type] != NULL ? names[type] : "something else";
 }
 
 static void tell(const struct sim_letter *letter, const char *what)
