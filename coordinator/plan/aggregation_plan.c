@@ -39,6 +39,11 @@ static enum status check_settings(const struct plan_problem *problem)
                      "above 0",
                      problem->target_batch);
     }
+    if (!is_known(problem->overhead_s)) {
+        return fault(STATUS_BAD_CONFIG,
+                     "the overhead of a planned step is %g s; set a number of at least 0",
+                     problem->overhead_s);
+    }
     bool is_known_codec = codec_is_known(problem->update_codec);
     for (size_t i = 0; i < problem->codec_count && i < PLAN_CODECS_MAX; i++) {
         is_known_codec = is_known_codec && codec_is_known(problem->codecs[i]);

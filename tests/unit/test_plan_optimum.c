@@ -110,6 +110,7 @@ static void predict_any_plan_as_its_transfers_take(void)
         struct plan_peer peers[12];
         struct plan_problem problem = plan_random_problem(&random, peers, 12);
         problem.overlap = random_below(&random, 2) == 0;
+        problem.overhead_s = 3.0 * random_uniform(&random);
         struct plan_share shares[12] = {0};
         struct aggregation_plan plan = {.shares = shares, .peer_count = 12};
         uint32_t count =
@@ -133,7 +134,9 @@ static void predict_any_plan_as_its_transfers_take(void)
         CU_ASSERT(is_near(times.compute_s, reference.compute_s, 1e-12));
         CU_ASSERT(is_near(times.gather_s, reference.gather_s, 1e-12));
         CU_ASSERT(is_near(times.spread_s, reference.spread_s, 1e-12));
+        CU_ASSERT(is_near(times.busy_s, reference.busy_s, 1e-12));
         CU_ASSERT(is_near(times.step_s, reference.step_s, 1e-12));
+        CU_ASSERT(is_near(times.stale_share, reference.stale_share, 1e-12));
         CU_ASSERT(is_near(times.coordinator_up_bytes, reference.coordinator_up_bytes, 1e-12));
         CU_ASSERT(is_near(times.coordinator_down_bytes, reference.coordinator_down_bytes, 1e-12));
     }
