@@ -34,7 +34,8 @@
  *
  * Who computes is found by dropping first the slowest links, then, among what is left, the slowest
  * machines. Everybody computes with the best codec unless a step gets 3% shorter otherwise; then as
- * few as possible, the slowest links, use a coarser one. The same problem gives the same plan (ties
+ * few as possible, the slowest links, use a coarser one. Updates cost every peer's precision: a
+ * coarser codec must make the step 10% shorter. The same problem gives the same plan (ties
  * go to the lower index), as far as CLP's arithmetic does.
  *
  * Pure; thread-safe on distinct problems. */
@@ -83,9 +84,10 @@ struct plan_problem {
     /* Peers that own; <= PLAN_OWNERS_MAX. With more candidates, those that would take the least
      * time for the whole vector. */
     size_t owners_max;
-    size_t codec_count;                 /* > 0 */
-    enum codec codecs[PLAN_CODECS_MAX]; /* allowed for contributions, best first */
-    enum codec update_codec;
+    size_t codec_count;                        /* > 0 */
+    enum codec codecs[PLAN_CODECS_MAX];        /* allowed for contributions, best first */
+    size_t update_codec_count;                 /* > 0 */
+    enum codec update_codecs[PLAN_CODECS_MAX]; /* allowed for updates, best first */
     double overhead_s; /* of a step besides these: the optimiser, messages; 0 or more */
     bool overlap;      /* max_staleness 1 */
     bool may_rest;     /* peers may be told not to compute */
@@ -112,6 +114,7 @@ struct aggregation_plan {
     struct plan_share *shares; /* (peer_count), owned */
     size_t peer_count;
     uint32_t coordinator_first_chunk, coordinator_chunk_count;
+    enum codec update_codec;
     struct plan_times predicted; /* of the chunks as they were cut */
     /* Of the linear program (of the even shares with PLAN_ALL_REDUCE), before the shares were cut.
      */
@@ -126,8 +129,8 @@ enum plan_strategy {
 };
 
 /* Makes a plan: the ranges of the coordinator and of the peers, in their order, cover every chunk
- * once. With the two fixed strategies all that can compute do so, with the first codec. When nobody
- * computes, or nobody aggregates, the coordinator owns everything. The caller ends *out with
+ * once. With the two fixed strategies all that can compute do so, with the first codecs. When
+ * nobody computes, or nobody aggregates, the coordinator owns everything. The caller ends *out with
  * plan_deinit(). Errors: BAD_CONFIG (a setting), OUT_OF_RANGE (a rate), each with a sentence,
  * NO_MEMORY; *out is then empty, and plan_deinit() allowed. */
 MUST_CHECK enum status plan_make(const struct plan_problem *problem, enum plan_strategy strategy,

@@ -226,7 +226,7 @@ static double link_key(const struct search *self, size_t peer)
     const struct plan_peer *link = &problem->peers[peer];
     return traffic_encoded_bytes(problem, self->base[peer].codec) /
                traffic_rate(link->up_bytes_per_s) +
-           traffic_encoded_bytes(problem, problem->update_codec) /
+           traffic_encoded_bytes(problem, problem->update_codecs[0]) /
                traffic_rate(link->down_bytes_per_s);
 }
 

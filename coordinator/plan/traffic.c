@@ -34,7 +34,7 @@ void traffic_init(struct traffic *self, const struct plan_problem *problem,
 {
     *self = (struct traffic){.problem = problem};
     self->sums_bytes = problem->sum_bytes_per_value * (double)problem->value_count;
-    self->update_bytes = traffic_encoded_bytes(problem, problem->update_codec);
+    self->update_bytes = traffic_encoded_bytes(problem, problem->update_codecs[0]);
     for (size_t i = 0; i < problem->peer_count; i++) {
         if (!shares[i].computes) {
             continue;

@@ -18,7 +18,7 @@ struct traffic {
     size_t largest_peer;
 };
 
-/* Adds up what the computing peers of shares(peer_count) send. */
+/* Adds up what the computing peers of shares(peer_count) send; updates have the first codec. */
 void traffic_init(struct traffic *self, const struct plan_problem *problem,
                   const struct plan_share *shares);
 

@@ -41,7 +41,8 @@ static struct plan_problem problem_of(const struct plan_peer *peers, size_t coun
                                  .value_count = PARAMETERS,
                                  .codecs = {CODEC_BF16, CODEC_MX8},
                                  .codec_count = 2,
-                                 .update_codec = CODEC_MX8,
+                                 .update_codecs = {CODEC_MX8},
+                                 .update_codec_count = 1,
                                  .sum_bytes_per_value = 2.0,
                                  .may_rest = true,
                                  .fraction_max = 0.25,
@@ -141,7 +142,7 @@ static enum status bench_links_c(struct plan_peer *peers)
         printf(",\n");
         status = print_links_c("mx8_mx4", &problem);
         printf(",\n");
-        problem.update_codec = problem.codecs[1];
+        problem.update_codecs[0] = problem.codecs[1];
         status = status == STATUS_OK ? print_links_c("mx8_mx4_updates_mx4", &problem) : status;
     }
     return status;

@@ -26,7 +26,8 @@ static inline struct plan_problem plan_problem_of(const struct plan_peer *peers,
                                  .target_batch = 1.0,
                                  .codecs = {CODEC_MX8},
                                  .codec_count = 1,
-                                 .update_codec = CODEC_MX8,
+                                 .update_codecs = {CODEC_MX8},
+                                 .update_codec_count = 1,
                                  .sum_bytes_per_value = 2.0,
                                  .fraction_max = 1.0,
                                  .owners_max = PLAN_OWNERS_MAX};
@@ -123,7 +124,7 @@ static inline struct plan_times plan_reference_times(const struct plan_problem *
     memset(&gather, 0, sizeof gather);
     memset(&spread, 0, sizeof spread);
     double sums_bytes = problem->sum_bytes_per_value * (double)problem->value_count;
-    double update_bytes = plan_encoded_bytes(problem, problem->update_codec);
+    double update_bytes = plan_encoded_bytes(problem, problem->update_codecs[0]);
     double samples_per_s = 0.0;
     for (size_t owner = 0; owner <= problem->peer_count; owner++) {
         for (size_t peer = 0; peer < problem->peer_count; peer++) {
@@ -209,7 +210,7 @@ static inline void plan_reference_range(const struct plan_problem *problem,
     double spread_up[2];
     double spread_down[2];
     double sums_bytes = problem->sum_bytes_per_value * (double)problem->value_count;
-    double update_bytes = plan_encoded_bytes(problem, problem->update_codec);
+    double update_bytes = plan_encoded_bytes(problem, problem->update_codecs[0]);
     for (int all = 0; all < 2; all++) {
         double share = all;
         sent[all] = owner == 0 ? 0.0 : share * sums_bytes;

@@ -133,9 +133,9 @@ static void refuse_settings_that_are_wrong(void)
 {
     struct plan_peer peer = plan_peer_of(10.0, 10.0, true);
     const struct plan_problem right = plan_problem_of(&peer, 1);
-    struct plan_problem wrong[18];
+    struct plan_problem wrong[21];
     size_t count = 0;
-    for (; count < 18; count++) {
+    for (; count < 21; count++) {
         wrong[count] = right;
     }
     wrong[0].value_count = 0;
@@ -145,7 +145,7 @@ static void refuse_settings_that_are_wrong(void)
     wrong[4].codec_count = 0;
     wrong[5].codec_count = PLAN_CODECS_MAX + 1;
     wrong[6].codecs[0] = (enum codec)99;
-    wrong[7].update_codec = (enum codec)0;
+    wrong[7].update_codecs[0] = (enum codec)0;
     wrong[8].sum_bytes_per_value = 0.0;
     wrong[9].sum_bytes_per_value = INFINITY;
     wrong[10].fraction_max = 0.0;
@@ -156,6 +156,9 @@ static void refuse_settings_that_are_wrong(void)
     wrong[15].target_batch = -1.0;
     wrong[16].overhead_s = -1.0;
     wrong[17].overhead_s = INFINITY;
+    wrong[18].update_codec_count = 0;
+    wrong[19].update_codec_count = PLAN_CODECS_MAX + 1;
+    wrong[20].update_codec_count = 2; /* the second is none */
     for (size_t i = 0; i < count; i++) {
         expect_refused(&wrong[i], STATUS_BAD_CONFIG);
     }

@@ -112,7 +112,8 @@ static void predict_any_plan_as_its_transfers_take(void)
         problem.overlap = random_below(&random, 2) == 0;
         problem.overhead_s = 3.0 * random_uniform(&random);
         struct plan_share shares[12] = {0};
-        struct aggregation_plan plan = {.shares = shares, .peer_count = 12};
+        struct aggregation_plan plan = {
+            .shares = shares, .peer_count = 12, .update_codec = CODEC_BF16};
         uint32_t count =
             (uint32_t)((problem.value_count + CODEC_CHUNK_VALUES - 1) / CODEC_CHUNK_VALUES);
         double fractions[13];
@@ -130,6 +131,7 @@ static void predict_any_plan_as_its_transfers_take(void)
         }
         struct plan_times times;
         plan_predict(&problem, &plan, &times);
+        problem.update_codecs[0] = CODEC_BF16;
         struct plan_times reference = plan_reference_times(&problem, shares, fractions);
         CU_ASSERT(is_near(times.compute_s, reference.compute_s, 1e-12));
         CU_ASSERT(is_near(times.gather_s, reference.gather_s, 1e-12));
@@ -154,7 +156,7 @@ static void predict_what_others_send_to_an_owner(void)
     struct plan_share shares[3] = {{.computes = true, .codec = CODEC_MX8},
                                    {.computes = true, .codec = CODEC_FP32, .chunk_count = 100},
                                    {.computes = true, .codec = CODEC_BF16}};
-    struct aggregation_plan plan = {.shares = shares, .peer_count = 3};
+    struct aggregation_plan plan = {.shares = shares, .peer_count = 3, .update_codec = CODEC_MX8};
     struct plan_times times;
     double values = (double)problem.value_count;
     plan_predict(&problem, &plan, &times);
