@@ -95,6 +95,7 @@ static enum status open_core(struct server *self)
                      config->context, WIRE_BODY_MAX);
     }
     struct core_settings settings = {.step_first = self->version_first,
+                                     .sample_first = self->sample_first,
                                      .step_count = config->step_count,
                                      .target_batch = state->settings.target_batch,
                                      .lease_id_first = state->serial << SERIAL_SHIFT,
@@ -105,7 +106,9 @@ static enum status open_core(struct server *self)
                                      .lease_ms = LEASE_MS,
                                      .silence_ms_max = SILENCE_MS_MAX,
                                      .patience_ms = PATIENCE_MS,
-                                     .fetch_ms_max = FETCH_MS_MAX};
+                                     .fetch_ms_max = FETCH_MS_MAX,
+                                     .max_staleness = config->max_staleness,
+                                     .stale_from = config->stale_from};
     return core_new(&settings, &self->core);
 }
 

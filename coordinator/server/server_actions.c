@@ -31,7 +31,7 @@ static enum status send_lease(struct server *self, const struct core_action *act
     self->message.type = WIRE_LEASE;
     self->message.as.lease = (struct wire_lease){.lease_id = action->lease_id,
                                                  .step = action->step,
-                                                 .version = action->step,
+                                                 .version = action->version,
                                                  .samples = fact.samples,
                                                  .duration_ms = action->duration_ms};
     server_send(self, session_of(self, action->peer), self->body,
@@ -170,7 +170,7 @@ static enum status commit_step(struct server *self, const struct core_action *ac
         status = server_checkpoint(self);
     }
     /* After the last step whoever asked is told that the run is finished: then nothing changes. */
-    if (status == STATUS_OK && self->settings_wait &&
+    if (status == STATUS_OK && self->settings_wait && !core_next_begun(self->core) &&
         store_state(self->store)->version < self->run->config.step_count) {
         status = server_change_settings(self);
     }

@@ -199,15 +199,13 @@ static void take_applied(struct server *self, struct session *session)
     }
 }
 
-/* Numbers ranges from the first sample of the step in progress and counts their samples. One of
- * another step wraps to a huge number, which the core refuses. */
-static uint64_t number_ranges(const struct server *self, const struct sample_range *ranges,
-                              uint32_t count, struct core_range *out)
+/* Counts their samples. */
+static uint64_t copy_ranges(const struct sample_range *ranges, uint32_t count,
+                            struct core_range *out)
 {
     uint64_t samples = 0;
     for (uint32_t i = 0; i < count; i++) {
-        out[i] = (struct core_range){.first = ranges[i].first - self->sample_first,
-                                     .count = ranges[i].count};
+        out[i] = (struct core_range){.first = ranges[i].first, .count = ranges[i].count};
         samples += ranges[i].count;
     }
     return samples;
@@ -216,12 +214,12 @@ static uint64_t number_ranges(const struct server *self, const struct sample_ran
 static void take_claim(struct server *self, struct session *session)
 {
     const struct wire_claim *claim = &self->message.as.claim;
-    (void)number_ranges(self, claim->ranges, claim->range_count, self->ranges);
-    (void)number_ranges(self, claim->kept, claim->kept_count, self->kept);
+    (void)copy_ranges(claim->ranges, claim->range_count, self->ranges);
+    (void)copy_ranges(claim->kept, claim->kept_count, self->kept);
     for (uint32_t i = 0; i < claim->lease_count; i++) {
         const struct wire_claim_lease *lease = &claim->leases[i];
         self->leases[i] = (struct core_lease){.id = lease->lease_id,
-                                              .first = lease->first - self->sample_first,
+                                              .first = lease->first,
                                               .count = lease->count,
                                               .done = lease->done};
     }
@@ -239,7 +237,7 @@ static void take_claim(struct server *self, struct session *session)
 static void take_contribution(struct server *self, struct session *session)
 {
     const struct wire_contribution *offer = &self->message.as.contribution;
-    uint64_t samples = number_ranges(self, offer->ranges, offer->range_count, self->ranges);
+    uint64_t samples = copy_ranges(offer->ranges, offer->range_count, self->ranges);
     if (session->offer != NULL) {
         server_drop(self, session, "offered a contribution before the last was judged");
         return;

@@ -192,7 +192,7 @@ enum status store_commit(struct store *self, struct journal_step *step)
     struct journal_record record = {
         .type = JOURNAL_STEP, .payload_bytes = payload_bytes, .as.step = *step};
     course_take(&self->state, &record);
-    self->leases.count = 0;
+    lease_list_advance(&self->leases, self->state.version);
     store_ledger_add(self, &record);
     return STATUS_OK;
 }

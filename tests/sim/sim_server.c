@@ -58,12 +58,12 @@ bool sim_server_describe(const struct server *server, uint32_t index, char *out,
                           server->sessions->items[index].name, peer->active,
                           server->sessions->items[index].away, core->step, peer->version,
                           peer->wants_work, peer->owned, peer->collect_sent, (int)peer->offer,
-                          core->table.free_count, core->table.counted_count);
+                          core->table.now.free_count, core->table.counted_count);
     for (size_t i = 0; i < CORE_LEASES_PER_PEER; i++) {
         const struct lease *lease = &peer->leases[i];
-        length += snprintf(out + length, out_bytes - (size_t)length, " %" PRIu64 ":%u+%u done %u%s",
-                           lease->id, lease->first, lease->count, lease->done,
-                           lease->reclaim_open ? " reclaimed" : "");
+        length += snprintf(out + length, out_bytes - (size_t)length,
+                           " %" PRIu64 ":%" PRIu64 "+%u done %u%s", lease->id, lease->first,
+                           lease->count, lease->done, lease->reclaim_open ? " reclaimed" : "");
     }
     return true;
 }

@@ -202,18 +202,18 @@ static void break_connection(struct sim *s, struct sim_peer *peer)
     s->breaks++;
 }
 
-/* A bitmap as ranges; returns how many. */
-static size_t ranges_of(uint64_t samples, struct core_range out[64])
+/* A bitmap, whose first sample is number `base`, as ranges; returns how many. */
+static size_t ranges_of(uint64_t samples, uint64_t base, struct core_range out[64])
 {
     size_t count = 0;
     for (uint64_t i = 0; i < 64; i++) {
         if ((samples >> i & 1U) == 0) {
             continue;
         }
-        if (count > 0 && out[count - 1].first + out[count - 1].count == i) {
+        if (count > 0 && out[count - 1].first + out[count - 1].count == base + i) {
             out[count - 1].count++;
         } else {
-            out[count++] = (struct core_range){.first = i, .count = 1};
+            out[count++] = (struct core_range){.first = base + i, .count = 1};
         }
     }
     return count;

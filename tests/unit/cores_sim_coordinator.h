@@ -27,7 +27,7 @@ static void forget_connection(struct sim_peer *peer)
 /* What a live peer has computed or handed in must not be computed by another. */
 static void note_lease(struct sim *s, const struct sim_peer *peer, const struct core_action *action)
 {
-    uint64_t bits = bits_of(action->first, action->count);
+    uint64_t bits = bits_of(action->first - action->step * s->batch, action->count);
     for (size_t i = 0; i < SIM_PEERS; i++) {
         const struct sim_peer *other = &s->peers[i];
         uint64_t has = other->gradient;
@@ -75,7 +75,7 @@ static void obey_core(struct sim *s, const struct core_action *action)
                 (struct sim_letter){.type = WIRE_LEASE,
                                     .id = action->lease_id,
                                     .step = action->step,
-                                    .samples = action->first,
+                                    .samples = action->first - action->step * s->batch,
                                     .count = action->count});
         break;
     case CORE_RECLAIM:
@@ -187,7 +187,7 @@ static void answer_hello(struct sim *s, struct sim_peer *peer, const struct sim_
 static void take_contribution(struct sim *s, struct sim_peer *peer, const struct sim_letter *letter)
 {
     struct core_range ranges[64];
-    size_t count = ranges_of(letter->samples, ranges);
+    size_t count = ranges_of(letter->samples, letter->step * s->batch, ranges);
     if (!peer->upload_open) {
         peer->claimed = letter->samples;
         peer->offered = letter->inside;
@@ -206,14 +206,15 @@ static void take_claim(struct sim *s, struct sim_peer *peer, const struct sim_le
 {
     struct core_range ranges[64];
     struct core_range kept[64];
+    uint64_t base = letter->step * s->batch;
     s->claims++;
     core_event(s, &(struct core_event){.type = CORE_CLAIMED,
                                        .peer = peer->index,
                                        .step = letter->step,
                                        .ranges = ranges,
-                                       .range_count = ranges_of(letter->samples, ranges),
+                                       .range_count = ranges_of(letter->samples, base, ranges),
                                        .kept = kept,
-                                       .kept_count = ranges_of(letter->kept, kept),
+                                       .kept_count = ranges_of(letter->kept, base, kept),
                                        .leases = letter->leases,
                                        .lease_count = letter->lease_count});
 }
@@ -263,6 +264,7 @@ static void hear(struct sim *s, struct sim_peer *peer, const struct sim_letter *
 static struct core *make_core(struct sim *s, uint64_t step)
 {
     const struct core_settings settings = {.step_first = step,
+                                           .sample_first = step * s->batch,
                                            .step_count = s->step_count,
                                            .target_batch = s->batch,
                                            .lease_samples_max = 16,

@@ -33,7 +33,7 @@ static void fill_claim(const struct sim *s, const struct sim_peer *peer, bool cl
             letter->lease_count < CORE_LEASES_PER_PEER) {
             letter->leases[letter->lease_count++] = (struct core_lease){
                 .id = lease->id,
-                .first = lease->first - base,
+                .first = lease->first,
                 .count = lease->count,
                 .done = lease->done,
             };

@@ -89,7 +89,9 @@ static void torn_tail_is_cut_and_what_was_committed_stays(void)
     store_fixture_lease(&f, 5, 2);
     store_fixture_commit(&f);
     struct journal_lease early = {.key = {1}, .lease_id = 6, .step = 4, .samples = {32, 8}};
-    CU_ASSERT_EQUAL(store_lease(f.store, &early), STATUS_OK); /* of a step that has not begun */
+    struct journal_lease odd = {.key = {1}, .lease_id = 5, .step = 5, .samples = {40, 8}};
+    CU_ASSERT_EQUAL(store_lease(f.store, &early), STATUS_OK); /* of the next step */
+    CU_ASSERT_EQUAL(store_lease(f.store, &odd), STATUS_OK);   /* of no step that can be lent */
     store_fixture_lease(&f, 7, 2);
     store_fixture_lease(&f, 8, 4);
     store_fixture_stop(&f);
@@ -99,14 +101,19 @@ static void torn_tail_is_cut_and_what_was_committed_stays(void)
     CU_ASSERT_TRUE(noted("a record that a crash cut off"));
     size_t count = 0;
     const struct journal_lease *leases = store_leases(f.store, &count);
-    CU_ASSERT_EQUAL_FATAL(count, 1);
-    CU_ASSERT_TRUE(leases[0].lease_id == 7 && leases[0].samples.first == 24 &&
-                   leases[0].samples.count == 2);
+    CU_ASSERT_EQUAL_FATAL(count, 2);
+    CU_ASSERT_TRUE(leases[0].lease_id == 6 && leases[0].step == 4);
+    CU_ASSERT_TRUE(leases[1].lease_id == 7 && leases[1].samples.first == 24 &&
+                   leases[1].samples.count == 2);
     store_fixture_commit(&f);
-    CU_ASSERT_EQUAL(store_leases(f.store, &count) == NULL && count > 0, 0);
-    CU_ASSERT_EQUAL(count, 0);
+    leases = store_leases(f.store, &count); /* what was lent of the next step stays so */
+    CU_ASSERT_TRUE_FATAL(count == 1);
+    CU_ASSERT_EQUAL(leases[0].lease_id, 6);
     store_fixture_stop(&f);
     store_fixture_start(&f);
+    leases = store_leases(f.store, &count); /* also when it was given before the commit */
+    CU_ASSERT_TRUE_FATAL(count == 1);
+    CU_ASSERT_EQUAL(leases[0].lease_id, 6);
     CU_ASSERT_TRUE(at_twin(&f));
     CU_ASSERT_EQUAL(note_count, 0);
     store_fixture_deinit(&f);
