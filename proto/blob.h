@@ -1,21 +1,21 @@
 /* blob - large bytes in chunks: resumable, hash-checked, paced by the receiver.
  *
- * A blob is cut into chunks of BLOB_CHUNK_BYTES (the last may be shorter). The receiver grants
- * chunks, at most a window at a time; the sender sends only what was granted. Each chunk carries
- * its BLAKE2b hash, and the blob's root is the hash over those hashes in order, so damage is
- * seen at the chunk and the whole is what was promised. What is missing after a lost connection
- * is granted again: nothing is sent twice for a reconnect.
+ * A blob is cut into chunks of the ref's chunk_bytes (the last may be shorter). The receiver
+ * grants chunks, at most a window at a time (blob_receiver.h); the sender sends only what was
+ * granted (blob_sender.h). Each chunk carries its BLAKE2b hash, and the blob's root is the hash
+ * over those hashes in order, so damage is seen at the chunk and the whole is what was promised.
+ * Who needs that promise of every chunk by itself fetches the list of hashes first: it is a blob
+ * too, and the same root proves it.
  *
- * Pure: no sockets or clock. One owner per receiver. */
+ * Pure: no sockets or clock. Thread-safe on distinct data. */
 #ifndef DUGNAD_PROTO_BLOB_H
 #define DUGNAD_PROTO_BLOB_H
 
 #include "proto/wire.h"
 
 enum {
-    BLOB_CHUNK_BYTES = 1024 * 1024, /* fits WIRE_BODY_MAX */
     BLOB_CHUNKS_MAX = 1 << 20,
-    BLOB_WINDOW_MAX = 64,
+    BLOB_HASHES_CHUNK_BYTES = 128 * 1024, /* 4096 hashes */
     BLOB_HEADER_BYTES = 64
 };
 
@@ -32,49 +32,34 @@ void blob_header_write(const struct blob_chunk_header *header, uint8_t out[BLOB_
 MUST_CHECK enum status blob_header_read(const uint8_t *head, size_t size_bytes,
                                         struct blob_chunk_header *out);
 
-/* Describes bytes that are about to be offered. size_bytes > 0. */
-struct blob_ref blob_describe(enum blob_kind kind, uint64_t id, const uint8_t *data,
-                              size_t size_bytes);
+/* Chunks of chunk_bytes > 0 in size_bytes; at most BLOB_CHUNKS_MAX (CHECKed). */
+uint32_t blob_chunk_count(uint64_t size_bytes, uint32_t chunk_bytes);
 
-uint32_t blob_chunk_count(uint64_t size_bytes);
+/* Bytes of chunk `index`, which exists. */
+uint32_t blob_chunk_size(const struct blob_ref *ref, uint32_t index);
+
+/* Describes bytes that are about to be offered, size_bytes > 0. `out_hashes`, shape (chunk count)
+ * or NULL: the hashes of the chunks, for blob_chunk() and as the bytes of the blob that
+ * blob_hashes_ref() names. */
+struct blob_ref blob_describe(enum blob_kind kind, uint64_t id, const uint8_t *data,
+                              size_t size_bytes, uint32_t chunk_bytes, struct digest *out_hashes);
 
 /* Header and place of chunk `index` of the bytes that `ref` describes; *out_data points into
- * data. Errors: OUT_OF_RANGE (a stranger granted a chunk that does not exist). */
-MUST_CHECK enum status blob_chunk(const struct blob_ref *ref, const uint8_t *data, uint32_t index,
+ * data. `hashes` as blob_describe() made them, or NULL: the chunk is hashed here.
+ * Errors: OUT_OF_RANGE (a stranger granted a chunk that does not exist). */
+MUST_CHECK enum status blob_chunk(const struct blob_ref *ref, const uint8_t *data,
+                                  const struct digest *hashes, uint32_t index,
                                   struct blob_chunk_header *out_header, const uint8_t **out_data);
 
-struct blob_receiver;
+/* The list of hashes of a blob's chunks, 32 bytes each in order, as a blob of kind BLOB_HASHES. Its
+ * root is that of the blob itself, and the hash of all its bytes. of->id is below 2^62. */
+struct blob_ref blob_hashes_ref(const struct blob_ref *of);
 
-/* Prepares for the blob of `ref`; allocates its bytes. Errors: FULL (larger than size_bytes_max,
- * checked before allocating), NO_MEMORY. The caller owns *out. */
-MUST_CHECK enum status blob_receiver_new(const struct blob_ref *ref, uint64_t size_bytes_max,
-                                         struct blob_receiver **out);
-void blob_receiver_free(struct blob_receiver *self); /* NULL is allowed. */
+/* Whose hashes the id of such a blob means. False: nobody's. */
+bool blob_hashes_of(uint64_t id, enum blob_kind *out_kind, uint64_t *out_id);
 
-const struct blob_ref *blob_receiver_ref(const struct blob_receiver *self);
-
-/* The next run of chunks to grant so that at most `window` are outstanding at now_ms; chunks
- * that were granted and did not come within retry_ms are granted again. False: nothing to grant
- * now. Call after each accepted chunk and on a timer. */
-MUST_CHECK bool blob_receiver_grant(struct blob_receiver *self, uint32_t window, uint64_t now_ms,
-                                    uint64_t retry_ms, struct wire_grant *out);
-
-/* Forgets what is outstanding: the connection was lost, all missing chunks may be granted again. */
-void blob_receiver_reset_grants(struct blob_receiver *self);
-
-/* Takes one chunk from outside. A chunk that is already there is fine and changes nothing.
- * Errors: PROTOCOL (another blob, never granted, wrong size), CORRUPT (hash). */
-MUST_CHECK enum status blob_receiver_add(struct blob_receiver *self,
-                                         const struct blob_chunk_header *header,
-                                         const uint8_t *data, size_t size_bytes);
-
-bool blob_receiver_complete(const struct blob_receiver *self);
-uint64_t blob_receiver_received_bytes(const struct blob_receiver *self);
-
-/* Checks the root once all chunks are there. Errors: AGAIN (chunks are missing), CORRUPT. */
-MUST_CHECK enum status blob_receiver_verify(const struct blob_receiver *self);
-
-/* The bytes, size_bytes of the ref; owned by the receiver. Complete (CHECKed). */
-const uint8_t *blob_receiver_data(const struct blob_receiver *self);
+/* Checks a list from outside, size_bytes of it. Errors: BAD_SHAPE, CORRUPT (not of this blob). */
+MUST_CHECK enum status blob_hashes_check(const struct blob_ref *of, const uint8_t *list,
+                                         size_t size_bytes);
 
 #endif

@@ -128,3 +128,15 @@ void identity_name(const uint8_t public_key[IDENTITY_KEY_BYTES], char out[IDENTI
 {
     (void)sodium_bin2hex(out, IDENTITY_NAME_BYTES, public_key, (IDENTITY_NAME_BYTES - 1) / 2);
 }
+
+void identity_sign(const struct identity *self, const uint8_t *data, size_t size_bytes,
+                   uint8_t out[IDENTITY_SIGNATURE_BYTES])
+{
+    CHECK(crypto_sign_detached(out, NULL, data, size_bytes, self->secret_key) == 0);
+}
+
+bool identity_verify(const uint8_t public_key[IDENTITY_KEY_BYTES], const uint8_t *data,
+                     size_t size_bytes, const uint8_t signature[IDENTITY_SIGNATURE_BYTES])
+{
+    return crypto_sign_verify_detached(signature, data, size_bytes, public_key) == 0;
+}

@@ -8,10 +8,13 @@
 
 #include "common/status.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
     IDENTITY_KEY_BYTES = 32,
+    IDENTITY_SIGNATURE_BYTES = 64,
     IDENTITY_SECRET_BYTES = 64,
     IDENTITY_NAME_BYTES = 13 /* 12 hexadecimal digits and a NUL */
 };
@@ -35,5 +38,12 @@ MUST_CHECK enum status identity_curve_of(const uint8_t public_key[IDENTITY_KEY_B
 
 /* The short name people see in logs: the first 12 hexadecimal digits of the key. */
 void identity_name(const uint8_t public_key[IDENTITY_KEY_BYTES], char out[IDENTITY_NAME_BYTES]);
+
+/* An Ed25519 signature (RFC 8032, deterministic). Begin what is signed with words that say what it
+ * is, so that no signature can stand for another thing. */
+void identity_sign(const struct identity *self, const uint8_t *data, size_t size_bytes,
+                   uint8_t out[IDENTITY_SIGNATURE_BYTES]);
+bool identity_verify(const uint8_t public_key[IDENTITY_KEY_BYTES], const uint8_t *data,
+                     size_t size_bytes, const uint8_t signature[IDENTITY_SIGNATURE_BYTES]);
 
 #endif

@@ -5,7 +5,6 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <sodium.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,7 +16,7 @@ _Static_assert(sizeof LINK_SCHEME + LINK_ADDRESS_MAX + KEY_TEXT_BYTES + 1U + KEY
                    LINK_TEXT_MAX,
                "the longest link fits");
 
-static bool port_is_good(const char *text)
+bool link_is_port(const char *text)
 {
     size_t length = strlen(text);
     unsigned long port = 0;
@@ -58,6 +57,12 @@ static bool host_is_good(const char *host, size_t length)
     return true;
 }
 
+bool link_is_address(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    return colon != NULL && host_is_good(text, (size_t)(colon - text)) && link_is_port(colon + 1);
+}
+
 static enum status check_address(const char *address)
 {
     const char *colon = strrchr(address, ':');
@@ -67,7 +72,7 @@ static enum status check_address(const char *address)
                      "bracketed IPv6 address, and a port)",
                      address);
     }
-    if (!port_is_good(colon + 1)) {
+    if (!link_is_port(colon + 1)) {
         return fault(STATUS_USAGE, "the port in '%.100s' is not a number from 1 to 65535", address);
     }
     return STATUS_OK;

@@ -8,6 +8,7 @@
 
 #include "proto/identity.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { LINK_ADDRESS_MAX = 280, LINK_TOKEN_BYTES = 32, LINK_TEXT_MAX = 400 };
@@ -23,5 +24,9 @@ MUST_CHECK enum status link_parse(const char *text, struct join_link *out);
 
 /* Writes the link with a final NUL. Errors: USAGE when the address is not HOST:PORT. */
 MUST_CHECK enum status link_format(const struct join_link *self, char out[LINK_TEXT_MAX]);
+
+/* HOST:PORT as above; or a PORT alone, 1 to 65535 in digits. */
+bool link_is_address(const char *text);
+bool link_is_port(const char *text);
 
 #endif

@@ -11,27 +11,10 @@
 #ifndef DUGNAD_PROTO_WIRE_H
 #define DUGNAD_PROTO_WIRE_H
 
-#include "common/digest.h"
-#include "proto/codec/codec.h"
-#include "proto/identity.h"
-#include "proto/link.h"
+#include "proto/wire_messages.h"
+#include "proto/wire_owners.h"
 
-#include <stdbool.h>
-
-enum {
-    WIRE_PROTOCOL_VERSION = 2,
-    WIRE_HEAD_MAX = 64 * 1024,
-    WIRE_BODY_MAX = 1024 * 1024,
-    WIRE_RANGES_MAX = 1024,
-    WIRE_NAME_MAX = 64,
-    WIRE_TEXT_MAX = 256,
-    WIRE_MODEL_JSON_MAX = 16384,
-    WIRE_LEASE_SAMPLES_MAX = 65536,
-    WIRE_CLAIM_LEASES_MAX = 4,
-    WIRE_THREADS_MAX = 4096
-};
-
-#define WIRE_VERSION_NONE UINT64_MAX
+#include <stddef.h>
 
 enum wire_type {
     WIRE_HELLO = 1,    /* peer: who I am, what I hold */
@@ -53,156 +36,17 @@ enum wire_type {
     WIRE_FINISHED,     /* coordinator: the run is over */
     WIRE_CLAIM,        /* peer: after a welcome, what I still hold of this step */
     WIRE_CLAIMED,      /* coordinator: that is yours; or give it up */
+    WIRE_ROUTE,        /* coordinator: the plan: who owns which chunks, and your codec */
+    WIRE_DELIVER,      /* coordinator: take that contribution to its owners */
+    WIRE_OPEN,         /* peer to owner: what the coordinator lets me do here */
+    WIRE_SET,          /* coordinator to owner: whose chunks to sum; the body holds the serials */
+    WIRE_HOLDS,        /* owner to coordinator: what is there of them */
+    WIRE_RATES,        /* peer: how fast its transfers went */
+    WIRE_PROBE,        /* both ways: filler to measure a link, and its echo */
     WIRE_TYPE_END
 };
 
-enum blob_kind { BLOB_SNAPSHOT = 1, BLOB_UPDATE = 2, BLOB_CONTRIBUTION = 3 };
-
-/* Names one immutable run of bytes. */
-struct blob_ref {
-    enum blob_kind kind;
-    uint64_t id; /* snapshot, update: the version it leads to; contribution: the peer's count */
-    uint64_t size_bytes; /* > 0, at most BLOB_CHUNKS_MAX chunks */
-    struct digest root;  /* hash over the hashes of its chunks */
-};
-
-struct sample_range {
-    uint64_t first;
-    uint64_t count; /* > 0; first + count does not overflow */
-};
-
-struct wire_hello {
-    uint32_t protocol_version;
-    uint8_t public_key[IDENTITY_KEY_BYTES];
-    uint8_t token[LINK_TOKEN_BYTES];
-    char name[WIRE_NAME_MAX];  /* printable ASCII without " and \ */
-    uint32_t thread_count;     /* > 0 */
-    uint64_t version_held;     /* WIRE_VERSION_NONE: nothing */
-    struct digest digest_held; /* of those parameters: a run that went back has others */
-};
-
-struct wire_welcome {
-    char run_name[WIRE_NAME_MAX];
-    struct digest run_id;
-    char model_json[WIRE_MODEL_JSON_MAX]; /* config.json text, NUL-terminated UTF-8, not "" */
-    uint32_t context;                     /* T, > 0; the tokens of one sample fit a body */
-    uint64_t step_tokens; /* of a whole target batch, > 0, <= 2^40: fixes the exact grid */
-    enum codec codec;
-    bool has_snapshot;        /* false: the peer's version_held is followed by updates */
-    struct blob_ref snapshot; /* P at version snapshot.id */
-};
-
-enum wire_refusal {
-    WIRE_REFUSED_TOKEN = 1,    /* the invite is not known: stop */
-    WIRE_REFUSED_PROTOCOL = 2, /* another protocol version: stop */
-    WIRE_REFUSED_IDENTITY = 3, /* the key does not fit the connection: stop */
-    WIRE_REFUSED_FULL = 4,     /* no room: come back later */
-    WIRE_REFUSED_UNKNOWN = 5,  /* no session (the coordinator restarted): say hello again */
-    WIRE_REFUSED_GONE = 6      /* a blob is no longer kept: say hello again */
-};
-
-struct wire_refused {
-    enum wire_refusal code;
-    char text[WIRE_TEXT_MAX]; /* as a name */
-};
-
-struct wire_ready {
-    uint64_t version; /* here and below never WIRE_VERSION_NONE */
-};
-
-struct wire_lease {
-    uint64_t lease_id;
-    uint64_t step;
-    uint64_t version;            /* of the parameters to use */
-    struct sample_range samples; /* count <= WIRE_LEASE_SAMPLES_MAX */
-    uint64_t duration_ms;        /* until the deadline, at most 7 days */
-    /* body: count * (context + 1) little-endian uint16 token ids */
-};
-
-struct wire_progress {
-    uint64_t lease_id;
-    uint32_t samples_done;
-    double loss_sum; /* finite */
-};
-
-struct wire_reclaim {
-    uint64_t lease_id;
-    uint32_t keep; /* samples from the lease's first on that the peer shall keep at most */
-};
-
-struct wire_yielded {
-    uint64_t lease_id;
-    uint32_t kept; /* the lease is now [first, first + kept) */
-};
-
-struct wire_collect {
-    uint64_t step;
-};
-
-struct wire_contribution {
-    uint64_t step;
-    uint32_t range_count; /* > 0, sorted, disjoint, not touching */
-    struct sample_range ranges[WIRE_RANGES_MAX];
-    uint64_t tokens; /* > 0, <= 2^40 */
-    double loss_sum; /* finite, >= 0 */
-    struct blob_ref blob;
-    bool again; /* it was offered before the connection broke; the peer may hold more than this */
-};
-
-struct wire_verdict {
-    uint64_t blob_id;
-    bool accepted;
-    char text[WIRE_TEXT_MAX]; /* why not; "" when accepted */
-};
-
-struct wire_committed {
-    uint64_t step;        /* the step that is done; the version is step + 1 */
-    double loss;          /* mean training loss, nats per token */
-    uint64_t tokens;      /* > 0, <= 2^40 */
-    struct digest digest; /* of P after the update */
-    struct blob_ref update;
-};
-
-struct wire_applied {
-    uint64_t version;
-    struct digest digest;
-};
-
-struct wire_grant {
-    enum blob_kind kind;
-    uint64_t id;
-    uint32_t first_chunk;
-    uint32_t chunk_count; /* > 0, <= BLOB_WINDOW_MAX; all below BLOB_CHUNKS_MAX */
-};
-
-struct wire_finished {
-    uint64_t step_count;
-};
-
-struct wire_claim_lease {
-    uint64_t lease_id;
-    uint64_t first;
-    uint32_t count; /* > 0, <= WIRE_LEASE_SAMPLES_MAX; first + count does not overflow */
-    uint32_t done;  /* < count */
-};
-
-/* Ranges are sorted, disjoint and not touching, as in a contribution; there may be none. */
-struct wire_claim {
-    uint64_t step;
-    uint32_t range_count;
-    struct sample_range
-        ranges[WIRE_RANGES_MAX]; /* in the accumulator, or lent and to be computed */
-    uint32_t kept_count;
-    struct sample_range kept[WIRE_RANGES_MAX]; /* in contributions that the peer keeps */
-    uint32_t lease_count;
-    struct wire_claim_lease leases[WIRE_CLAIM_LEASES_MAX]; /* those that have not ended */
-};
-
-struct wire_claimed {
-    uint64_t step;
-    bool accepted;
-};
-
+/* About 43 KiB: keep it off the stack. */
 struct wire_message {
     enum wire_type type;
     union {
@@ -222,7 +66,14 @@ struct wire_message {
         struct wire_grant grant;
         struct wire_finished finished;
         struct wire_claim claim;
-        struct wire_claimed claimed; /* alive and leave carry nothing */
+        struct wire_claimed claimed;
+        struct wire_route route;
+        struct wire_deliver deliver;
+        struct wire_open open;
+        struct wire_set set;
+        struct wire_holds holds;
+        struct wire_rates rates;
+        struct wire_probe probe; /* alive and leave carry nothing */
     } as;
 };
 
@@ -236,6 +87,17 @@ MUST_CHECK enum status wire_encode(const struct wire_message *message, uint8_t *
  * NO_MEMORY. */
 MUST_CHECK enum status wire_decode(const uint8_t *head, size_t size_bytes,
                                    struct wire_message *out);
+
+/* The body of a set: its serials, little-endian. */
+void wire_serials_write(const uint64_t *serials, uint32_t count, uint8_t *out);
+
+/* Reads the body that came with `set` to out (set->serial_count). Errors: PROTOCOL (another length,
+ * a 0, or not strictly increasing). */
+MUST_CHECK enum status wire_serials_read(const struct wire_set *set, const uint8_t *body,
+                                         size_t body_size_bytes, uint64_t *out);
+
+/* The name of a type for log lines; never NULL. */
+const char *wire_type_name(enum wire_type type);
 
 /* True when this head is a chunk header (blob.h) and not a control message. */
 bool wire_is_chunk(const uint8_t *head, size_t size_bytes);

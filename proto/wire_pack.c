@@ -5,14 +5,7 @@
 
 #include <string.h>
 
-/* Where the packed bytes go. */
-struct sink {
-    uint8_t *out;
-    size_t size_max;
-    size_t size_bytes;
-};
-
-static enum status emit(struct sink *sink, const ProtobufCMessage *message)
+enum status wire_emit(struct wire_sink *sink, const ProtobufCMessage *message)
 {
     size_t size_bytes = protobuf_c_message_get_packed_size(message);
     if (size_bytes > sink->size_max) {
@@ -22,13 +15,12 @@ static enum status emit(struct sink *sink, const ProtobufCMessage *message)
     return STATUS_OK;
 }
 
-/* protobuf-c's structs hold no const pointers; packing only reads through them. */
-static ProtobufCBinaryData bytes_of(const uint8_t *data, size_t size_bytes)
+ProtobufCBinaryData wire_bytes_of(const uint8_t *data, size_t size_bytes)
 {
     return (ProtobufCBinaryData){size_bytes, (uint8_t *)data};
 }
 
-static char *text_of(const char *text, size_t size_max)
+char *wire_text_of(const char *text, size_t size_max)
 {
     CHECK(memchr(text, '\0', size_max) != NULL);
     return (char *)text;
@@ -37,34 +29,40 @@ static char *text_of(const char *text, size_t size_max)
 static Dugnad__BlobRef ref_of(const struct blob_ref *ref)
 {
     Dugnad__BlobRef out = DUGNAD__BLOB_REF__INIT;
-    CHECK(ref->size_bytes > 0);
+    CHECK(ref->size_bytes > 0 && ref->chunk_bytes > 0);
     out.kind = (uint32_t)ref->kind;
     out.id = ref->id;
     out.size_bytes = ref->size_bytes;
-    out.root = bytes_of(ref->root.bytes, DIGEST_BYTES);
+    out.chunk_bytes = ref->chunk_bytes;
+    out.root = wire_bytes_of(ref->root.bytes, DIGEST_BYTES);
     return out;
 }
 
-static enum status pack_hello(const struct wire_hello *hello, struct sink *sink)
+static enum status pack_hello(const struct wire_hello *hello, struct wire_sink *sink)
 {
     Dugnad__Hello out = DUGNAD__HELLO__INIT;
     out.protocol_version = hello->protocol_version;
-    out.public_key = bytes_of(hello->public_key, IDENTITY_KEY_BYTES);
-    out.token = bytes_of(hello->token, LINK_TOKEN_BYTES);
-    out.name = text_of(hello->name, sizeof hello->name);
+    out.public_key = wire_bytes_of(hello->public_key, IDENTITY_KEY_BYTES);
+    out.token = wire_bytes_of(hello->token, LINK_TOKEN_BYTES);
+    out.name = wire_text_of(hello->name, sizeof hello->name);
     out.thread_count = hello->thread_count;
     out.version_held = hello->version_held;
-    out.digest_held = bytes_of(hello->digest_held.bytes, DIGEST_BYTES);
-    return emit(sink, &out.base);
+    out.digest_held = wire_bytes_of(hello->digest_held.bytes, DIGEST_BYTES);
+    out.computes = hello->computes;
+    out.aggregates = hello->aggregates;
+    out.bulk_address = wire_text_of(hello->bulk_address, sizeof hello->bulk_address);
+    out.up_bytes_per_s_max = hello->up_bytes_per_s_max;
+    out.down_bytes_per_s_max = hello->down_bytes_per_s_max;
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_welcome(const struct wire_welcome *welcome, struct sink *sink)
+static enum status pack_welcome(const struct wire_welcome *welcome, struct wire_sink *sink)
 {
     Dugnad__Welcome out = DUGNAD__WELCOME__INIT;
     Dugnad__BlobRef snapshot;
-    out.run_name = text_of(welcome->run_name, sizeof welcome->run_name);
-    out.run_id = bytes_of(welcome->run_id.bytes, DIGEST_BYTES);
-    out.model_json = text_of(welcome->model_json, sizeof welcome->model_json);
+    out.run_name = wire_text_of(welcome->run_name, sizeof welcome->run_name);
+    out.run_id = wire_bytes_of(welcome->run_id.bytes, DIGEST_BYTES);
+    out.model_json = wire_text_of(welcome->model_json, sizeof welcome->model_json);
     out.context = welcome->context;
     out.step_tokens = welcome->step_tokens;
     out.codec = (uint32_t)welcome->codec;
@@ -72,18 +70,20 @@ static enum status pack_welcome(const struct wire_welcome *welcome, struct sink 
         snapshot = ref_of(&welcome->snapshot);
         out.snapshot = &snapshot;
     }
-    return emit(sink, &out.base);
+    out.max_staleness = welcome->max_staleness;
+    out.predicts = welcome->predicts;
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_refused(const struct wire_refused *refused, struct sink *sink)
+static enum status pack_refused(const struct wire_refused *refused, struct wire_sink *sink)
 {
     Dugnad__Refused out = DUGNAD__REFUSED__INIT;
     out.code = (uint32_t)refused->code;
-    out.text = text_of(refused->text, sizeof refused->text);
-    return emit(sink, &out.base);
+    out.text = wire_text_of(refused->text, sizeof refused->text);
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_lease(const struct wire_lease *lease, struct sink *sink)
+static enum status pack_lease(const struct wire_lease *lease, struct wire_sink *sink)
 {
     Dugnad__Lease out = DUGNAD__LEASE__INIT;
     CHECK(lease->samples.count > 0 && lease->samples.count <= WIRE_LEASE_SAMPLES_MAX);
@@ -93,16 +93,16 @@ static enum status pack_lease(const struct wire_lease *lease, struct sink *sink)
     out.sample_first = lease->samples.first;
     out.sample_count = lease->samples.count;
     out.duration_ms = lease->duration_ms;
-    return emit(sink, &out.base);
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_progress(const struct wire_progress *progress, struct sink *sink)
+static enum status pack_progress(const struct wire_progress *progress, struct wire_sink *sink)
 {
     Dugnad__Progress out = DUGNAD__PROGRESS__INIT;
     out.lease_id = progress->lease_id;
     out.samples_done = progress->samples_done;
     out.loss_sum = progress->loss_sum;
-    return emit(sink, &out.base);
+    return wire_emit(sink, &out.base);
 }
 
 /* Two arrays cost no allocation a range. */
@@ -117,7 +117,7 @@ static void split_ranges(const struct sample_range *ranges, uint32_t count, uint
 }
 
 static enum status pack_contribution(const struct wire_contribution *contribution,
-                                     struct sink *sink)
+                                     struct wire_sink *sink)
 {
     Dugnad__Contribution out = DUGNAD__CONTRIBUTION__INIT;
     uint64_t firsts[WIRE_RANGES_MAX];
@@ -134,10 +134,12 @@ static enum status pack_contribution(const struct wire_contribution *contributio
     out.loss_sum = contribution->loss_sum;
     out.blob = &blob;
     out.again = contribution->again;
-    return emit(sink, &out.base);
+    out.codec = (uint32_t)contribution->codec;
+    out.stale_tokens = contribution->stale_tokens;
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_claim(const struct wire_claim *claim, struct sink *sink)
+static enum status pack_claim(const struct wire_claim *claim, struct wire_sink *sink)
 {
     Dugnad__Claim out = DUGNAD__CLAIM__INIT;
     uint64_t firsts[WIRE_RANGES_MAX];
@@ -170,47 +172,48 @@ static enum status pack_claim(const struct wire_claim *claim, struct sink *sink)
     out.lease_first = lease_firsts;
     out.lease_count = lease_counts;
     out.lease_done = lease_done;
-    return emit(sink, &out.base);
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_claimed(const struct wire_claimed *claimed, struct sink *sink)
+static enum status pack_claimed(const struct wire_claimed *claimed, struct wire_sink *sink)
 {
     Dugnad__Claimed out = DUGNAD__CLAIMED__INIT;
     out.step = claimed->step;
     out.accepted = claimed->accepted;
-    return emit(sink, &out.base);
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_verdict(const struct wire_verdict *verdict, struct sink *sink)
+static enum status pack_verdict(const struct wire_verdict *verdict, struct wire_sink *sink)
 {
     Dugnad__Verdict out = DUGNAD__VERDICT__INIT;
     out.blob_id = verdict->blob_id;
     out.accepted = verdict->accepted;
-    out.text = text_of(verdict->text, sizeof verdict->text);
-    return emit(sink, &out.base);
+    out.text = wire_text_of(verdict->text, sizeof verdict->text);
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_committed(const struct wire_committed *committed, struct sink *sink)
+static enum status pack_committed(const struct wire_committed *committed, struct wire_sink *sink)
 {
     Dugnad__Committed out = DUGNAD__COMMITTED__INIT;
     Dugnad__BlobRef update = ref_of(&committed->update);
     out.step = committed->step;
     out.loss = committed->loss;
     out.tokens = committed->tokens;
-    out.digest = bytes_of(committed->digest.bytes, DIGEST_BYTES);
+    out.digest = wire_bytes_of(committed->digest.bytes, DIGEST_BYTES);
     out.update = &update;
-    return emit(sink, &out.base);
+    out.codec = (uint32_t)committed->codec;
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_applied(const struct wire_applied *applied, struct sink *sink)
+static enum status pack_applied(const struct wire_applied *applied, struct wire_sink *sink)
 {
     Dugnad__Applied out = DUGNAD__APPLIED__INIT;
     out.version = applied->version;
-    out.digest = bytes_of(applied->digest.bytes, DIGEST_BYTES);
-    return emit(sink, &out.base);
+    out.digest = wire_bytes_of(applied->digest.bytes, DIGEST_BYTES);
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_grant(const struct wire_grant *grant, struct sink *sink)
+static enum status pack_grant(const struct wire_grant *grant, struct wire_sink *sink)
 {
     Dugnad__Grant out = DUGNAD__GRANT__INIT;
     CHECK(grant->chunk_count > 0);
@@ -218,47 +221,47 @@ static enum status pack_grant(const struct wire_grant *grant, struct sink *sink)
     out.id = grant->id;
     out.first_chunk = grant->first_chunk;
     out.chunk_count = grant->chunk_count;
-    return emit(sink, &out.base);
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_ready(uint64_t version, struct sink *sink)
+static enum status pack_ready(uint64_t version, struct wire_sink *sink)
 {
     Dugnad__Ready out = DUGNAD__READY__INIT;
     out.version = version;
-    return emit(sink, &out.base);
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_reclaim(const struct wire_reclaim *reclaim, struct sink *sink)
+static enum status pack_reclaim(const struct wire_reclaim *reclaim, struct wire_sink *sink)
 {
     Dugnad__Reclaim out = DUGNAD__RECLAIM__INIT;
     out.lease_id = reclaim->lease_id;
     out.keep = reclaim->keep;
-    return emit(sink, &out.base);
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_yielded(const struct wire_yielded *yielded, struct sink *sink)
+static enum status pack_yielded(const struct wire_yielded *yielded, struct wire_sink *sink)
 {
     Dugnad__Yielded out = DUGNAD__YIELDED__INIT;
     out.lease_id = yielded->lease_id;
     out.kept = yielded->kept;
-    return emit(sink, &out.base);
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_collect(uint64_t step, struct sink *sink)
+static enum status pack_collect(uint64_t step, struct wire_sink *sink)
 {
     Dugnad__Collect out = DUGNAD__COLLECT__INIT;
     out.step = step;
-    return emit(sink, &out.base);
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack_finished(uint64_t step_count, struct sink *sink)
+static enum status pack_finished(uint64_t step_count, struct wire_sink *sink)
 {
     Dugnad__Finished out = DUGNAD__FINISHED__INIT;
     out.step_count = step_count;
-    return emit(sink, &out.base);
+    return wire_emit(sink, &out.base);
 }
 
-static enum status pack(const struct wire_message *message, struct sink *sink)
+static enum status pack(const struct wire_message *message, struct wire_sink *sink)
 {
     switch (message->type) {
     case WIRE_HELLO:
@@ -295,6 +298,14 @@ static enum status pack(const struct wire_message *message, struct sink *sink)
         return pack_claim(&message->as.claim, sink);
     case WIRE_CLAIMED:
         return pack_claimed(&message->as.claimed, sink);
+    case WIRE_ROUTE:
+    case WIRE_DELIVER:
+    case WIRE_OPEN:
+    case WIRE_SET:
+    case WIRE_HOLDS:
+    case WIRE_RATES:
+    case WIRE_PROBE:
+        return wire_pack_owners(message, sink);
     case WIRE_ALIVE:
     case WIRE_LEAVE:
     case WIRE_TYPE_END:
@@ -306,7 +317,7 @@ static enum status pack(const struct wire_message *message, struct sink *sink)
 enum status wire_pack(const struct wire_message *message, uint8_t *out, size_t size_max,
                       size_t *out_size_bytes)
 {
-    struct sink sink = {out, size_max, 0};
+    struct wire_sink sink = {out, size_max, 0};
     enum status status = pack(message, &sink);
     *out_size_bytes = sink.size_bytes;
     return status;

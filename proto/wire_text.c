@@ -10,6 +10,32 @@ bool wire_text_printable(const char *text)
     return true;
 }
 
+bool wire_text_address(const char *text)
+{
+    return text[0] == ':' ? link_is_port(text + 1) : link_is_address(text);
+}
+
+const char *wire_type_name(enum wire_type type)
+{
+    static const char *const names[WIRE_TYPE_END] = {
+        [WIRE_HELLO] = "hello",       [WIRE_WELCOME] = "welcome",
+        [WIRE_REFUSED] = "refused",   [WIRE_READY] = "ready",
+        [WIRE_LEASE] = "lease",       [WIRE_PROGRESS] = "progress",
+        [WIRE_RECLAIM] = "reclaim",   [WIRE_YIELDED] = "yielded",
+        [WIRE_COLLECT] = "collect",   [WIRE_CONTRIBUTION] = "contribution",
+        [WIRE_VERDICT] = "verdict",   [WIRE_COMMITTED] = "committed",
+        [WIRE_APPLIED] = "applied",   [WIRE_GRANT] = "grant",
+        [WIRE_ALIVE] = "alive",       [WIRE_LEAVE] = "leave",
+        [WIRE_FINISHED] = "finished", [WIRE_CLAIM] = "claim",
+        [WIRE_CLAIMED] = "claimed",   [WIRE_ROUTE] = "route",
+        [WIRE_DELIVER] = "deliver",   [WIRE_OPEN] = "open",
+        [WIRE_SET] = "set",           [WIRE_HOLDS] = "holds",
+        [WIRE_RATES] = "rates",       [WIRE_PROBE] = "probe",
+    };
+    const char *name = type < WIRE_TYPE_END ? names[type] : NULL;
+    return name != NULL ? name : "unknown";
+}
+
 /* Bytes that follow a lead byte, and the smallest code point they may make; -1: no lead byte. */
 static int utf8_following(uint8_t lead, uint32_t *out_least)
 {

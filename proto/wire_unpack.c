@@ -13,7 +13,7 @@ _Static_assert(WIRE_TOKENS_MAX == UINT64_C(1) << EXACT_SUM_TOKENS_LOG2_MAX,
 /* Each reader sees what protobuf-c unpacked and is the only check of those values: it returns
  * true when all of them are in range and stand in *out. */
 
-static bool read_bytes(const ProtobufCBinaryData *from, uint8_t *out, size_t size_bytes)
+bool wire_read_bytes(const ProtobufCBinaryData *from, uint8_t *out, size_t size_bytes)
 {
     if (from->len != size_bytes || from->data == NULL) {
         return false;
@@ -41,18 +41,34 @@ static bool read_printable(const char *from, char *out, size_t size_max)
 static bool read_ref(const Dugnad__BlobRef *from, enum blob_kind kind, struct blob_ref *out)
 {
     if (from == NULL || from->kind != (uint32_t)kind || from->size_bytes == 0 ||
-        from->size_bytes > (uint64_t)BLOB_CHUNKS_MAX * BLOB_CHUNK_BYTES) {
+        from->chunk_bytes == 0 || from->chunk_bytes > WIRE_BODY_MAX ||
+        from->size_bytes > (uint64_t)BLOB_CHUNKS_MAX * from->chunk_bytes) {
         return false;
     }
     out->kind = kind;
     out->id = from->id;
     out->size_bytes = from->size_bytes;
-    return read_bytes(&from->root, out->root.bytes, DIGEST_BYTES);
+    out->chunk_bytes = from->chunk_bytes;
+    return wire_read_bytes(&from->root, out->root.bytes, DIGEST_BYTES);
 }
 
-static bool tokens_are_good(uint64_t tokens)
+bool wire_tokens_are_good(uint64_t tokens)
 {
     return tokens > 0 && tokens <= WIRE_TOKENS_MAX;
+}
+
+/* Who aggregates says where; nobody else says anything. */
+static bool read_bulk(const Dugnad__Hello *from, struct wire_hello *out)
+{
+    out->aggregates = from->aggregates != 0;
+    return read_text(from->bulk_address, out->bulk_address, sizeof out->bulk_address) &&
+           (out->aggregates ? wire_text_address(out->bulk_address) : out->bulk_address[0] == '\0');
+}
+
+bool wire_chunks_are_good(uint32_t first_chunk, uint32_t chunk_count)
+{
+    return chunk_count > 0 && chunk_count <= BLOB_CHUNKS_MAX &&
+           first_chunk <= BLOB_CHUNKS_MAX - chunk_count;
 }
 
 static bool read_hello(const Dugnad__Hello *from, struct wire_hello *out)
@@ -61,10 +77,15 @@ static bool read_hello(const Dugnad__Hello *from, struct wire_hello *out)
     out->protocol_version = from->protocol_version;
     out->thread_count = from->thread_count;
     out->version_held = from->version_held;
+    out->computes = from->computes != 0;
+    out->up_bytes_per_s_max = from->up_bytes_per_s_max;
+    out->down_bytes_per_s_max = from->down_bytes_per_s_max;
     return from->thread_count > 0 && from->thread_count <= WIRE_THREADS_MAX &&
-           read_bytes(&from->public_key, out->public_key, IDENTITY_KEY_BYTES) &&
-           read_bytes(&from->token, out->token, LINK_TOKEN_BYTES) &&
-           read_bytes(&from->digest_held, out->digest_held.bytes, DIGEST_BYTES) &&
+           from->up_bytes_per_s_max <= WIRE_RATE_MAX &&
+           from->down_bytes_per_s_max <= WIRE_RATE_MAX && read_bulk(from, out) &&
+           wire_read_bytes(&from->public_key, out->public_key, IDENTITY_KEY_BYTES) &&
+           wire_read_bytes(&from->token, out->token, LINK_TOKEN_BYTES) &&
+           wire_read_bytes(&from->digest_held, out->digest_held.bytes, DIGEST_BYTES) &&
            read_printable(from->name, out->name, sizeof out->name);
 }
 
@@ -72,7 +93,8 @@ static bool read_welcome(const Dugnad__Welcome *from, struct wire_welcome *out)
 {
     /* A lease of one sample must fit a body: (context + 1) uint16. */
     if (from->context == 0 || from->context >= WIRE_BODY_MAX / sizeof(uint16_t) ||
-        !tokens_are_good(from->step_tokens) || !codec_is_known(from->codec)) {
+        !wire_tokens_are_good(from->step_tokens) || !codec_is_known(from->codec) ||
+        from->max_staleness > 1) {
         return false;
     }
     out->context = from->context;
@@ -80,8 +102,10 @@ static bool read_welcome(const Dugnad__Welcome *from, struct wire_welcome *out)
     out->codec = (enum codec)from->codec;
     out->has_snapshot = from->snapshot != NULL;
     out->snapshot = (struct blob_ref){0};
+    out->max_staleness = from->max_staleness;
+    out->predicts = from->predicts != 0;
     return read_printable(from->run_name, out->run_name, sizeof out->run_name) &&
-           read_bytes(&from->run_id, out->run_id.bytes, DIGEST_BYTES) &&
+           wire_read_bytes(&from->run_id, out->run_id.bytes, DIGEST_BYTES) &&
            read_text(from->model_json, out->model_json, sizeof out->model_json) &&
            out->model_json[0] != '\0' && wire_text_utf8(out->model_json) &&
            (!out->has_snapshot || read_ref(from->snapshot, BLOB_SNAPSHOT, &out->snapshot));
@@ -176,7 +200,10 @@ static bool read_contribution(const Dugnad__Contribution *from, struct wire_cont
     out->tokens = from->tokens;
     out->loss_sum = from->loss_sum;
     out->again = from->again != 0;
-    return tokens_are_good(from->tokens) && isfinite(from->loss_sum) && from->loss_sum >= 0.0 &&
+    out->codec = (enum codec)from->codec;
+    out->stale_tokens = from->stale_tokens;
+    return wire_tokens_are_good(from->tokens) && from->stale_tokens <= from->tokens &&
+           codec_is_known(from->codec) && isfinite(from->loss_sum) && from->loss_sum >= 0.0 &&
            read_ranges((struct numbers){from->range_first, from->n_range_first},
                        (struct numbers){from->range_count, from->n_range_count}, &out->range_count,
                        out->ranges) &&
@@ -236,10 +263,11 @@ static bool read_committed(const Dugnad__Committed *from, struct wire_committed 
     out->step = from->step;
     out->loss = from->loss;
     out->tokens = from->tokens;
+    out->codec = (enum codec)from->codec;
     /* step + 1 must be a version */
-    return from->step < WIRE_VERSION_NONE - 1 && isfinite(from->loss) &&
-           tokens_are_good(from->tokens) &&
-           read_bytes(&from->digest, out->digest.bytes, DIGEST_BYTES) &&
+    return codec_is_known(from->codec) && from->step < WIRE_VERSION_NONE - 1 &&
+           isfinite(from->loss) && wire_tokens_are_good(from->tokens) &&
+           wire_read_bytes(&from->digest, out->digest.bytes, DIGEST_BYTES) &&
            read_ref(from->update, BLOB_UPDATE, &out->update);
 }
 
@@ -247,14 +275,13 @@ static bool read_applied(const Dugnad__Applied *from, struct wire_applied *out)
 {
     out->version = from->version;
     return from->version != WIRE_VERSION_NONE &&
-           read_bytes(&from->digest, out->digest.bytes, DIGEST_BYTES);
+           wire_read_bytes(&from->digest, out->digest.bytes, DIGEST_BYTES);
 }
 
 static bool read_grant(const Dugnad__Grant *from, struct wire_grant *out)
 {
-    if (from->kind < BLOB_SNAPSHOT || from->kind > BLOB_CONTRIBUTION || from->chunk_count == 0 ||
-        from->chunk_count > BLOB_WINDOW_MAX || from->first_chunk > BLOB_CHUNKS_MAX ||
-        from->first_chunk + from->chunk_count > BLOB_CHUNKS_MAX) {
+    if (from->kind < BLOB_SNAPSHOT || from->kind > BLOB_HASHES ||
+        !wire_chunks_are_good(from->first_chunk, from->chunk_count)) {
         return false;
     }
     out->kind = (enum blob_kind)from->kind;
@@ -311,6 +338,14 @@ static bool read_message(enum wire_type type, const ProtobufCMessage *message,
         return READ(claim, Claim);
     case WIRE_CLAIMED:
         return READ(claimed, Claimed);
+    case WIRE_ROUTE:
+    case WIRE_DELIVER:
+    case WIRE_OPEN:
+    case WIRE_SET:
+    case WIRE_HOLDS:
+    case WIRE_RATES:
+    case WIRE_PROBE:
+        return wire_read_owners(type, message, out);
     case WIRE_ALIVE:
     case WIRE_LEAVE:
     case WIRE_TYPE_END:
@@ -346,6 +381,13 @@ const ProtobufCMessageDescriptor *wire_descriptor(enum wire_type type)
         [WIRE_FINISHED] = &dugnad__finished__descriptor,
         [WIRE_CLAIM] = &dugnad__claim__descriptor,
         [WIRE_CLAIMED] = &dugnad__claimed__descriptor,
+        [WIRE_ROUTE] = &dugnad__route__descriptor,
+        [WIRE_DELIVER] = &dugnad__deliver__descriptor,
+        [WIRE_OPEN] = &dugnad__open__descriptor,
+        [WIRE_SET] = &dugnad__set__descriptor,
+        [WIRE_HOLDS] = &dugnad__holds__descriptor,
+        [WIRE_RATES] = &dugnad__rates__descriptor,
+        [WIRE_PROBE] = &dugnad__probe__descriptor,
     };
     return descriptors[type];
 }

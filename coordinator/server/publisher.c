@@ -9,19 +9,43 @@ enum { KEPT_BYTES_MAX = 256 << 20, KEPT_MIN = 4 };
 
 struct publisher {
     size_t value_count;
+    enum codec codec;
     size_t update_bytes;
     size_t slot_count;
     size_t kept; /* updates published and still here */
     size_t next; /* slot that is filled next */
     uint8_t *updates[PUBLISHER_UPDATES_MAX];
+    struct digest *hashes[PUBLISHER_UPDATES_MAX]; /* each (chunk count) */
     struct wire_committed committed[PUBLISHER_UPDATES_MAX];
     bool has_snapshot;
     uint64_t snapshot_version;
     struct blob_ref snapshot_ref;
     float *snapshot; /* (value_count) */
+    struct digest *snapshot_hashes;
 };
 
-enum status publisher_new(size_t value_count, size_t update_bytes, struct publisher **out)
+/* All blobs of the vector are cut at the same values. */
+static uint32_t chunk_bytes_of(enum codec codec)
+{
+    return (uint32_t)codec_encoded_bytes(codec, CODEC_CHUNK_VALUES);
+}
+
+static bool allocate(struct publisher *self)
+{
+    size_t snapshot_bytes = self->value_count * sizeof *self->snapshot;
+    size_t chunks = blob_chunk_count(snapshot_bytes, chunk_bytes_of(CODEC_FP32));
+    self->snapshot = malloc(snapshot_bytes);
+    self->snapshot_hashes = calloc(chunks, sizeof *self->snapshot_hashes);
+    bool complete = self->snapshot != NULL && self->snapshot_hashes != NULL;
+    for (size_t i = 0; i < self->slot_count; i++) {
+        self->updates[i] = malloc(self->update_bytes);
+        self->hashes[i] = calloc(chunks, sizeof *self->hashes[i]);
+        complete = complete && self->updates[i] != NULL && self->hashes[i] != NULL;
+    }
+    return complete;
+}
+
+enum status publisher_new(size_t value_count, enum codec codec, struct publisher **out)
 {
     *out = NULL;
     struct publisher *self = calloc(1, sizeof *self);
@@ -29,19 +53,14 @@ enum status publisher_new(size_t value_count, size_t update_bytes, struct publis
         return fault(STATUS_NO_MEMORY, "no memory to publish updates");
     }
     self->value_count = value_count;
-    self->update_bytes = update_bytes;
-    self->slot_count = KEPT_BYTES_MAX / update_bytes;
+    self->codec = codec;
+    self->update_bytes = codec_encoded_bytes(codec, value_count);
+    self->slot_count = KEPT_BYTES_MAX / self->update_bytes;
     self->slot_count = self->slot_count < KEPT_MIN ? KEPT_MIN : self->slot_count;
     if (self->slot_count > PUBLISHER_UPDATES_MAX) {
         self->slot_count = PUBLISHER_UPDATES_MAX;
     }
-    self->snapshot = malloc(value_count * sizeof *self->snapshot);
-    bool complete = self->snapshot != NULL;
-    for (size_t i = 0; i < self->slot_count; i++) {
-        self->updates[i] = malloc(update_bytes);
-        complete = complete && self->updates[i] != NULL;
-    }
-    if (!complete) {
+    if (!allocate(self)) {
         publisher_free(self);
         return fault(STATUS_NO_MEMORY, "no memory to publish updates");
     }
@@ -56,8 +75,10 @@ void publisher_free(struct publisher *self)
     }
     for (size_t i = 0; i < PUBLISHER_UPDATES_MAX; i++) {
         free(self->updates[i]);
+        free(self->hashes[i]);
     }
     free(self->snapshot);
+    free(self->snapshot_hashes);
     free(self);
 }
 
@@ -71,8 +92,10 @@ uint8_t *publisher_next_update(struct publisher *self)
 
 void publisher_add(struct publisher *self, struct wire_committed *committed)
 {
-    committed->update = blob_describe(BLOB_UPDATE, committed->step + 1, self->updates[self->next],
-                                      self->update_bytes);
+    committed->codec = self->codec;
+    committed->update =
+        blob_describe(BLOB_UPDATE, committed->step + 1, self->updates[self->next],
+                      self->update_bytes, chunk_bytes_of(self->codec), self->hashes[self->next]);
     self->committed[self->next] = *committed;
     self->next = (self->next + 1) % self->slot_count;
     self->kept++;
@@ -105,25 +128,42 @@ struct blob_ref publisher_snapshot(struct publisher *self, const float *params, 
         memcpy(self->snapshot, params, self->value_count * sizeof *params);
         self->snapshot_version = version;
         self->snapshot_ref = blob_describe(BLOB_SNAPSHOT, version, (const uint8_t *)self->snapshot,
-                                           self->value_count * sizeof *params);
+                                           self->value_count * sizeof *params,
+                                           chunk_bytes_of(CODEC_FP32), self->snapshot_hashes);
         self->has_snapshot = true;
     }
     return self->snapshot_ref;
 }
 
-bool publisher_find(const struct publisher *self, enum blob_kind kind, uint64_t id,
-                    struct blob_ref *out_ref, const uint8_t **out_data)
+static bool find_blob(const struct publisher *self, enum blob_kind kind, uint64_t id,
+                      struct publisher_blob *out)
 {
     if (kind == BLOB_SNAPSHOT && self->has_snapshot && id == self->snapshot_version) {
-        *out_ref = self->snapshot_ref;
-        *out_data = (const uint8_t *)self->snapshot;
+        *out = (struct publisher_blob){.ref = self->snapshot_ref,
+                                       .data = (const uint8_t *)self->snapshot,
+                                       .hashes = self->snapshot_hashes};
         return true;
     }
     size_t slot = kind == BLOB_UPDATE && id > 0 ? find_slot(self, id - 1) : self->slot_count;
     if (slot == self->slot_count) {
         return false;
     }
-    *out_ref = self->committed[slot].update;
-    *out_data = self->updates[slot];
+    *out = (struct publisher_blob){.ref = self->committed[slot].update,
+                                   .data = self->updates[slot],
+                                   .hashes = self->hashes[slot]};
+    return true;
+}
+
+bool publisher_find(const struct publisher *self, enum blob_kind kind, uint64_t id,
+                    struct publisher_blob *out)
+{
+    if (kind != BLOB_HASHES) {
+        return find_blob(self, kind, id, out);
+    }
+    if (!blob_hashes_of(id, &kind, &id) || !find_blob(self, kind, id, out)) {
+        return false;
+    }
+    *out = (struct publisher_blob){.ref = blob_hashes_ref(&out->ref),
+                                   .data = (const uint8_t *)out->hashes};
     return true;
 }

@@ -11,16 +11,15 @@ enum { PUBLISHER_UPDATES_MAX = 64 };
 
 struct publisher;
 
-/* For parameters of value_count floats; keeps as many updates of update_bytes each as fit
- * 256 MiB, at least 4 and at most PUBLISHER_UPDATES_MAX. Errors: NO_MEMORY. */
-MUST_CHECK enum status publisher_new(size_t value_count, size_t update_bytes,
-                                     struct publisher **out);
+/* For parameters of value_count floats; keeps as many updates in `codec` as fit 256 MiB, at least 4
+ * and at most PUBLISHER_UPDATES_MAX. Errors: NO_MEMORY. */
+MUST_CHECK enum status publisher_new(size_t value_count, enum codec codec, struct publisher **out);
 void publisher_free(struct publisher *self); /* NULL is allowed. */
 
 /* Room for the next update, to be filled before publisher_add. */
 uint8_t *publisher_next_update(struct publisher *self);
 
-/* Publishes what was filled in: `committed` without its `update`, which is set. */
+/* Publishes what was filled in: `committed` without its `update` and `codec`, which are set. */
 void publisher_add(struct publisher *self, struct wire_committed *committed);
 
 /* The message of step `step`; NULL when its update is no longer (or not yet) kept. */
@@ -29,8 +28,15 @@ const struct wire_committed *publisher_committed(const struct publisher *self, u
 /* A snapshot from which the kept updates lead to `version`, the version of `params` now. */
 struct blob_ref publisher_snapshot(struct publisher *self, const float *params, uint64_t version);
 
-/* The bytes and description of a published blob; false when it is gone. */
+/* A published blob. */
+struct publisher_blob {
+    struct blob_ref ref;
+    const uint8_t *data;         /* (ref.size_bytes) */
+    const struct digest *hashes; /* of its chunks; NULL when it is such a list itself */
+};
+
+/* Finds an update, the snapshot, or the hashes of either; false when it is gone. */
 bool publisher_find(const struct publisher *self, enum blob_kind kind, uint64_t id,
-                    struct blob_ref *out_ref, const uint8_t **out_data);
+                    struct publisher_blob *out);
 
 #endif

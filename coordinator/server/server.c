@@ -215,8 +215,8 @@ void server_send(struct server *self, struct session *session, const uint8_t *bo
     session->missed = session->missed || status == STATUS_AGAIN;
     if (status != STATUS_OK) {
         /* Every message of a lost peer ends here until the core expels it, which is told. */
-        log_event(LOG_DEBUG, "peers", "unreachable", "peer=%s message=%d", session->id,
-                  (int)self->message.type);
+        log_event(LOG_DEBUG, "peers", "unreachable", "peer=%s message=%s", session->id,
+                  wire_type_name(self->message.type));
     }
 }
 
@@ -329,6 +329,7 @@ enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
         self->tick_ms = now_ms;
         cut_missed(self);
         server_uploads_tick(self, now_ms);
+        server_downloads_tick(self);
         server_pause_tick(self, now_ms);
         server_push(self, &(struct core_event){.type = CORE_TICK});
         status = server_pump(self, now_ms);

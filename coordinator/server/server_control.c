@@ -28,7 +28,8 @@ enum status server_follow_settings(struct server *self)
     self->version_first = store_state(self->store)->version;
     size_t fit = UPLOADS_BYTES_MAX / encoded_bytes;
     self->uploads_max = fit < 1 ? 1 : fit > UPLOADS_MAX ? UPLOADS_MAX : fit;
-    return publisher_new(layout_value_count(self->run->layout), encoded_bytes, &self->publisher);
+    return publisher_new(layout_value_count(self->run->layout), self->publisher_codec,
+                         &self->publisher);
 }
 
 /* Peers learn of it by a new welcome. With another codec those who have not followed to this

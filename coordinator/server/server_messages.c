@@ -14,7 +14,7 @@ static void answer(struct server *self, const uint8_t *curve_key)
     if (wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &head_size_bytes) != STATUS_OK ||
         channel_server_send(self->channel, curve_key, self->head, head_size_bytes, NULL, 0) !=
             STATUS_OK) {
-        log_warn("peers", "unreachable", "message=%d", (int)self->message.type);
+        log_warn("peers", "unreachable", "message=%s", wire_type_name(self->message.type));
     }
 }
 
@@ -31,6 +31,11 @@ static void refuse(struct server *self, const uint8_t *curve_key, enum wire_refu
 void server_tell_unknown(struct server *self, struct session *session)
 {
     refuse(self, session->curve_key, WIRE_REFUSED_UNKNOWN, "the run's settings changed; say hello");
+}
+
+void server_tell_gone(struct server *self, struct session *session)
+{
+    refuse(self, session->curve_key, WIRE_REFUSED_GONE, "that version is no longer kept");
 }
 
 /* 0 when the hello is right. */
@@ -72,6 +77,8 @@ static enum status fill_welcome(struct server *self, bool has_snapshot)
     welcome->step_tokens = server_step_tokens(self);
     welcome->codec = store_state(self->store)->settings.codec;
     welcome->has_snapshot = has_snapshot;
+    welcome->max_staleness = 0;
+    welcome->predicts = false;
     return STATUS_OK;
 }
 
@@ -261,32 +268,6 @@ static void take_contribution(struct server *self, struct session *session)
     server_push(self, &event);
 }
 
-/* Sends the granted chunks as far as the peer's queue takes them; the rest it asks for again. */
-static void take_grant(struct server *self, struct session *session)
-{
-    struct wire_grant grant = self->message.as.grant;
-    struct blob_ref ref;
-    const uint8_t *data = NULL;
-    if (!publisher_find(self->publisher, grant.kind, grant.id, &ref, &data)) {
-        refuse(self, session->curve_key, WIRE_REFUSED_GONE, "that version is no longer kept");
-        return;
-    }
-    for (uint32_t i = 0; i < grant.chunk_count; i++) {
-        struct blob_chunk_header header;
-        uint8_t head[BLOB_HEADER_BYTES];
-        const uint8_t *chunk = NULL;
-        if (blob_chunk(&ref, data, grant.first_chunk + i, &header, &chunk) != STATUS_OK) {
-            server_drop(self, session, "asked for a chunk that does not exist");
-            return;
-        }
-        blob_header_write(&header, head);
-        if (channel_server_send(self->channel, session->curve_key, head, sizeof head, chunk,
-                                header.size_bytes) != STATUS_OK) {
-            return;
-        }
-    }
-}
-
 static void push_simple(struct server *self, const struct session *session, struct core_event event)
 {
     event.peer = sessions_index(self->sessions, session);
@@ -322,8 +303,13 @@ static void take_control(struct server *self, struct session *session)
     case WIRE_APPLIED:
         take_applied(self, session);
         break;
-    case WIRE_GRANT:
-        take_grant(self, session);
+    case WIRE_GRANT: {
+        const struct wire_grant grant = message->as.grant; /* answers are made where it lies */
+        server_download_grant(self, session, &grant);
+        break;
+    }
+    case WIRE_RATES: /* nothing here is decided by them */
+    case WIRE_PROBE:
         break;
     case WIRE_ALIVE:
         server_send(self, session, NULL, 0); /* so that the peer knows that we live */
@@ -341,6 +327,11 @@ static void take_control(struct server *self, struct session *session)
     case WIRE_COMMITTED:
     case WIRE_FINISHED:
     case WIRE_CLAIMED:
+    case WIRE_ROUTE:
+    case WIRE_DELIVER:
+    case WIRE_OPEN:
+    case WIRE_SET:
+    case WIRE_HOLDS: /* nobody owns chunks here */
     case WIRE_TYPE_END:
     default:
         server_drop(self, session, "sent a message that only a coordinator sends");

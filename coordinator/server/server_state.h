@@ -41,6 +41,7 @@ struct server {
     uint64_t sample_first;               /* of the step in progress */
     size_t uploads_max;
     size_t uploads_running;
+    bool sending; /* some peer was granted chunks that it has not been sent */
     uint64_t step_began_ms;
     uint64_t tick_ms;
     unsigned turns_unread;
@@ -88,6 +89,9 @@ void server_drop(struct server *self, struct session *session, const char *why);
 /* The session's peer is to say hello again; what it holds stays its own. */
 void server_tell_unknown(struct server *self, struct session *session);
 
+/* A blob that its peer fetches is no longer kept: it is to say hello again. */
+void server_tell_gone(struct server *self, struct session *session);
+
 /* Handles one received message (server_messages.c). */
 void server_receive(struct server *self, const struct channel_message *incoming, uint64_t now_ms);
 
@@ -103,6 +107,12 @@ void server_upload_chunk(struct server *self, struct session *session,
                          const struct channel_message *incoming, uint64_t now_ms);
 void server_uploads_tick(struct server *self, uint64_t now_ms);
 void server_upload_end(struct server *self, struct session *session);
+
+/* Downloads (server_downloads.c): what a peer grants is sent as far as its queue takes it; the rest
+ * with its next grant, or at the next tick. */
+void server_download_grant(struct server *self, struct session *session,
+                           const struct wire_grant *grant);
+void server_downloads_tick(struct server *self);
 
 /* Pauses and goes on (server_control.c): the owner's wish, room on the disk. The core is told. */
 void server_pause_tick(struct server *self, uint64_t now_ms);

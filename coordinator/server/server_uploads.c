@@ -1,12 +1,13 @@
 #include "common/log.h"
 #include "coordinator/server/server_state.h"
 
-enum { UPLOAD_WINDOW = 8, UPLOAD_RETRY_MS = 5000, UPLOAD_STALL_MS_MAX = 60000 };
+enum { UPLOAD_RETRY_MS = 5000, UPLOAD_STALL_MS_MAX = 60000 };
 
 static void grant_more(struct server *self, struct session *session, uint64_t now_ms)
 {
+    uint32_t window = blob_window(blob_receiver_ref(session->receiver), BLOB_WINDOW_BYTES);
     self->message.type = WIRE_GRANT;
-    while (blob_receiver_grant(session->receiver, UPLOAD_WINDOW, now_ms, UPLOAD_RETRY_MS,
+    while (blob_receiver_grant(session->receiver, window, now_ms, UPLOAD_RETRY_MS,
                                &self->message.as.grant)) {
         server_send(self, session, NULL, 0);
     }
@@ -19,15 +20,22 @@ static void tell_received(struct server *self, const struct session *session, bo
                                            .ok = ok});
 }
 
+/* The codec that the peer was told, and what follows from it. */
+static bool fits(const struct server *self, const struct wire_contribution *offer)
+{
+    return offer->codec == store_state(self->store)->settings.codec &&
+           offer->blob.size_bytes == aggregate_encoded_bytes(self->aggregate) &&
+           offer->blob.chunk_bytes == codec_encoded_bytes(offer->codec, CODEC_CHUNK_VALUES);
+}
+
 static void begin(struct server *self, struct session *session, uint64_t now_ms)
 {
     const struct blob_ref *ref = &session->offer->blob;
-    size_t expected_bytes = aggregate_encoded_bytes(self->aggregate);
     session->upload = UPLOAD_RUNNING;
     session->upload_ms = now_ms;
     self->uploads_running++;
-    if (ref->size_bytes != expected_bytes ||
-        blob_receiver_new(ref, expected_bytes, &session->receiver) != STATUS_OK) {
+    if (!fits(self, session->offer) ||
+        blob_receiver_new(ref, ref->size_bytes, &session->receiver) != STATUS_OK) {
         tell_received(self, session, false);
         return;
     }

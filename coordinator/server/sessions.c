@@ -62,6 +62,7 @@ enum status sessions_return(struct sessions *self, struct session *session,
     if (status != STATUS_OK) {
         return status;
     }
+    blob_senders_clear(&session->downloads); /* it asks again for what is missing */
     session->threads = hello->thread_count;
     (void)snprintf(session->name, sizeof session->name, "%s", hello->name);
     self->count += session->away ? 1 : 0;
@@ -108,6 +109,7 @@ void session_drop_upload(struct session *self)
 void sessions_remove(struct sessions *self, struct session *session)
 {
     session_drop_upload(session);
+    blob_senders_clear(&session->downloads);
     session->used = false;
     self->count -= session->away ? 0 : 1;
     while (self->end > 0 && !self->items[self->end - 1].used) {
@@ -125,6 +127,7 @@ void sessions_deinit(struct sessions *self)
     for (uint32_t i = 0; i < self->end; i++) {
         if (self->items[i].used) {
             session_drop_upload(&self->items[i]);
+            blob_senders_clear(&self->items[i].downloads);
         }
     }
     free(self->seen);

@@ -5,7 +5,8 @@
 #ifndef DUGNAD_COORDINATOR_SERVER_SESSIONS_H
 #define DUGNAD_COORDINATOR_SERVER_SESSIONS_H
 
-#include "proto/blob.h"
+#include "proto/blob_receiver.h"
+#include "proto/blob_sender.h"
 
 enum { SESSIONS_MAX = 4096, SESSIONS_KEYS_MAX = 65536 };
 
@@ -23,7 +24,8 @@ struct session {
     struct wire_contribution *offer; /* owned; NULL: none */
     enum upload_state upload;
     struct blob_receiver *receiver;
-    uint64_t upload_ms; /* when the latest chunk came */
+    uint64_t upload_ms;            /* when the latest chunk came */
+    struct blob_senders downloads; /* what it was granted and has not been sent */
 };
 
 struct sessions {

@@ -279,6 +279,11 @@ size_t compute_encoded_bytes(const struct compute *self)
     return codec_encoded_bytes(self->codec, self->value_count);
 }
 
+enum codec compute_codec(const struct compute *self)
+{
+    return self->codec;
+}
+
 enum status compute_check_blob(const struct compute *self, enum blob_kind kind, const uint8_t *data,
                                size_t size_bytes)
 {

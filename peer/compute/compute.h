@@ -49,6 +49,7 @@ void compute_follow(struct compute *self, const struct wire_welcome *welcome);
 size_t compute_value_count(const struct compute *self);
 uint32_t compute_vocab_size(const struct compute *self);
 size_t compute_encoded_bytes(const struct compute *self);
+enum codec compute_codec(const struct compute *self);
 
 /* Checks a fetched blob before it is loaded or applied. Errors: BAD_SHAPE, OUT_OF_RANGE. */
 MUST_CHECK enum status compute_check_blob(const struct compute *self, enum blob_kind kind,

@@ -225,6 +225,13 @@ static void take_message(struct session *self, uint64_t now_ms, const struct ses
     case WIRE_ALIVE:
     case WIRE_LEAVE:
     case WIRE_CLAIM:
+    case WIRE_ROUTE:
+    case WIRE_DELIVER:
+    case WIRE_OPEN:
+    case WIRE_SET:
+    case WIRE_HOLDS:
+    case WIRE_RATES:
+    case WIRE_PROBE:
     case WIRE_TYPE_END:
     default:
         break;

@@ -62,12 +62,12 @@ void daemon_send(struct daemon *self)
 {
     size_t size_bytes = 0;
     if (wire_encode(&self->outgoing, self->head, WIRE_HEAD_MAX, &size_bytes) != STATUS_OK) {
-        log_error("peer", "too_large", "message=%d", (int)self->outgoing.type);
+        log_error("peer", "too_large", "message=%s", wire_type_name(self->outgoing.type));
         return;
     }
     if (self->channel == NULL ||
         channel_client_send(self->channel, self->head, size_bytes, NULL, 0) != STATUS_OK) {
-        log_event(LOG_DEBUG, "peer", "not_sent", "message=%d", (int)self->outgoing.type);
+        log_event(LOG_DEBUG, "peer", "not_sent", "message=%s", wire_type_name(self->outgoing.type));
         self->missed_ms = is_repeated(self->outgoing.type) ? self->missed_ms : self->now_ms;
     }
 }
@@ -174,6 +174,13 @@ static void note_message(struct daemon *self, const struct wire_message *message
     case WIRE_LEAVE:
     case WIRE_FINISHED:
     case WIRE_CLAIM:
+    case WIRE_ROUTE:
+    case WIRE_DELIVER:
+    case WIRE_OPEN:
+    case WIRE_SET:
+    case WIRE_HOLDS:
+    case WIRE_RATES:
+    case WIRE_PROBE:
     case WIRE_TYPE_END:
     default:
         break;
@@ -252,6 +259,7 @@ static void watch_connection(struct daemon *self, uint64_t now_ms)
         log_info("peer", "connected_again", "address=%s lost=%s", self->options->link.address,
                  again ? "connection" : "message");
         self->missed_ms = 0;
+        blob_senders_clear(&self->uploads); /* it asks again for what is missing */
         daemon_step(self, &(struct session_event){.type = SESSION_CONNECTED});
     }
     watch_handshake(self, trouble, now_ms);
@@ -354,6 +362,7 @@ void daemon_free(struct daemon *self)
     compute_free(self->compute);
     channel_client_free(self->channel);
     blob_receiver_free(self->receiver);
+    blob_senders_clear(&self->uploads);
     offers_clear(&self->offers);
     session_deinit(&self->session);
     (void)pthread_cond_destroy(&self->shared.changed);

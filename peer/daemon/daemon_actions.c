@@ -20,6 +20,7 @@ static void send_hello(struct daemon *self, uint64_t version_held)
     hello->thread_count = (uint32_t)self->options->compute.thread_count;
     hello->version_held = version_held;
     hello->digest_held = self->digest;
+    hello->computes = true;
     daemon_send(self);
 }
 
@@ -107,7 +108,14 @@ static void send_message(struct daemon *self, const struct session_action *actio
     case WIRE_GRANT:
     case WIRE_FINISHED:
     case WIRE_CLAIM:
-    case WIRE_CLAIMED: /* hello, claim and contribution have their own ways */
+    case WIRE_CLAIMED:
+    case WIRE_ROUTE:
+    case WIRE_DELIVER:
+    case WIRE_OPEN:
+    case WIRE_SET:
+    case WIRE_HOLDS:
+    case WIRE_RATES:
+    case WIRE_PROBE: /* hello, claim and contribution have their own ways */
     case WIRE_TYPE_END:
     default:
         CHECK(false);
@@ -149,7 +157,8 @@ static void hand_in(struct daemon *self, uint64_t id)
                                 status_text(status)));
         return;
     }
-    struct offer *offer = offers_add(&self->offers, id, data, size_bytes);
+    struct offer *offer =
+        offers_add(&self->offers, id, compute_codec(self->compute), data, size_bytes);
     (void)pthread_mutex_lock(&self->shared.lock);
     struct work *work = &self->session.work;
     offer->facts.step = self->session.version;
@@ -187,6 +196,7 @@ static void reconnect(struct daemon *self)
     progress_break(&self->progress);
     log_warn("peer", "reconnecting", "address=%s", self->options->link.address);
     channel_client_free(self->channel);
+    blob_senders_clear(&self->uploads);
     self->channel = NULL;
     self->connections = 0;
     enum status status = channel_client_new(&self->options->link, self->identity, &self->channel);

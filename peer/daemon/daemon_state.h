@@ -5,6 +5,8 @@
 #include "peer/daemon/daemon.h"
 #include "peer/daemon/offers.h"
 #include "peer/daemon/progress.h"
+#include "proto/blob_receiver.h"
+#include "proto/blob_sender.h"
 #include "proto/channel.h"
 
 struct daemon {
@@ -21,6 +23,7 @@ struct daemon {
     struct offers offers;
     struct blob_receiver *receiver; /* what is being fetched */
     uint64_t fetch_ms;              /* when its latest chunk came */
+    struct blob_senders uploads;    /* what was granted of the offers and has not been sent */
     struct progress progress;
     uint64_t held_samples; /* already counted in `progress` */
     uint64_t connections;  /* of the channel, at the last look */

@@ -4,12 +4,16 @@
 
 #include <string.h>
 
-enum { FETCH_WINDOW = 8, FETCH_RETRY_MS = 5000, FETCH_STALL_MS_MAX = 60000 };
+enum { FETCH_RETRY_MS = 5000, FETCH_STALL_MS_MAX = 60000 };
+
+/* So that a turn does not take long. */
+enum { CHUNKS_AT_ONCE = 256 };
 
 static void grant_more(struct daemon *self)
 {
+    uint32_t window = blob_window(blob_receiver_ref(self->receiver), BLOB_WINDOW_BYTES);
     self->outgoing.type = WIRE_GRANT;
-    while (blob_receiver_grant(self->receiver, FETCH_WINDOW, self->now_ms, FETCH_RETRY_MS,
+    while (blob_receiver_grant(self->receiver, window, self->now_ms, FETCH_RETRY_MS,
                                &self->outgoing.as.grant)) {
         daemon_send(self);
     }
@@ -18,7 +22,7 @@ static void grant_more(struct daemon *self)
 static bool same_blob(const struct blob_ref *a, const struct blob_ref *b)
 {
     return a->kind == b->kind && a->id == b->id && a->size_bytes == b->size_bytes &&
-           digest_equal(&a->root, &b->root);
+           a->chunk_bytes == b->chunk_bytes && digest_equal(&a->root, &b->root);
 }
 
 static void tell_fetched(struct daemon *self, bool ok)
@@ -27,10 +31,12 @@ static void tell_fetched(struct daemon *self, bool ok)
     daemon_step(self, &event);
 }
 
-static size_t expected_bytes(const struct daemon *self, enum blob_kind kind)
+/* Size and chunks follow from the model and the codec. */
+static bool fits(const struct daemon *self, const struct blob_ref *ref)
 {
-    return kind == BLOB_SNAPSHOT ? compute_value_count(self->compute) * sizeof(float)
-                                 : compute_encoded_bytes(self->compute);
+    enum codec codec = ref->kind == BLOB_SNAPSHOT ? CODEC_FP32 : compute_codec(self->compute);
+    return ref->size_bytes == codec_encoded_bytes(codec, compute_value_count(self->compute)) &&
+           ref->chunk_bytes == codec_encoded_bytes(codec, CODEC_CHUNK_VALUES);
 }
 
 void daemon_fetch(struct daemon *self, const struct blob_ref *ref)
@@ -41,9 +47,8 @@ void daemon_fetch(struct daemon *self, const struct blob_ref *ref)
     } else {
         blob_receiver_free(self->receiver);
         self->receiver = NULL;
-        size_t size_bytes = expected_bytes(self, ref->kind);
-        enum status status = ref->size_bytes == size_bytes
-                                 ? blob_receiver_new(ref, size_bytes, &self->receiver)
+        enum status status = fits(self, ref)
+                                 ? blob_receiver_new(ref, ref->size_bytes, &self->receiver)
                                  : STATUS_BAD_SHAPE;
         if (status != STATUS_OK) {
             daemon_fail(self, fault(STATUS_PROTOCOL, "the coordinator offers parameters of the "
@@ -92,8 +97,58 @@ void daemon_take_chunk(struct daemon *self, const struct channel_message *incomi
     }
 }
 
+/* Sends one chunk of an offer that is still kept. Errors: AGAIN, REFUSED (it is not). */
+static enum status send_chunk(struct daemon *self, const struct blob_sender *sender, uint32_t index)
+{
+    const struct offer *offer = offers_find(&self->offers, blob_sender_id(sender));
+    struct blob_chunk_header header;
+    uint8_t head[BLOB_HEADER_BYTES];
+    const uint8_t *chunk = NULL;
+    if (offer == NULL ||
+        blob_chunk(&offer->facts.blob, offer->data, NULL, index, &header, &chunk) != STATUS_OK) {
+        return STATUS_REFUSED;
+    }
+    blob_header_write(&header, head);
+    return channel_client_send(self->channel, head, sizeof head, chunk, header.size_bytes);
+}
+
+/* Sends what was granted, as far as the queue takes it. */
+static void send_granted(struct daemon *self)
+{
+    struct blob_sender *sender = NULL;
+    uint32_t index = 0;
+    for (int i = 0; i < CHUNKS_AT_ONCE && blob_senders_next(&self->uploads, &sender, &index); i++) {
+        enum status status = send_chunk(self, sender, index);
+        if (status == STATUS_OK) {
+            blob_sender_sent(sender, index);
+        } else if (status == STATUS_REFUSED) {
+            blob_senders_drop(&self->uploads, blob_sender_kind(sender), blob_sender_id(sender));
+        } else {
+            return;
+        }
+    }
+}
+
+void daemon_serve_grant(struct daemon *self, const struct wire_grant *grant)
+{
+    const struct offer *offer =
+        grant->kind == BLOB_CONTRIBUTION ? offers_find(&self->offers, grant->id) : NULL;
+    if (offer == NULL) {
+        return;
+    }
+    const struct blob_ref *ref = &offer->facts.blob;
+    enum status status = blob_senders_grant(&self->uploads, grant,
+                                            blob_chunk_count(ref->size_bytes, ref->chunk_bytes));
+    if (status != STATUS_OK) {
+        log_warn("peer", "grant_refused", "reason=\"%s\"", status_text(status));
+        return; /* the coordinator asks again for what did not come */
+    }
+    send_granted(self);
+}
+
 void daemon_transfer_tick(struct daemon *self)
 {
+    send_granted(self);
     if (!self->session.fetching || self->receiver == NULL) {
         return;
     }
@@ -104,25 +159,5 @@ void daemon_transfer_tick(struct daemon *self)
         tell_fetched(self, false);
     } else {
         grant_more(self);
-    }
-}
-
-void daemon_serve_grant(struct daemon *self, const struct wire_grant *grant)
-{
-    const struct offer *offer =
-        grant->kind == BLOB_CONTRIBUTION ? offers_find(&self->offers, grant->id) : NULL;
-    for (uint32_t i = 0; offer != NULL && i < grant->chunk_count; i++) {
-        struct blob_chunk_header header;
-        uint8_t head[BLOB_HEADER_BYTES];
-        const uint8_t *chunk = NULL;
-        if (blob_chunk(&offer->facts.blob, offer->data, grant->first_chunk + i, &header, &chunk) !=
-            STATUS_OK) {
-            return;
-        }
-        blob_header_write(&header, head);
-        if (channel_client_send(self->channel, head, sizeof head, chunk, header.size_bytes) !=
-            STATUS_OK) {
-            return; /* the coordinator asks again for what did not come */
-        }
     }
 }

@@ -5,13 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct offer *offers_add(struct offers *self, uint64_t id, uint8_t *data, size_t size_bytes)
+struct offer *offers_add(struct offers *self, uint64_t id, enum codec codec, uint8_t *data,
+                         size_t size_bytes)
 {
     CHECK(self->count < OFFERS_MAX);
     struct offer *place = &self->items[self->count++];
     memset(&place->facts, 0, sizeof place->facts);
     place->data = data;
-    place->facts.blob = blob_describe(BLOB_CONTRIBUTION, id, data, size_bytes);
+    place->facts.codec = codec;
+    place->facts.blob =
+        blob_describe(BLOB_CONTRIBUTION, id, data, size_bytes,
+                      (uint32_t)codec_encoded_bytes(codec, CODEC_CHUNK_VALUES), NULL);
     return place;
 }
 

@@ -20,10 +20,11 @@ struct offers {
     size_t count;
 };
 
-/* Keeps `data` (taken, from malloc, size_bytes) as contribution `id`, an id that was not used
- * before; fewer than OFFERS_MAX are kept (CHECKed). Returns it with facts.blob set; the caller
- * fills in the rest. Valid until the next add or drop. */
-struct offer *offers_add(struct offers *self, uint64_t id, uint8_t *data, size_t size_bytes);
+/* Keeps `data` (taken, from malloc, size_bytes encoded by `codec`) as contribution `id`, an id that
+ * was not used before; fewer than OFFERS_MAX are kept (CHECKed). Returns it with facts.blob and
+ * facts.codec set; the caller fills in the rest. Valid until the next add or drop. */
+struct offer *offers_add(struct offers *self, uint64_t id, enum codec codec, uint8_t *data,
+                         size_t size_bytes);
 
 /* NULL when there is no such offer. */
 struct offer *offers_find(struct offers *self, uint64_t id);

@@ -22,6 +22,7 @@
 /* The numbers are those of messages and files. */
 enum codec { CODEC_FP32 = 1, CODEC_MX8 = 2, CODEC_BF16 = 3 };
 enum { CODEC_BLOCK_VALUES = 32, CODEC_MX8_BLOCK_BYTES = 33 };
+enum { CODEC_CHUNK_VALUES = 32768 };
 /* No limit on how small an encoded block's exponent may be. */
 enum { CODEC_EXPONENT_ANY = -1000 };
 

@@ -238,8 +238,7 @@ static enum status begin(struct bench *self, const struct size *size, enum codec
                             aggregate_slices(self->aggregate), warn, &self->store);
     }
     if (status == STATUS_OK) {
-        status = publisher_new(layout_value_count(self->run.layout),
-                               aggregate_encoded_bytes(self->aggregate), &self->publisher);
+        status = publisher_new(layout_value_count(self->run.layout), codec, &self->publisher);
     }
     if (status == STATUS_OK) {
         status = encode_contribution(self, codec);

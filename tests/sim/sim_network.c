@@ -184,21 +184,10 @@ static bool damage(struct sim_letter *letter)
 
 static const char *name_of(const struct sim_letter *letter)
 {
-    static const char *const names[WIRE_TYPE_END] = {
-        [WIRE_HELLO] = "hello",       [WIRE_WELCOME] = "welcome",
-        [WIRE_REFUSED] = "refused",   [WIRE_READY] = "ready",
-        [WIRE_LEASE] = "lease",       [WIRE_PROGRESS] = "progress",
-        [WIRE_RECLAIM] = "reclaim",   [WIRE_YIELDED] = "yielded",
-        [WIRE_COLLECT] = "collect",   [WIRE_CONTRIBUTION] = "contribution",
-        [WIRE_VERDICT] = "verdict",   [WIRE_COMMITTED] = "committed",
-        [WIRE_APPLIED] = "applied",   [WIRE_GRANT] = "grant",
-        [WIRE_ALIVE] = "alive",       [WIRE_LEAVE] = "leave",
-        [WIRE_FINISHED] = "finished", [WIRE_CLAIM] = "claim"};
     if (wire_is_chunk(letter->data, letter->head_bytes)) {
         return "chunk";
     }
-    unsigned type = letter->head_bytes > 0 ? letter->data[0] : 0;
-    return type < WIRE_TYPE_END && names[type] != NULL ? names[type] : "unreadable";
+    return wire_type_name(letter->head_bytes > 0 ? (enum wire_type)letter->data[0] : WIRE_TYPE_END);
 }
 
 static void tell(const struct sim_letter *letter, const char *what)

@@ -83,7 +83,7 @@ void sim_shadow_encoded(struct sim_shadow *self, const struct work *work, const 
                         size_t size_bytes)
 {
     struct encoded *encoded = sim_outer_alloc(sizeof *encoded + size_bytes);
-    encoded->root = blob_describe(BLOB_CONTRIBUTION, 1, data, size_bytes).root;
+    encoded->root = blob_describe(BLOB_CONTRIBUTION, 1, data, size_bytes, WIRE_BODY_MAX, NULL).root;
     encoded->sample_count = work->held_samples;
     encoded->size_bytes = size_bytes;
     for (size_t i = 0; i < work->held_count; i++) {

@@ -1,11 +1,11 @@
 #include "common/random.h"
-#include "proto/blob.h"
+#include "proto/blob_receiver.h"
 #include "tests/unit/suite.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = BLOB_CHUNK_BYTES, TWO_CHUNKS = 2 * CHUNK, RETRY_MS = 1000 };
+enum { CHUNK = 4224, TWO_CHUNKS = 2 * CHUNK, RETRY_MS = 1000 };
 
 /* Some bytes, what they are offered as, and who receives them. */
 struct fixture {
@@ -33,7 +33,7 @@ static void begin(struct fixture *self, size_t size_bytes)
     for (size_t i = 0; i < size_bytes; i++) {
         self->data[i] = (uint8_t)(i % 4093 == 0 ? random_next(&random) : i);
     }
-    self->ref = blob_describe(BLOB_UPDATE, 7, self->data, size_bytes);
+    self->ref = blob_describe(BLOB_UPDATE, 7, self->data, size_bytes, CHUNK, NULL);
     CU_ASSERT_EQUAL_FATAL(blob_receiver_new(&self->ref, size_bytes, &self->receiver), STATUS_OK);
 }
 
@@ -50,7 +50,7 @@ static enum status deliver(struct fixture *self, uint32_t index)
     struct blob_chunk_header received;
     uint8_t head[BLOB_HEADER_BYTES];
     const uint8_t *data = NULL;
-    CU_ASSERT_EQUAL_FATAL(blob_chunk(&self->ref, self->data, index, &sent, &data), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(blob_chunk(&self->ref, self->data, NULL, index, &sent, &data), STATUS_OK);
     blob_header_write(&sent, head);
     CU_ASSERT_TRUE(wire_is_chunk(head, sizeof head));
     CU_ASSERT_EQUAL_FATAL(blob_header_read(head, sizeof head, &received), STATUS_OK);
@@ -88,7 +88,7 @@ static void every_size_around_a_chunk_arrives_whole(void)
         struct fixture fixture;
         begin(&fixture, sizes[i]);
         uint32_t count = (uint32_t)((sizes[i] + CHUNK - 1) / CHUNK);
-        CU_ASSERT_EQUAL(blob_chunk_count(sizes[i]), count);
+        CU_ASSERT_EQUAL(blob_chunk_count(sizes[i], CHUNK), count);
         CU_ASSERT_EQUAL(blob_receiver_verify(fixture.receiver), STATUS_AGAIN);
         CU_ASSERT_TRUE(grants(&fixture, 8, 0, 0, count));
         for (uint32_t index = 0; index < count; index++) {
@@ -98,7 +98,7 @@ static void every_size_around_a_chunk_arrives_whole(void)
         expect_whole(&fixture);
         struct blob_chunk_header header;
         const uint8_t *data = NULL;
-        CU_ASSERT_EQUAL(blob_chunk(&fixture.ref, fixture.data, count, &header, &data),
+        CU_ASSERT_EQUAL(blob_chunk(&fixture.ref, fixture.data, NULL, count, &header, &data),
                         STATUS_OUT_OF_RANGE);
         end(&fixture);
     }
@@ -109,16 +109,16 @@ static void root_depends_on_every_byte_and_the_order(void)
     size_t size_bytes = 2 * (size_t)CHUNK;
     uint8_t *data = need(size_bytes);
     data[0] = 1;
-    struct blob_ref ref = blob_describe(BLOB_UPDATE, 1, data, size_bytes);
+    struct blob_ref ref = blob_describe(BLOB_UPDATE, 1, data, size_bytes, CHUNK, NULL);
     data[0] = 0;
     data[CHUNK] = 1; /* the chunks swapped */
-    struct blob_ref other = blob_describe(BLOB_UPDATE, 1, data, size_bytes);
+    struct blob_ref other = blob_describe(BLOB_UPDATE, 1, data, size_bytes, CHUNK, NULL);
     CU_ASSERT_FALSE(digest_equal(&ref.root, &other.root));
-    other = blob_describe(BLOB_UPDATE, 1, data, size_bytes - 1);
+    other = blob_describe(BLOB_UPDATE, 1, data, size_bytes - 1, CHUNK, NULL);
     data[size_bytes - 1] = 1;
-    ref = blob_describe(BLOB_UPDATE, 1, data, size_bytes - 1);
+    ref = blob_describe(BLOB_UPDATE, 1, data, size_bytes - 1, CHUNK, NULL);
     CU_ASSERT_TRUE(digest_equal(&ref.root, &other.root));
-    ref = blob_describe(BLOB_UPDATE, 1, data, size_bytes);
+    ref = blob_describe(BLOB_UPDATE, 1, data, size_bytes, CHUNK, NULL);
     CU_ASSERT_FALSE(digest_equal(&ref.root, &other.root));
     free(data);
 }
@@ -140,8 +140,8 @@ static void window_bounds_what_is_outstanding(void)
 
 static void window_is_never_above_its_limit(void)
 {
-    struct blob_ref ref = {.kind = BLOB_SNAPSHOT, .id = 1};
-    ref.size_bytes = (uint64_t)200 * CHUNK;
+    struct blob_ref ref = {.kind = BLOB_SNAPSHOT, .id = 1, .chunk_bytes = CHUNK};
+    ref.size_bytes = (uint64_t)2000 * CHUNK;
     struct blob_receiver *receiver = NULL;
     struct wire_grant grant;
     CU_ASSERT_EQUAL_FATAL(blob_receiver_new(&ref, ref.size_bytes, &receiver), STATUS_OK);
@@ -210,7 +210,7 @@ static void damaged_chunk_is_corrupt_and_can_come_again(void)
     const uint8_t *data = NULL;
     begin(&fixture, CHUNK + 5);
     CU_ASSERT_TRUE(grants(&fixture, 2, 0, 0, 2));
-    CU_ASSERT_EQUAL(blob_chunk(&fixture.ref, fixture.data, 1, &header, &data), STATUS_OK);
+    CU_ASSERT_EQUAL(blob_chunk(&fixture.ref, fixture.data, NULL, 1, &header, &data), STATUS_OK);
     uint8_t damaged[5];
     memcpy(damaged, data, sizeof damaged);
     damaged[4] ^= 1;
@@ -246,7 +246,7 @@ static void chunk_that_was_not_asked_for_breaks_the_protocol(void)
     CU_ASSERT_TRUE(grants(&fixture, 1, 0, 0, 1));
     CU_ASSERT_EQUAL(deliver(&fixture, 1), STATUS_PROTOCOL);
     CU_ASSERT_TRUE(grants(&fixture, 3, 0, 1, 2));
-    CU_ASSERT_EQUAL(blob_chunk(&fixture.ref, fixture.data, 2, &good, &data), STATUS_OK);
+    CU_ASSERT_EQUAL(blob_chunk(&fixture.ref, fixture.data, NULL, 2, &good, &data), STATUS_OK);
     struct blob_chunk_header bad = good;
     bad.id++;
     CU_ASSERT_EQUAL(blob_receiver_add(fixture.receiver, &bad, data, 9), STATUS_PROTOCOL);
@@ -274,13 +274,13 @@ static void chunk_that_was_not_asked_for_breaks_the_protocol(void)
 
 static void too_large_a_blob_is_refused_before_memory_is_taken(void)
 {
-    struct blob_ref ref = {.kind = BLOB_SNAPSHOT, .id = 1, .size_bytes = 101};
+    struct blob_ref ref = {.kind = BLOB_SNAPSHOT, .id = 1, .size_bytes = 101, .chunk_bytes = CHUNK};
     struct blob_receiver *receiver = NULL;
     CU_ASSERT_EQUAL(blob_receiver_new(&ref, 100, &receiver), STATUS_FULL);
     CU_ASSERT_PTR_NULL(receiver);
     ref.size_bytes = UINT64_MAX;
     CU_ASSERT_EQUAL(blob_receiver_new(&ref, UINT64_MAX, &receiver), STATUS_FULL);
-    ref.size_bytes = (uint64_t)BLOB_CHUNKS_MAX * BLOB_CHUNK_BYTES + 1;
+    ref.size_bytes = (uint64_t)BLOB_CHUNKS_MAX * CHUNK + 1;
     CU_ASSERT_EQUAL(blob_receiver_new(&ref, UINT64_MAX, &receiver), STATUS_FULL);
     blob_receiver_free(NULL);
 }
@@ -290,7 +290,7 @@ static void header_round_trip_keeps_all_and_refuses_the_rest(void)
     struct blob_chunk_header header = {.kind = BLOB_CONTRIBUTION,
                                        .id = UINT64_C(0x0102030405060708),
                                        .index = BLOB_CHUNKS_MAX - 1,
-                                       .size_bytes = BLOB_CHUNK_BYTES};
+                                       .size_bytes = WIRE_BODY_MAX};
     header.hash = digest_of("x", 1);
     uint8_t head[BLOB_HEADER_BYTES + 1] = {0};
     struct blob_chunk_header back;
@@ -309,7 +309,7 @@ static void header_round_trip_keeps_all_and_refuses_the_rest(void)
     static const struct {
         size_t at;
         uint8_t value;
-    } bad[] = {{0, 1},    {1, 0},  {1, 4},  {2, 1},  {3, 1},
+    } bad[] = {{0, 1},    {1, 0},  {1, 6},  {2, 1},  {3, 1},
                {6, 0x10}, {16, 1}, {19, 1}, {20, 1}, {31, 1}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         blob_header_write(&header, head);

@@ -2,7 +2,6 @@
 #include "common/random.h"
 #include "common/slices.h"
 #include "coordinator/server/aggregate.h"
-#include "coordinator/server/publisher.h"
 #include "coordinator/server/sessions.h"
 #include "tests/unit/run_fixture.h"
 #include "tests/unit/suite.h"
@@ -351,123 +350,6 @@ static void commit_of_parameters_that_are_not_finite_says_so(void)
     run_fixture_close(&run);
 }
 
-enum { VALUES = 64, UPDATE_BYTES = 66 };
-
-static void publish(struct publisher *publisher, uint64_t step)
-{
-    struct wire_committed committed = {.step = step, .loss = (double)step, .tokens = 5};
-    memset(publisher_next_update(publisher), (int)(step % 251), UPDATE_BYTES);
-    publisher_add(publisher, &committed);
-    CU_ASSERT_EQUAL(committed.update.kind, BLOB_UPDATE);
-    CU_ASSERT_EQUAL(committed.update.id, step + 1);
-    CU_ASSERT_EQUAL(committed.update.size_bytes, UPDATE_BYTES);
-}
-
-/* Steps [first, end) are kept whole, others are not. */
-static void assert_kept(const struct publisher *publisher, uint64_t first, uint64_t end)
-{
-    for (uint64_t step = 0; step < end + 3; step++) {
-        bool expected = step >= first && step < end;
-        struct blob_ref ref = {.id = 0};
-        const uint8_t *data = NULL;
-        const struct wire_committed *committed = publisher_committed(publisher, step);
-        CU_ASSERT_EQUAL(committed != NULL, expected);
-        CU_ASSERT_EQUAL(publisher_find(publisher, BLOB_UPDATE, step + 1, &ref, &data), expected);
-        if (expected && committed != NULL && data != NULL) {
-            CU_ASSERT_EQUAL(committed->step, step);
-            CU_ASSERT(committed->loss == (double)step);
-            CU_ASSERT_EQUAL(ref.id, step + 1);
-            CU_ASSERT_EQUAL(data[UPDATE_BYTES - 1], step % 251);
-            struct blob_ref again = blob_describe(BLOB_UPDATE, step + 1, data, UPDATE_BYTES);
-            CU_ASSERT_TRUE(digest_equal(&again.root, &committed->update.root));
-            CU_ASSERT_TRUE(digest_equal(&again.root, &ref.root));
-        }
-    }
-}
-
-static void ring_of_updates_drops_the_oldest(void)
-{
-    struct publisher *publisher = NULL;
-    CU_ASSERT_EQUAL_FATAL(publisher_new(VALUES, UPDATE_BYTES, &publisher), STATUS_OK);
-    assert_kept(publisher, 0, 0);
-    for (uint64_t step = 0; step < PUBLISHER_UPDATES_MAX; step++) {
-        publish(publisher, step);
-    }
-    assert_kept(publisher, 0, PUBLISHER_UPDATES_MAX);
-    for (uint64_t step = PUBLISHER_UPDATES_MAX; step < PUBLISHER_UPDATES_MAX + 70; step++) {
-        publish(publisher, step);
-    }
-    assert_kept(publisher, 70, PUBLISHER_UPDATES_MAX + 70);
-    (void)publisher_next_update(publisher); /* being filled: the oldest is gone, also when asked */
-    (void)publisher_next_update(publisher); /* for twice */
-    assert_kept(publisher, 71, PUBLISHER_UPDATES_MAX + 70);
-    struct blob_ref ref;
-    const uint8_t *data = NULL;
-    CU_ASSERT_FALSE(publisher_find(publisher, BLOB_UPDATE, 0, &ref, &data));
-    CU_ASSERT_FALSE(publisher_find(publisher, BLOB_CONTRIBUTION, 100, &ref, &data));
-    CU_ASSERT_FALSE(publisher_find(publisher, BLOB_SNAPSHOT, 0, &ref, &data)); /* none was asked */
-    publisher_free(publisher);
-}
-
-static void large_updates_are_kept_four_at_a_time(void)
-{
-    struct publisher *publisher = NULL;
-    CU_ASSERT_EQUAL_FATAL(publisher_new(VALUES, (size_t)65 << 20, &publisher), STATUS_OK);
-    for (uint64_t step = 0; step < 5; step++) {
-        struct wire_committed committed = {.step = step};
-        publisher_next_update(publisher)[0] = (uint8_t)step;
-        publisher_add(publisher, &committed);
-    }
-    CU_ASSERT_PTR_NULL(publisher_committed(publisher, 0));
-    for (uint64_t step = 1; step < 5; step++) {
-        struct blob_ref ref;
-        const uint8_t *data = NULL;
-        CU_ASSERT_TRUE(publisher_find(publisher, BLOB_UPDATE, step + 1, &ref, &data));
-        CU_ASSERT_EQUAL(data[0], step);
-    }
-    publisher_free(publisher);
-}
-
-static void snapshot_stays_while_the_parameters_go_on(void)
-{
-    struct publisher *publisher = NULL;
-    float params[VALUES] = {1.5F};
-    float first[VALUES] = {1.5F};
-    CU_ASSERT_EQUAL_FATAL(publisher_new(VALUES, UPDATE_BYTES, &publisher), STATUS_OK);
-    struct blob_ref ref = publisher_snapshot(publisher, params, 10);
-    CU_ASSERT_EQUAL(ref.kind, BLOB_SNAPSHOT);
-    CU_ASSERT_EQUAL(ref.id, 10);
-    CU_ASSERT_EQUAL(ref.size_bytes, sizeof params);
-    uint64_t version = 10;
-    uint64_t snapshot_version = 10;
-    unsigned renewals = 0;
-    while (version < 200) {
-        publish(publisher, version++);
-        params[version % VALUES] += 0.25F;
-        struct blob_ref found;
-        const uint8_t *data = NULL;
-        ref = publisher_snapshot(publisher, params, version);
-        CU_ASSERT_TRUE(publisher_find(publisher, BLOB_SNAPSHOT, ref.id, &found, &data));
-        CU_ASSERT_TRUE(digest_equal(&found.root, &ref.root));
-        if (ref.id == version) {
-            renewals++;
-            CU_ASSERT_FALSE(
-                publisher_find(publisher, BLOB_SNAPSHOT, snapshot_version, &found, &data));
-            memcpy(first, params, sizeof first);
-        } else {
-            CU_ASSERT_EQUAL(ref.id, snapshot_version);
-        }
-        snapshot_version = ref.id;
-        CU_ASSERT_EQUAL(memcmp(data, first, sizeof first), 0);
-        for (uint64_t step = ref.id; step < version; step++) {
-            CU_ASSERT_PTR_NOT_NULL(publisher_committed(publisher, step));
-        }
-    }
-    /* At first with every update (few are kept), later at every 33rd. */
-    CU_ASSERT_TRUE(renewals >= 4 && renewals <= 12);
-    publisher_free(publisher);
-}
-
 static struct session *add_session(struct sessions *sessions, uint32_t number)
 {
     struct wire_hello hello = {.name = "kitchen", .thread_count = 3, .version_held = 9};
@@ -501,7 +383,7 @@ static void session_is_found_until_removed_and_its_place_reused(void)
     CU_ASSERT_EQUAL(sessions_index(sessions, c), 2);
     b->offer = calloc(1, sizeof *b->offer);
     b->upload = UPLOAD_RUNNING;
-    struct blob_ref ref = blob_describe(BLOB_CONTRIBUTION, 1, (const uint8_t *)"abc", 3);
+    struct blob_ref ref = blob_describe(BLOB_CONTRIBUTION, 1, (const uint8_t *)"abc", 3, 2, NULL);
     CU_ASSERT_EQUAL(blob_receiver_new(&ref, 3, &b->receiver), STATUS_OK);
     sessions_remove(sessions, b); /* frees both: the sanitizer watches */
     CU_ASSERT_PTR_NULL(find_session(sessions, 2));
@@ -559,9 +441,6 @@ int main(void)
         SUITE_TEST(refused_contribution_changes_nothing),
         SUITE_TEST(step_takes_its_batch_and_the_next_begins_at_zero),
         SUITE_TEST(commit_of_parameters_that_are_not_finite_says_so),
-        SUITE_TEST(ring_of_updates_drops_the_oldest),
-        SUITE_TEST(large_updates_are_kept_four_at_a_time),
-        SUITE_TEST(snapshot_stays_while_the_parameters_go_on),
         SUITE_TEST(session_is_found_until_removed_and_its_place_reused),
         SUITE_TEST(sessions_are_full_at_the_limit),
     };

@@ -15,7 +15,7 @@ static struct offer *add_offer(struct offers *offers, uint64_t id, size_t size_b
     uint8_t *data = malloc(size_bytes);
     CU_ASSERT_PTR_NOT_NULL_FATAL(data);
     memset(data, (int)id, size_bytes);
-    return offers_add(offers, id, data, size_bytes);
+    return offers_add(offers, id, CODEC_MX8, data, size_bytes);
 }
 
 /* The ids that are kept, oldest first, and each with its own bytes. */
@@ -25,7 +25,11 @@ static void expect_offers(struct offers *offers, const uint64_t *ids, size_t cou
     for (size_t i = 0; i < count; i++) {
         const struct offer *offer = offers_find(offers, ids[i]);
         CU_ASSERT_PTR_EQUAL_FATAL(offer, &offers->items[i]);
-        struct blob_ref again = blob_describe(BLOB_CONTRIBUTION, ids[i], offer->data, 10 + ids[i]);
+        struct blob_ref again =
+            blob_describe(BLOB_CONTRIBUTION, ids[i], offer->data, 10 + ids[i], WIRE_BODY_MAX, NULL);
+        CU_ASSERT_EQUAL(offer->facts.codec, CODEC_MX8);
+        CU_ASSERT_EQUAL(offer->facts.blob.chunk_bytes,
+                        codec_encoded_bytes(CODEC_MX8, CODEC_CHUNK_VALUES));
         CU_ASSERT_EQUAL(offer->data[0], ids[i]);
         CU_ASSERT_EQUAL(offer->facts.blob.kind, BLOB_CONTRIBUTION);
         CU_ASSERT_EQUAL(offer->facts.blob.size_bytes, 10 + ids[i]);

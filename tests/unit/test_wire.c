@@ -169,9 +169,19 @@ static void numbers_at_and_beyond_their_limits(void)
     BAD(WIRE_WELCOME, welcome.codec, (enum codec)4);
     GOOD(WIRE_WELCOME, welcome.has_snapshot, false);
     BAD(WIRE_WELCOME, welcome.snapshot.kind, BLOB_UPDATE);
-    GOOD(WIRE_WELCOME, welcome.snapshot.size_bytes, (uint64_t)BLOB_CHUNKS_MAX * BLOB_CHUNK_BYTES);
-    BAD(WIRE_WELCOME, welcome.snapshot.size_bytes,
-        (uint64_t)BLOB_CHUNKS_MAX * BLOB_CHUNK_BYTES + 1);
+    GOOD(WIRE_WELCOME, welcome.snapshot.size_bytes, (uint64_t)BLOB_CHUNKS_MAX * 33792);
+    BAD(WIRE_WELCOME, welcome.snapshot.size_bytes, (uint64_t)BLOB_CHUNKS_MAX * 33792 + 1);
+    GOOD(WIRE_WELCOME, welcome.snapshot.chunk_bytes, WIRE_BODY_MAX);
+    BAD(WIRE_WELCOME, welcome.snapshot.chunk_bytes, WIRE_BODY_MAX + 1);
+    BAD(WIRE_WELCOME, welcome.snapshot.chunk_bytes, 123456789 / BLOB_CHUNKS_MAX); /* too many */
+    GOOD(WIRE_WELCOME, welcome.snapshot.chunk_bytes, 123456789 / BLOB_CHUNKS_MAX + 1);
+    GOOD(WIRE_WELCOME, welcome.max_staleness, 0);
+    BAD(WIRE_WELCOME, welcome.max_staleness, 2);
+    GOOD(WIRE_WELCOME, welcome.predicts, false);
+    BAD(WIRE_HELLO, hello.up_bytes_per_s_max, WIRE_RATE_MAX + 1);
+    BAD(WIRE_HELLO, hello.down_bytes_per_s_max, WIRE_RATE_MAX + 1);
+    GOOD(WIRE_HELLO, hello.computes, false);
+    BAD(WIRE_HELLO, hello.aggregates, false); /* and yet it says where */
     GOOD(WIRE_REFUSED, refused.code, WIRE_REFUSED_TOKEN);
     BAD(WIRE_REFUSED, refused.code, (enum wire_refusal)0);
     BAD(WIRE_REFUSED, refused.code, (enum wire_refusal)7);
@@ -195,12 +205,15 @@ static void numbers_at_and_beyond_their_limits(void)
     BAD(WIRE_COMMITTED, committed.loss, -(double)INFINITY);
     BAD(WIRE_COMMITTED, committed.tokens, 0);
     BAD(WIRE_COMMITTED, committed.update.kind, BLOB_CONTRIBUTION);
+    BAD(WIRE_COMMITTED, committed.codec, (enum codec)0);
     GOOD(WIRE_GRANT, grant.kind, BLOB_SNAPSHOT);
     BAD(WIRE_GRANT, grant.kind, (enum blob_kind)0);
-    BAD(WIRE_GRANT, grant.kind, (enum blob_kind)4);
+    BAD(WIRE_GRANT, grant.kind, (enum blob_kind)6);
     GOOD(WIRE_GRANT, grant.chunk_count, 1);
-    BAD(WIRE_GRANT, grant.chunk_count, BLOB_WINDOW_MAX + 1);
-    BAD(WIRE_GRANT, grant.first_chunk, BLOB_CHUNKS_MAX - BLOB_WINDOW_MAX + 1);
+    BAD(WIRE_GRANT, grant.chunk_count, BLOB_CHUNKS_MAX - 63);
+    BAD(WIRE_GRANT, grant.chunk_count, UINT32_MAX);
+    GOOD(WIRE_GRANT, grant.first_chunk, 0);
+    BAD(WIRE_GRANT, grant.first_chunk, 65);
     BAD(WIRE_GRANT, grant.first_chunk, UINT32_MAX);
 }
 
@@ -219,6 +232,10 @@ static void contributions_need_sorted_disjoint_ranges(void)
     BAD(WIRE_CONTRIBUTION, contribution.loss_sum, -0.5);
     BAD(WIRE_CONTRIBUTION, contribution.loss_sum, (double)NAN);
     BAD(WIRE_CONTRIBUTION, contribution.blob.kind, BLOB_UPDATE);
+    BAD(WIRE_CONTRIBUTION, contribution.codec, (enum codec)0);
+    GOOD(WIRE_CONTRIBUTION, contribution.stale_tokens, 0);
+    BAD(WIRE_CONTRIBUTION, contribution.stale_tokens, WIRE_TOKENS_MAX + 1);
+    BAD(WIRE_CONTRIBUTION, contribution.tokens, WIRE_TOKENS_MAX - 1); /* fewer than are stale */
 }
 
 static void claims_need_what_can_be_held(void)

@@ -76,13 +76,14 @@ static void unknown_types_and_fields_are_refused(void)
 {
     for (unsigned type = 0; type < 256; type++) {
         uint8_t head = (uint8_t)type;
-        enum status expected = type == WIRE_ALIVE || type == WIRE_LEAVE || type == WIRE_READY ||
-                                       type == WIRE_RECLAIM || type == WIRE_YIELDED ||
-                                       type == WIRE_COLLECT || type == WIRE_VERDICT ||
-                                       type == WIRE_FINISHED || type == WIRE_PROGRESS ||
-                                       type == WIRE_CLAIM || type == WIRE_CLAIMED
-                                   ? STATUS_OK /* zeros are left out, and zeros are fine here */
-                                   : STATUS_PROTOCOL;
+        enum status expected =
+            type == WIRE_ALIVE || type == WIRE_LEAVE || type == WIRE_READY ||
+                    type == WIRE_RECLAIM || type == WIRE_YIELDED || type == WIRE_COLLECT ||
+                    type == WIRE_VERDICT || type == WIRE_FINISHED || type == WIRE_PROGRESS ||
+                    type == WIRE_CLAIM || type == WIRE_CLAIMED || type == WIRE_HOLDS ||
+                    type == WIRE_RATES || type == WIRE_PROBE
+                ? STATUS_OK /* zeros are left out, and zeros are fine here */
+                : STATUS_PROTOCOL;
         CU_ASSERT_EQUAL(wire_decode(&head, 1, &decoded), expected);
     }
     CU_ASSERT_EQUAL(wire_decode(NULL, 0, &decoded), STATUS_PROTOCOL);
@@ -172,7 +173,13 @@ static void text_with_a_nul_is_refused(void)
 
 static void keys_and_digests_have_their_length(void)
 {
+    uint8_t ticket[TICKET_BYTES + 1] = {0};
     uint8_t digest[DIGEST_BYTES + 1] = {0};
+    for (size_t size = 0; size <= sizeof ticket; size++) {
+        craft_begin(WIRE_OPEN);
+        craft_bytes(1, ticket, size);
+        CU_ASSERT_EQUAL(decode_crafted(), size == TICKET_BYTES ? STATUS_OK : STATUS_PROTOCOL);
+    }
     for (size_t size = 0; size <= sizeof digest; size++) {
         craft_begin(WIRE_APPLIED);
         craft_bytes(2, digest, size);
@@ -196,6 +203,7 @@ static enum status decode_ranges(size_t firsts, size_t counts)
     memset(packed, 1, counts);
     craft_bytes(3, packed, counts);
     craft_number(4, 1);
+    craft_number(8, CODEC_MX8);
     at = 0;
     blob[at++] = 1U << 3U;
     blob[at++] = BLOB_CONTRIBUTION;
@@ -204,7 +212,10 @@ static enum status decode_ranges(size_t firsts, size_t counts)
     blob[at++] = 4U << 3U | 2U;
     blob[at++] = DIGEST_BYTES;
     memcpy(blob + at, valid.as.contribution.blob.root.bytes, DIGEST_BYTES);
-    craft_bytes(6, blob, at + DIGEST_BYTES);
+    at += DIGEST_BYTES;
+    blob[at++] = 5U << 3U;
+    blob[at++] = 1;
+    craft_bytes(6, blob, at);
     return decode_crafted();
 }
 
@@ -292,9 +303,10 @@ static void every_prefix_of_every_message_is_refused_or_valid(void)
             CU_ASSERT_FALSE(status == STATUS_OK && same(&message, &decoded));
             free(exact);
         }
-        CU_ASSERT_TRUE(valid <= 5);
-        bool strict = type == WIRE_HELLO || type == WIRE_CONTRIBUTION || type == WIRE_COMMITTED ||
-                      type == WIRE_APPLIED || type == WIRE_GRANT;
+        CU_ASSERT_TRUE(valid <= 6);
+        bool strict = type == WIRE_CONTRIBUTION || type == WIRE_COMMITTED || type == WIRE_APPLIED ||
+                      type == WIRE_GRANT || type == WIRE_ROUTE || type == WIRE_DELIVER ||
+                      type == WIRE_OPEN || type == WIRE_SET;
         CU_ASSERT_TRUE(!strict || valid <= 1);
     }
 }

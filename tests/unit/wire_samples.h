@@ -23,7 +23,8 @@ static inline struct wire_message make(enum wire_type type)
 
 static inline struct blob_ref make_ref(enum blob_kind kind)
 {
-    struct blob_ref ref = {.kind = kind, .id = UINT64_MAX - 5, .size_bytes = 123456789};
+    struct blob_ref ref = {
+        .kind = kind, .id = UINT64_MAX - 5, .size_bytes = 123456789, .chunk_bytes = 33792};
     ref.root = digest_of("root", 4);
     return ref;
 }
@@ -37,6 +38,11 @@ static inline void fill_hello(struct wire_hello *hello)
     hello->thread_count = WIRE_THREADS_MAX;
     hello->version_held = WIRE_VERSION_NONE;
     memset(hello->digest_held.bytes, 0x5d, sizeof hello->digest_held.bytes);
+    hello->computes = true;
+    hello->aggregates = true;
+    (void)snprintf(hello->bulk_address, sizeof hello->bulk_address, "[2001:db8::7]:7701");
+    hello->up_bytes_per_s_max = WIRE_RATE_MAX;
+    hello->down_bytes_per_s_max = 12500000;
 }
 
 static inline void fill_welcome(struct wire_welcome *welcome)
@@ -50,6 +56,8 @@ static inline void fill_welcome(struct wire_welcome *welcome)
     welcome->codec = CODEC_MX8;
     welcome->has_snapshot = true;
     welcome->snapshot = make_ref(BLOB_SNAPSHOT);
+    welcome->max_staleness = 1;
+    welcome->predicts = true;
 }
 
 static inline void fill_contribution(struct wire_contribution *contribution, uint32_t range_count)
@@ -64,6 +72,8 @@ static inline void fill_contribution(struct wire_contribution *contribution, uin
     contribution->loss_sum = 1234.5678;
     contribution->blob = make_ref(BLOB_CONTRIBUTION);
     contribution->again = true;
+    contribution->codec = CODEC_BF16;
+    contribution->stale_tokens = WIRE_TOKENS_MAX;
 }
 
 static inline void fill_claim(struct wire_claim *claim)
@@ -79,6 +89,63 @@ static inline void fill_claim(struct wire_claim *claim)
         (struct wire_claim_lease){UINT64_MAX, UINT64_MAX - WIRE_LEASE_SAMPLES_MAX,
                                   WIRE_LEASE_SAMPLES_MAX, WIRE_LEASE_SAMPLES_MAX - 1};
     claim->leases[1] = (struct wire_claim_lease){300, 2, 1, 0};
+}
+
+static inline void fill_route(struct wire_route *route, uint32_t owner_count)
+{
+    route->plan_id = UINT64_MAX - 9;
+    route->codec = CODEC_MX8;
+    route->computes = true;
+    route->owner_count = owner_count;
+    for (uint32_t i = 0; i < owner_count; i++) {
+        struct wire_owner *owner = &route->owners[i];
+        memset(owner->public_key, (int)(0x30 + i), sizeof owner->public_key);
+        (void)snprintf(owner->address, sizeof owner->address, "owner-%u.example.org:%u", i,
+                       7700 + i);
+        owner->first_chunk = 7 * i;
+        owner->chunk_count = 5 + i % 3; /* some touch the next */
+    }
+    memset(route->pass, 0x70, sizeof route->pass);
+}
+
+static inline void fill_rates(struct wire_rates *rates, uint32_t count)
+{
+    rates->up_bytes_per_s = WIRE_RATE_MAX;
+    rates->down_bytes_per_s = 0;
+    rates->count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        memset(rates->items[i].public_key, (int)(0x40 + i), sizeof rates->items[i].public_key);
+        rates->items[i].bytes_per_s = WIRE_RATE_MAX - i;
+    }
+}
+
+/* Those of a step with owners. */
+static inline void fill_owners(struct wire_message *message)
+{
+    if (message->type == WIRE_ROUTE) {
+        fill_route(&message->as.route, 3);
+    } else if (message->type == WIRE_DELIVER) {
+        message->as.deliver = (struct wire_deliver){.blob_id = 11, .plan_id = 12};
+        memset(message->as.deliver.ticket, 0xd1, TICKET_BYTES);
+    } else if (message->type == WIRE_OPEN) {
+        message->as.open.blob_id = UINT64_MAX;
+        memset(message->as.open.ticket, 0xd2, TICKET_BYTES);
+    } else if (message->type == WIRE_SET) {
+        message->as.set = (struct wire_set){.step = 21,
+                                            .epoch = 22,
+                                            .plan_id = 23,
+                                            .first_chunk = BLOB_CHUNKS_MAX - 24,
+                                            .chunk_count = 24,
+                                            .step_tokens = WIRE_TOKENS_MAX,
+                                            .serial_count = WIRE_SET_MAX};
+    } else if (message->type == WIRE_HOLDS) {
+        message->as.holds =
+            (struct wire_holds){31, 32, UINT64_MAX, 33, BLOB_CHUNKS_MAX, UINT64_MAX - 34};
+    } else if (message->type == WIRE_RATES) {
+        fill_rates(&message->as.rates, 2);
+    } else {
+        message->as.probe = (struct wire_probe){.nonce = UINT64_MAX - 1, .answer = true};
+    }
 }
 
 static inline struct wire_message make_valid(enum wire_type type)
@@ -128,14 +195,14 @@ static inline struct wire_message make_valid(enum wire_type type)
         message.as.committed.tokens = 1;
         message.as.committed.digest = digest_of("P", 1);
         message.as.committed.update = make_ref(BLOB_UPDATE);
+        message.as.committed.codec = CODEC_FP32;
         break;
     case WIRE_APPLIED:
         message.as.applied.version = 5;
         message.as.applied.digest = digest_of("P", 1);
         break;
     case WIRE_GRANT:
-        message.as.grant = (struct wire_grant){BLOB_CONTRIBUTION, 8,
-                                               BLOB_CHUNKS_MAX - BLOB_WINDOW_MAX, BLOB_WINDOW_MAX};
+        message.as.grant = (struct wire_grant){BLOB_HASHES, 8, 64, BLOB_CHUNKS_MAX - 64};
         break;
     case WIRE_FINISHED:
         message.as.finished.step_count = 1000;
@@ -145,6 +212,15 @@ static inline struct wire_message make_valid(enum wire_type type)
         break;
     case WIRE_CLAIMED:
         message.as.claimed = (struct wire_claimed){.step = 78, .accepted = true};
+        break;
+    case WIRE_ROUTE:
+    case WIRE_DELIVER:
+    case WIRE_OPEN:
+    case WIRE_SET:
+    case WIRE_HOLDS:
+    case WIRE_RATES:
+    case WIRE_PROBE:
+        fill_owners(&message);
         break;
     case WIRE_ALIVE:
     case WIRE_LEAVE:
