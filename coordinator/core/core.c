@@ -62,7 +62,11 @@ void release_sample(struct core *self, uint32_t index, uint32_t place)
 {
     struct peer *peer = &self->peers[index];
     sample_table_release(&self->table, index, place);
-    *(place < self->table.size ? &peer->owned : &peer->owned_next) -= 1;
+    bool present = place < self->table.size;
+    *(present ? &peer->owned : &peer->owned_next) -= 1;
+    if ((present ? peer->owned : peer->owned_next) == 0) { /* nothing is left to hand in */
+        *(present ? &peer->uncollected : &peer->uncollected_next) = 0;
+    }
 }
 
 static void remove_peer(struct core *self, uint32_t index)
@@ -117,9 +121,9 @@ static enum status note_ready(struct core *self, uint64_t now_ms, const struct c
     peer->version = event->version;
     peer->wants_work = true;
     uint64_t since_ms = peer->joined_ms > self->step_ms ? peer->joined_ms : self->step_ms;
-    bool behind = event->version != self->step && !may_be_stale(self, event->version, self->step);
-    bool lost = behind && !self->committing && peer->offer != OFFER_ADDING &&
-                now_ms - since_ms > self->settings.patience_ms;
+    bool behind = self->settings.max_staleness > 0 && event->version + 1 == self->step;
+    bool lost = event->version != self->step && !behind && !self->committing &&
+                peer->offer != OFFER_ADDING && now_ms - since_ms > self->settings.patience_ms;
     return lost ? core_expel(self, event->peer, "ready for another step", actions) : STATUS_OK;
 }
 

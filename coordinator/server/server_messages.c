@@ -77,21 +77,36 @@ static enum status fill_welcome(struct server *self, bool has_snapshot)
     welcome->step_tokens = server_step_tokens(self);
     welcome->codec = store_state(self->store)->settings.codec;
     welcome->has_snapshot = has_snapshot;
-    welcome->max_staleness = 0;
-    welcome->predicts = false;
+    welcome->max_staleness = config->max_staleness;
+    welcome->predicts = config->predict;
     return STATUS_OK;
 }
 
-/* The peer holds this run's own parameters of that version, and the updates that lead from there
- * to the present are all kept. */
+/* The peer holds this run's own parameters, as far as the digests reach back. */
+static bool is_of_run(const struct server *self, const struct wire_hello *hello, uint64_t version)
+{
+    uint64_t held = hello->version_held;
+    return held >= self->digest_first && held <= version && version - held < DIGESTS_KEPT &&
+           digest_equal(&hello->digest_held, &self->digests[held % DIGESTS_KEPT]);
+}
+
+/* And the updates that lead from there to the present are all kept. */
 static bool can_follow(const struct server *self, const struct wire_hello *hello, uint64_t version)
 {
     uint64_t held = hello->version_held;
-    if (held < self->version_first || held > version || version - held >= DIGESTS_KEPT ||
-        !digest_equal(&hello->digest_held, &self->digests[held % DIGESTS_KEPT])) {
-        return false;
-    }
-    return held == version || publisher_committed(self->publisher, held) != NULL;
+    return is_of_run(self, hello, version) && held >= self->version_first &&
+           (held == version || publisher_committed(self->publisher, held) != NULL);
+}
+
+/* The peer's parameters are those of the step in progress, or those that its samples may be
+ * computed on as well. */
+static bool may_hold_samples(const struct server *self, const struct wire_hello *hello,
+                             uint64_t version)
+{
+    uint64_t held = hello->version_held;
+    bool fits = held == version ||
+                (self->run->config.max_staleness > 0 && version > 0 && held == version - 1);
+    return fits && is_of_run(self, hello, version);
 }
 
 /* Sends the welcome and what leads from the peer's parameters, or a snapshot, to the present. */
@@ -128,7 +143,7 @@ static bool welcome_back(struct server *self, struct session *session,
                          const struct wire_hello *hello)
 {
     uint64_t version = master_version(aggregate_master(self->aggregate));
-    if (hello->version_held != version || !can_follow(self, hello, version)) {
+    if (!may_hold_samples(self, hello, version)) {
         return false;
     }
     server_upload_end(self, session);

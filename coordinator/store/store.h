@@ -36,6 +36,11 @@ const struct journal_state *store_state(const struct store *self);
  * call. */
 const struct journal_lease *store_leases(const struct store *self, size_t *out_count);
 
+/* Digest of P at an earlier version, as the journal or the first checkpoint has it; *out_found
+ * false: they do not tell. Errors: IO, NO_MEMORY. */
+MUST_CHECK enum status store_digest(const struct store *self, uint64_t version, struct digest *out,
+                                    bool *out_found);
+
 /* Notes a lease; not synced. Errors: IO (the process must end), NO_MEMORY. */
 MUST_CHECK enum status store_lease(struct store *self, const struct journal_lease *lease);
 

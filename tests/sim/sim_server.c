@@ -19,7 +19,8 @@ uint64_t sim_server_checkpoint(const struct server *server)
 
 bool sim_server_paused(const struct server *server, uint64_t *out_begun)
 {
-    *out_begun = core_begun(server->core) ? core_current_step(server->core) + 1 : 0;
+    uint64_t begun = core_current_step(server->core) + (core_next_begun(server->core) ? 2 : 1);
+    *out_begun = core_begun(server->core) ? begun : 0;
     return server->begun && server->paused;
 }
 

@@ -109,7 +109,7 @@ static void lend(struct bench *self, uint64_t id, uint64_t first, uint32_t count
         tokens[i] = token_of(first + i / (CONTEXT + 1), i % (CONTEXT + 1));
     }
     (void)pthread_mutex_lock(&self->shared.lock);
-    CU_ASSERT_EQUAL(work_add_lease(&self->work, id, first, count, tokens), STATUS_OK);
+    CU_ASSERT_EQUAL(work_add_lease(&self->work, id, 0, first, count, tokens), STATUS_OK);
     (void)pthread_cond_broadcast(&self->shared.changed);
     (void)pthread_mutex_unlock(&self->shared.lock);
 }

@@ -6,7 +6,7 @@ static enum status lend(struct work *work, uint64_t id, uint64_t first, uint32_t
 {
     uint16_t *tokens = calloc((size_t)count * (work->context + 1U) + 1, sizeof *tokens);
     CU_ASSERT_PTR_NOT_NULL_FATAL(tokens);
-    enum status status = work_add_lease(work, id, first, count, tokens);
+    enum status status = work_add_lease(work, id, 0, first, count, tokens);
     if (status != STATUS_OK) {
         free(tokens);
     }
