@@ -39,7 +39,7 @@ static bool next_is_open(const struct core *self)
 static bool can_work_ahead(const struct core *self, const struct peer *peer)
 {
     return peer->active && peer->wants_work && peer->version == self->step &&
-           peer->owned == offer_samples(peer) && !peer->collect_sent &&
+           peer->owned == offer_samples(peer) &&
            (self->table.now.free_count == 0 || peer->offer != OFFER_NONE) &&
            peer->uncollected_next < CORE_UNCOLLECTED_MAX;
 }

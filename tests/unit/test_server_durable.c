@@ -196,6 +196,67 @@ static void peer_with_other_parameters_loses_its_samples_at_once(void)
     }
 }
 
+/* As if a process before this one had committed one step of BATCH samples. */
+static void pretend_committed(struct scene *s)
+{
+    const struct core_settings settings = {.step_first = 1,
+                                           .sample_first = BATCH,
+                                           .step_count = 4,
+                                           .target_batch = BATCH,
+                                           .lease_samples_max = 64,
+                                           .lease_ms = 1000,
+                                           .silence_ms_max = 6000,
+                                           .patience_ms = 60000,
+                                           .max_staleness = s->run.config.max_staleness};
+    core_free(s->server->core);
+    CU_ASSERT_EQUAL_FATAL(core_new(&settings, &s->server->core), STATUS_OK);
+    s->server->sample_first = BATCH;
+    s->server->version_first = 1;
+    s->server->digests[1] = s->server->digests[0];
+    s->server->digests[1].bytes[0] ^= 8U;
+    master_set_version(aggregate_master(s->server->aggregate), 1);
+}
+
+static void peer_at_the_version_before_keeps_its_samples_with_staleness_alone(void)
+{
+    for (int kind = 0; kind < 3; kind++) {
+        struct scene s;
+        begin(&s);
+        s.run.config.max_staleness = kind == 1 ? 0 : 1;
+        pretend_committed(&s);
+        struct journal_lease facts[2] = {fact_of(&s, 0, 8, 4), fact_of(&s, 1, 14, 4)};
+        facts[0].step = 1;
+        facts[1].step = 1;
+        CU_ASSERT_EQUAL(server_reserve_leases(s.server, facts, 2, s.now_ms), STATUS_OK);
+        expect_owners(&s, "0000..11");
+        CU_ASSERT_FALSE(core_next_begun(s.server->core));
+        s.spoilt = kind == 2;
+        say_hello(&s, 0, 0);
+        expect_owners(&s, kind == 0 ? "0000..11" : "......11");
+        CU_ASSERT_EQUAL(s.server->sessions->count, 1);
+        end(&s);
+    }
+}
+
+static void facts_of_the_next_step_reserve_with_staleness_alone(void)
+{
+    for (uint32_t max_staleness = 0; max_staleness < 2; max_staleness++) {
+        struct scene s;
+        begin(&s);
+        s.run.config.max_staleness = max_staleness;
+        pretend_committed(&s);
+        struct journal_lease facts[2] = {fact_of(&s, 0, 16, 4), fact_of(&s, 1, 12, 6)};
+        facts[0].step = 2;
+        facts[1].step = 2; /* as it stood before the target batch was changed */
+        CU_ASSERT_EQUAL(server_reserve_leases(s.server, facts, 2, s.now_ms), STATUS_OK);
+        expect_owners(&s, "........");
+        CU_ASSERT_EQUAL(core_next_begun(s.server->core), max_staleness > 0);
+        CU_ASSERT_TRUE(max_staleness == 0 ||
+                       sample_table_owned(&s.server->core->table, 0, BATCH, 4));
+        end(&s);
+    }
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
@@ -203,6 +264,8 @@ int main(void)
         SUITE_TEST(facts_reserve_samples_for_peers_that_are_away),
         SUITE_TEST(claim_names_samples_by_their_numbers_in_the_run),
         SUITE_TEST(peer_with_other_parameters_loses_its_samples_at_once),
+        SUITE_TEST(peer_at_the_version_before_keeps_its_samples_with_staleness_alone),
+        SUITE_TEST(facts_of_the_next_step_reserve_with_staleness_alone),
     };
     return suite_run("server_durable", tests, sizeof tests / sizeof tests[0]);
 }

@@ -191,6 +191,32 @@ static void checkpoint_within_a_step_keeps_its_leases(void)
     store_fixture_deinit(&f);
 }
 
+static void digest_of_every_version_is_found_across_checkpoints(void)
+{
+    struct store_fixture f;
+    struct digest digests[6];
+    struct digest found;
+    bool known = false;
+    store_fixture_init(&f, "mx8");
+    for (uint64_t version = 0; version < 6; version++) {
+        digests[version] = params_digest(master_params(f.master), f.value_count);
+        if (version % 2 == 0) {
+            store_fixture_checkpoint(&f);
+        }
+        store_fixture_commit(&f);
+    }
+    store_fixture_stop(&f);
+    store_fixture_start(&f);
+    for (uint64_t version = 0; version < 6; version++) {
+        CU_ASSERT_EQUAL(store_digest(f.store, version, &found, &known), STATUS_OK);
+        CU_ASSERT_TRUE(known);
+        CU_ASSERT_TRUE(digest_equal(&found, &digests[version]));
+    }
+    CU_ASSERT_EQUAL(store_digest(f.store, 7, &found, &known), STATUS_OK);
+    CU_ASSERT_FALSE(known);
+    store_fixture_deinit(&f);
+}
+
 static void damage_in_the_middle_is_told_with_its_place_and_the_steps_lost(void)
 {
     for (size_t c = 0; c < 3; c++) {
@@ -503,6 +529,7 @@ int main(void)
         SUITE_TEST(checkpoint_of_a_version_that_a_segment_begins_at_is_written_again),
         SUITE_TEST(torn_tail_is_cut_and_what_was_committed_stays),
         SUITE_TEST(checkpoint_within_a_step_keeps_its_leases),
+        SUITE_TEST(digest_of_every_version_is_found_across_checkpoints),
         SUITE_TEST(damage_in_the_middle_is_told_with_its_place_and_the_steps_lost),
         SUITE_TEST(damage_before_the_checkpoint_costs_nothing),
         SUITE_TEST(journal_that_ends_before_the_checkpoint_goes_on_from_it),
