@@ -45,7 +45,7 @@ struct session_update {
 struct session_kept {
     uint64_t id;
     uint64_t step;
-    bool due; /* still to be offered, again or for the first time */
+    bool due; /* still to be offered */
 };
 
 struct session {
