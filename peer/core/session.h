@@ -66,19 +66,19 @@ struct session {
     bool abandoned;                /* a new hello was said since */
     uint64_t applying_version;     /* of the parameters after it */
     struct digest applying_digest; /* APPLY: what they must have */
-    bool draining;                 /* what is begun ends and is then thrown away: */
-    uint64_t drain_step;           /* of this step and those before */
-    bool opening;                  /* OPEN was given and OPENED has not come */
-    uint64_t opening_step;         /* the step that it is about */
-    bool ahead;                    /* the weights are those for the step after `version` */
-    bool touched;                  /* accumulator or P is changed by an action of this event */
-    bool asked;                    /* READY was sent and no lease came since */
-    bool collect_wanted;           /* asked to hand in before all was done: */
-    uint64_t collect_step;         /* of this step */
-    bool offer_open;               /* a contribution without a verdict: */
-    uint64_t open_id;              /* this one, */
-    uint64_t open_step;            /* of this step */
-    uint64_t offer_count;          /* contributions ever; they are numbered from 1 */
+    uint64_t opening_step;         /* that OPEN is about */
+    uint64_t drain_step;
+    uint64_t collect_step;
+    bool opening;         /* OPEN was given and OPENED has not come */
+    bool ahead;           /* the weights are those for the step after `version` */
+    bool touched;         /* accumulator or P is changed by an action of this event */
+    bool draining;        /* what is begun up to drain_step ends and is then thrown away */
+    bool asked;           /* READY was sent and no lease came since */
+    bool collect_wanted;  /* asked to hand in collect_step before all of it was done */
+    bool offer_open;      /* a contribution without a verdict: */
+    uint64_t open_id;     /* this one, */
+    uint64_t open_step;   /* of this step */
+    uint64_t offer_count; /* contributions ever; they are numbered from 1 */
     struct session_kept kept[SESSION_OFFERS_MAX]; /* of steps not known to be over, oldest first */
     size_t kept_count;
     bool claim_open;   /* a claim without an answer */
