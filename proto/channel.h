@@ -4,7 +4,7 @@
  * that a client could choose. Messages are a head and a body (wire.h); anything else on the wire
  * is dropped and counted. Settings follow the table of docs/transport.md.
  *
- * An endpoint belongs to one thread. Wake it from others through an eventfd. */
+ * A set and its endpoints belong to one thread. Wake it from others through an eventfd. */
 #ifndef DUGNAD_PROTO_CHANNEL_H
 #define DUGNAD_PROTO_CHANNEL_H
 
@@ -14,10 +14,43 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum {
+    CHANNEL_ENDPOINTS_MAX = 320, /* of a set: 256 owners, and what is the program's own */
+    CHANNEL_HOST_MAX = 48,       /* a bracketed IPv6 address */
+    CHANNEL_BULK_BODY_MAX = 320 * 1024,
+    CHANNEL_BULK_CONNECTIONS_MAX = 1024,
+    CHANNEL_BULK_SILENCE_MS_MAX = 10000
+};
+
+/* What an endpoint is for; the client's must be the server's. CHANNEL_BULK is a peer's port, to
+ * which strangers come as well: bodies have at most CHANNEL_BULK_BODY_MAX bytes, queues are short,
+ * a server has at most CHANNEL_BULK_CONNECTIONS_MAX connections and cuts those that say nothing for
+ * CHANNEL_BULK_SILENCE_MS_MAX; a client takes IP addresses only, because looking up a name that a
+ * stranger chose could hold up everything for seconds. */
+enum channel_use { CHANNEL_CONTROL, CHANNEL_BULK };
+
+/* What the endpoints of a program share: ZeroMQ's threads, the check of keys, and one wait. */
+struct channel_set;
+
+/* io_thread_count > 0: CURVE costs a core about 0.3 GB/s. Raises the limit of open files.
+ * Errors: OS with a sentence. The caller owns *out. */
+MUST_CHECK enum status channel_set_new(int io_thread_count, struct channel_set **out);
+
+/* All of its endpoints must be freed before. Waits at most 2 s for what they sent. NULL is allowed.
+ */
+void channel_set_free(struct channel_set *self);
+
+/* Waits until one of the endpoints has something to receive, wake_fd (or -1) is readable, or
+ * timeout_ms passed. Where a send since the last wait was told AGAIN it ends after 2 ms at the
+ * latest, since nothing else tells that a queue has room again. */
+void channel_set_wait(struct channel_set *self, int wake_fd, int timeout_ms);
+
 /* One received message; head and body are valid until channel_message_close(). Close exactly what
  * a receive returned OK for, and do not copy the struct: small bytes lie inside it. */
 struct channel_message {
     uint8_t curve_key[IDENTITY_KEY_BYTES]; /* server: the sender's proven CURVE key */
+    char host[CHANNEL_HOST_MAX]; /* server: the IP address it comes from, as in HOST:PORT (IPv6 in
+                                    brackets); "": not known, or good on one link only */
     const uint8_t *head;
     size_t head_size_bytes;
     const uint8_t *body;
@@ -28,19 +61,20 @@ void channel_message_close(struct channel_message *message);
 
 struct channel_server;
 
-/* Binds `listen` ("tcp://0.0.0.0:7700"; port 0 or * takes a free one). The ZAP handler runs
- * before the socket is bound and is enforced: without it nobody gets in.
- * Errors: USAGE (not an address), UNAVAILABLE (taken: says how to choose another), OS. */
-MUST_CHECK enum status channel_server_new(const char *listen, const struct identity *identity,
+/* Binds `listen` ("tcp://0.0.0.0:7700"; port 0 or * takes a free one). The ZAP handler of the set
+ * runs before the socket is bound and is enforced: without it nobody gets in.
+ * Errors: USAGE (not an address), UNAVAILABLE (taken: says how to choose another), OS, FULL. */
+MUST_CHECK enum status channel_server_new(struct channel_set *set, enum channel_use use,
+                                          const char *listen, const struct identity *identity,
                                           struct channel_server **out);
-void channel_server_free(struct channel_server *self); /* NULL is allowed. */
+
+/* The port is free again for certain once the set is freed. NULL is allowed. */
+void channel_server_free(struct channel_server *self);
+
 /* The port that was bound. */
 uint16_t channel_server_port(const struct channel_server *self);
 /* Malformed messages so far; each cost its sender the connection. */
 uint64_t channel_server_dropped(const struct channel_server *self);
-
-/* Waits until a message can be received, wake_fd (or -1) is readable, or timeout_ms passed. */
-void channel_server_wait(struct channel_server *self, int wake_fd, int timeout_ms);
 
 /* Errors: AGAIN (nothing there). Malformed messages are dropped inside. */
 MUST_CHECK enum status channel_server_receive(struct channel_server *self,
@@ -65,12 +99,21 @@ enum channel_trouble {
     CHANNEL_WRONG_KEY   /* somebody answers, but the handshake with this key fails */
 };
 
-/* Starts connecting; ZeroMQ tries again by itself with backoff (0.1 s to 0.5 s).
- * Errors: USAGE (not an address), OS. */
-MUST_CHECK enum status channel_client_new(const struct join_link *link,
+/* Starts connecting to the server at `address` (HOST:PORT, IPv6 in brackets) that has this Ed25519
+ * key; ZeroMQ tries again by itself with backoff (0.1 s to 0.5 s, CHANNEL_BULK: to 2 s).
+ * Errors: USAGE (not an address, not a key), OS, FULL. */
+MUST_CHECK enum status channel_client_new(struct channel_set *set, enum channel_use use,
+                                          const char *address,
+                                          const uint8_t public_key[IDENTITY_KEY_BYTES],
                                           const struct identity *identity,
                                           struct channel_client **out);
-void channel_client_free(struct channel_client *self); /* Waits at most 2 s for what was sent. */
+
+/* What was sent still goes out, within 2 s. NULL is allowed. */
+void channel_client_free(struct channel_client *self);
+
+/* Ends at once; what has not gone out is lost. For who connects with the same key again: what an
+ * earlier connection still says would come in between. NULL is allowed. */
+void channel_client_drop(struct channel_client *self);
 
 /* How the connection is, from the socket's own events. */
 enum channel_trouble channel_client_trouble(struct channel_client *self);
@@ -80,7 +123,6 @@ enum channel_trouble channel_client_trouble(struct channel_client *self);
 uint64_t channel_client_connections(struct channel_client *self);
 
 /* As the server's. */
-void channel_client_wait(struct channel_client *self, int wake_fd, int timeout_ms);
 MUST_CHECK enum status channel_client_receive(struct channel_client *self,
                                               struct channel_message *out);
 /* Errors: AGAIN (queue full). */

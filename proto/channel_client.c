@@ -1,6 +1,9 @@
+#include "common/check.h"
 #include "common/fault.h"
 #include "proto/channel_socket.h"
+#include "proto/wire.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -8,23 +11,22 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define MONITOR_ENDPOINT "inproc://monitor"
-
 enum {
-    SOCKETS_MAX = 8,
-    QUEUE_MESSAGES_MAX = 64, /* a whole window of chunks */
+    RECEIVE_MESSAGES_MAX = 64,
+    SEND_MESSAGES_MAX = 512, /* two windows of chunks: control messages find room beside one */
     RECONNECT_MS = 100,
     RECONNECT_MS_MAX = 500,
+    BULK_RECONNECT_MS_MAX = 2000, /* its work goes on without it */
     CONNECT_MS = 2000,
     /* One handshake may fail because the server is just ending; three in a row mean its key. */
-    FAILED_HANDSHAKES_MAX = 3,
-    EVENT_BYTES = 6 /* uint16 event, uint32 value */
+    FAILED_HANDSHAKES_MAX = 3
 };
 
 struct channel_client {
-    void *context;
+    struct channel_set *set;
     void *socket;
     void *monitor;
+    size_t body_bytes_max;
     bool draining;
     bool handshaking; /* TCP stands, CURVE does not yet */
     bool connected;
@@ -56,51 +58,54 @@ static bool wants_ipv6(const char *address)
     return ipv6 && !ipv4;
 }
 
-static enum status make_monitor(struct channel_client *self)
+/* Whether HOST is an IPv4 address or a bracketed IPv6 address: nothing that has to be looked up. */
+static bool is_numeric(const char *address)
 {
-    int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED |
-                 ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
-                 ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
-    if (zmq_socket_monitor(self->socket, MONITOR_ENDPOINT, events) != 0) {
-        return fault(STATUS_OS, "cannot watch the connection: %s", zmq_strerror(errno));
+    char host[INET6_ADDRSTRLEN];
+    uint8_t binary[sizeof(struct in6_addr)];
+    size_t length = (size_t)(strrchr(address, ':') - address);
+    bool ipv6 = length > 2 && address[0] == '[' && address[length - 1] == ']';
+    const char *first = ipv6 ? address + 1 : address;
+    length -= ipv6 ? 2 : 0;
+    if (length >= sizeof host) {
+        return false;
     }
-    self->monitor = zmq_socket(self->context, ZMQ_PAIR);
-    if (self->monitor == NULL || zmq_connect(self->monitor, MONITOR_ENDPOINT) != 0) {
-        return fault(STATUS_OS, "cannot watch the connection: %s", zmq_strerror(errno));
-    }
-    return channel_socket_set(self->monitor, ZMQ_LINGER, 0);
+    memcpy(host, first, length);
+    host[length] = '\0';
+    return inet_pton(ipv6 ? AF_INET6 : AF_INET, host, binary) == 1;
 }
 
-static enum status make_socket(struct channel_client *self, const struct join_link *link,
+static enum status make_socket(struct channel_client *self, enum channel_use use,
+                               const char *address, const uint8_t *public_key,
                                const struct identity *identity)
 {
-    static const struct channel_limits limits = {QUEUE_MESSAGES_MAX, QUEUE_MESSAGES_MAX,
-                                                 CHANNEL_CLIENT_LINGER_MS};
+    const struct channel_limits limits = {RECEIVE_MESSAGES_MAX, SEND_MESSAGES_MAX,
+                                          self->body_bytes_max, CHANNEL_CLIENT_LINGER_MS};
     const struct {
         int option;
         int value;
     } settings[] = {
         {ZMQ_RECONNECT_IVL, RECONNECT_MS},
-        {ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX},
+        {ZMQ_RECONNECT_IVL_MAX, use == CHANNEL_BULK ? BULK_RECONNECT_MS_MAX : RECONNECT_MS_MAX},
         {ZMQ_CONNECT_TIMEOUT, CONNECT_MS},
-        {ZMQ_IPV6, wants_ipv6(link->address) ? 1 : 0},
+        {ZMQ_IPV6, wants_ipv6(address) ? 1 : 0},
     };
     uint8_t server_key[IDENTITY_KEY_BYTES];
-    if (identity_curve_of(link->coordinator_key, server_key) != STATUS_OK) {
-        return fault(STATUS_USAGE, "the coordinator's key in the join link is no key; ask for a "
-                                   "new link");
+    if (identity_curve_of(public_key, server_key) != STATUS_OK) {
+        return fault(STATUS_USAGE, "the key that belongs to '%.100s' is no key; ask for a new link",
+                     address);
     }
-    self->socket = zmq_socket(self->context, ZMQ_DEALER);
-    if (self->socket == NULL) {
-        return fault(STATUS_OS, "cannot make a socket: %s", zmq_strerror(errno));
+    enum status status = channel_set_socket(self->set, ZMQ_DEALER, &self->socket);
+    if (status == STATUS_OK) {
+        status = channel_socket_set_up(self->socket, identity, &limits);
     }
-    enum status status = channel_socket_set_up(self->socket, identity, &limits);
     for (size_t i = 0; i < sizeof settings / sizeof settings[0] && status == STATUS_OK; i++) {
         status = channel_socket_set(self->socket, settings[i].option, settings[i].value);
     }
     if (status == STATUS_OK &&
         zmq_setsockopt(self->socket, ZMQ_CURVE_SERVERKEY, server_key, sizeof server_key) != 0) {
-        status = fault(STATUS_OS, "ZeroMQ refuses the coordinator's key: %s", zmq_strerror(errno));
+        status = fault(STATUS_OS, "ZeroMQ refuses the key that belongs to '%.100s': %s", address,
+                       zmq_strerror(errno));
     }
     return status;
 }
@@ -116,59 +121,19 @@ static enum status connect_socket(struct channel_client *self, const char *addre
     return STATUS_OK;
 }
 
-enum status channel_client_new(const struct join_link *link, const struct identity *identity,
-                               struct channel_client **out)
+static enum status check_address(enum channel_use use, const char *address)
 {
-    *out = NULL;
-    if (memchr(link->address, '\0', sizeof link->address) == NULL ||
-        strrchr(link->address, ':') == NULL) {
-        return fault(STATUS_USAGE, "the address in the join link is not HOST:PORT");
+    const char *colon = strrchr(address, ':');
+    if (strlen(address) >= LINK_ADDRESS_MAX || colon == NULL || colon == address) {
+        return fault(STATUS_USAGE, "the address '%.100s' is not HOST:PORT", address);
     }
-    struct channel_client *self = calloc(1, sizeof *self);
-    if (self == NULL) {
-        return fault(STATUS_OS, "no memory for the client's socket");
+    if (use == CHANNEL_BULK && !is_numeric(address)) {
+        return fault(STATUS_USAGE,
+                     "'%.100s' is no IP address with a port; a peer that aggregates must be "
+                     "announced by one",
+                     address);
     }
-    enum status status = STATUS_OK;
-    self->context = zmq_ctx_new();
-    if (self->context == NULL || zmq_ctx_set(self->context, ZMQ_MAX_SOCKETS, SOCKETS_MAX) != 0) {
-        status = fault(STATUS_OS, "cannot start ZeroMQ: %s", zmq_strerror(errno));
-        goto fail;
-    }
-    status = make_socket(self, link, identity);
-    if (status != STATUS_OK) {
-        goto fail;
-    }
-    status = make_monitor(self);
-    if (status != STATUS_OK) {
-        goto fail;
-    }
-    status = connect_socket(self, link->address);
-    if (status != STATUS_OK) {
-        goto fail;
-    }
-    *out = self;
     return STATUS_OK;
-fail:
-    channel_client_free(self);
-    return status;
-}
-
-void channel_client_free(struct channel_client *self)
-{
-    if (self == NULL) {
-        return;
-    }
-    if (self->socket != NULL) {
-        (void)zmq_socket_monitor(self->socket, NULL, 0);
-        (void)zmq_close(self->socket);
-    }
-    if (self->monitor != NULL) {
-        (void)zmq_close(self->monitor);
-    }
-    if (self->context != NULL) {
-        (void)zmq_ctx_term(self->context);
-    }
-    free(self);
 }
 
 static void note_event(struct channel_client *self, uint16_t event)
@@ -193,19 +158,75 @@ static void note_event(struct channel_client *self, uint16_t event)
     }
 }
 
-/* Reads the socket's events; called often, so that libzmq never has to wait to tell one. */
-static void read_events(struct channel_client *self)
+/* Reads the socket's events; called often, so that they do not pile up. */
+static void read_events(void *owner)
 {
-    for (;;) {
-        uint8_t frame[EVENT_BYTES] = {0};
-        uint8_t endpoint[LINK_ADDRESS_MAX];
-        uint16_t event = 0;
-        if (zmq_recv(self->monitor, frame, sizeof frame, ZMQ_DONTWAIT) != EVENT_BYTES) {
-            return;
-        }
-        (void)zmq_recv(self->monitor, endpoint, sizeof endpoint, ZMQ_DONTWAIT);
-        memcpy(&event, frame, sizeof event);
+    struct channel_client *self = owner;
+    uint16_t event = 0;
+    uint32_t value = 0;
+    while (channel_set_event(self->monitor, &event, &value)) {
         note_event(self, event);
+    }
+}
+
+enum status channel_client_new(struct channel_set *set, enum channel_use use, const char *address,
+                               const uint8_t public_key[IDENTITY_KEY_BYTES],
+                               const struct identity *identity, struct channel_client **out)
+{
+    static const int events = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED |
+                              ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                              ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+    *out = NULL;
+    enum status status = check_address(use, address);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    struct channel_client *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return fault(STATUS_OS, "no memory for the client's socket");
+    }
+    self->set = set;
+    self->body_bytes_max = use == CHANNEL_BULK ? CHANNEL_BULK_BODY_MAX : WIRE_BODY_MAX;
+    status = make_socket(self, use, address, public_key, identity);
+    if (status == STATUS_OK) {
+        status = channel_set_monitor(set, self->socket, events, &self->monitor);
+    }
+    if (status == STATUS_OK) {
+        status = channel_set_add(set, self->socket, self, read_events);
+    }
+    if (status == STATUS_OK) {
+        status = connect_socket(self, address);
+    }
+    if (status != STATUS_OK) {
+        channel_client_free(self);
+        return status;
+    }
+    *out = self;
+    return STATUS_OK;
+}
+
+void channel_client_free(struct channel_client *self)
+{
+    if (self == NULL) {
+        return;
+    }
+    channel_set_remove(self->set, self);
+    if (self->socket != NULL) {
+        (void)zmq_socket_monitor(self->socket, NULL, 0);
+        (void)zmq_close(self->socket);
+    }
+    if (self->monitor != NULL) {
+        (void)zmq_close(self->monitor);
+    }
+    free(self);
+}
+
+void channel_client_drop(struct channel_client *self)
+{
+    int at_once = 0;
+    if (self != NULL) {
+        (void)zmq_setsockopt(self->socket, ZMQ_LINGER, &at_once, sizeof at_once);
+        channel_client_free(self);
     }
 }
 
@@ -223,12 +244,6 @@ uint64_t channel_client_connections(struct channel_client *self)
 {
     read_events(self);
     return self->connections;
-}
-
-void channel_client_wait(struct channel_client *self, int wake_fd, int timeout_ms)
-{
-    read_events(self);
-    channel_socket_wait(self->socket, wake_fd, timeout_ms);
 }
 
 enum status channel_client_receive(struct channel_client *self, struct channel_message *out)
@@ -252,7 +267,12 @@ enum status channel_client_receive(struct channel_client *self, struct channel_m
 enum status channel_client_send(struct channel_client *self, const uint8_t *head,
                                 size_t head_size_bytes, const uint8_t *body, size_t body_size_bytes)
 {
-    return channel_socket_send(self->socket, (struct channel_bytes){NULL, 0},
-                               (struct channel_bytes){head, head_size_bytes},
-                               (struct channel_bytes){body, body_size_bytes});
+    CHECK(body_size_bytes <= self->body_bytes_max);
+    enum status status = channel_socket_send(self->socket, (struct channel_bytes){NULL, 0},
+                                             (struct channel_bytes){head, head_size_bytes},
+                                             (struct channel_bytes){body, body_size_bytes});
+    if (status == STATUS_AGAIN) {
+        channel_set_crowded(self->set);
+    }
+    return status;
 }

@@ -1,53 +1,43 @@
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/fault.h"
+#include "proto/channel_door.h"
 #include "proto/channel_socket.h"
 #include "proto/channel_table.h"
-#include "proto/zap.h"
+#include "proto/wire.h"
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #define ZAP_DOMAIN "dugnad"
-/* RFC 27; zmq.h names it among the drafts only. */
+/* RFC 27; zmq.h names them among the drafts only. */
 #define PROPERTY_USER_ID "User-Id"
+#define PROPERTY_PEER_ADDRESS "Peer-Address"
+#define IPV4_IN_IPV6 "::ffff:"
 
 enum {
     OPTION_ZAP_ENFORCE_DOMAIN = 93, /* in libzmq 4.3, though its name is behind a draft macro */
-    IO_THREADS = 2,                 /* CURVE costs a core about 0.3 GB/s */
-    SOCKETS_MAX = 8,                /* the ROUTER, the ZAP handler, and libzmq's own */
     BACKLOG = 4096,
     RECEIVE_MESSAGES_MAX = 16,
-    SEND_MESSAGES_MAX = 64, /* a whole window of chunks */
+    SEND_MESSAGES_MAX = 512, /* two windows of chunks: control messages find room beside one */
     ENDPOINT_MAX = 300,
     PORT_MAX = 65535
 };
 
-/* Open files a public port may need; ENFILE makes libzmq's accept spin. */
-static const rlim_t OPEN_FILES_WANTED = 65536;
-
 struct channel_server {
-    void *context;
+    struct channel_set *set;
     void *socket;
-    struct zap *zap;
     struct channel_table *table;
+    struct channel_door *door; /* NULL: everybody may come and stay */
+    size_t body_bytes_max;
     uint64_t dropped_count;
     uint16_t port;
     bool draining;
 };
-
-static void raise_open_files(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= OPEN_FILES_WANTED) {
-        return;
-    }
-    limit.rlim_cur = limit.rlim_max < OPEN_FILES_WANTED ? limit.rlim_max : OPEN_FILES_WANTED;
-    (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer connections are no reason not to start */
-}
 
 static bool is_port(const char *text)
 {
@@ -116,8 +106,8 @@ static enum status bind_socket(struct channel_server *self, const char *listen)
 
 static enum status make_socket(struct channel_server *self, const struct identity *identity)
 {
-    static const struct channel_limits limits = {RECEIVE_MESSAGES_MAX, SEND_MESSAGES_MAX,
-                                                 CHANNEL_SERVER_LINGER_MS};
+    const struct channel_limits limits = {RECEIVE_MESSAGES_MAX, SEND_MESSAGES_MAX,
+                                          self->body_bytes_max, CHANNEL_SERVER_LINGER_MS};
     static const struct {
         int option;
         int value;
@@ -125,11 +115,10 @@ static enum status make_socket(struct channel_server *self, const struct identit
         {ZMQ_CURVE_SERVER, 1},    {OPTION_ZAP_ENFORCE_DOMAIN, 1}, {ZMQ_ROUTER_MANDATORY, 1},
         {ZMQ_ROUTER_HANDOVER, 0}, {ZMQ_BACKLOG, BACKLOG},         {ZMQ_IPV6, 1},
     };
-    self->socket = zmq_socket(self->context, ZMQ_ROUTER);
-    if (self->socket == NULL) {
-        return fault(STATUS_OS, "cannot make a socket: %s", zmq_strerror(errno));
+    enum status status = channel_set_socket(self->set, ZMQ_ROUTER, &self->socket);
+    if (status == STATUS_OK) {
+        status = channel_socket_set_up(self->socket, identity, &limits);
     }
-    enum status status = channel_socket_set_up(self->socket, identity, &limits);
     for (size_t i = 0; i < sizeof settings / sizeof settings[0] && status == STATUS_OK; i++) {
         status = channel_socket_set(self->socket, settings[i].option, settings[i].value);
     }
@@ -140,43 +129,46 @@ static enum status make_socket(struct channel_server *self, const struct identit
     return status;
 }
 
-enum status channel_server_new(const char *listen, const struct identity *identity,
-                               struct channel_server **out)
+static void tend(void *owner)
+{
+    struct channel_server *self = owner;
+    if (self->door != NULL) {
+        channel_door_tend(self->door, self->port, clock_now_ms());
+    }
+}
+
+enum status channel_server_new(struct channel_set *set, enum channel_use use, const char *listen,
+                               const struct identity *identity, struct channel_server **out)
 {
     *out = NULL;
-    raise_open_files();
     struct channel_server *self = calloc(1, sizeof *self);
     if (self == NULL) {
         return fault(STATUS_OS, "no memory for the server's socket");
     }
-    enum status status = STATUS_OK;
-    self->context = zmq_ctx_new();
-    if (self->context == NULL || zmq_ctx_set(self->context, ZMQ_IO_THREADS, IO_THREADS) != 0 ||
-        zmq_ctx_set(self->context, ZMQ_MAX_SOCKETS, SOCKETS_MAX) != 0) {
-        status = fault(STATUS_OS, "cannot start ZeroMQ: %s", zmq_strerror(errno));
-        goto fail;
+    self->set = set;
+    self->body_bytes_max = use == CHANNEL_BULK ? CHANNEL_BULK_BODY_MAX : WIRE_BODY_MAX;
+    enum status status = channel_table_new(&self->table);
+    if (status == STATUS_OK) {
+        status = channel_set_check_keys(set); /* before anybody can connect */
     }
-    status = channel_table_new(&self->table);
-    if (status != STATUS_OK) {
-        goto fail;
+    if (status == STATUS_OK) {
+        status = make_socket(self, identity);
     }
-    status = zap_new(self->context, &self->zap); /* before anybody can connect */
-    if (status != STATUS_OK) {
-        goto fail;
+    if (status == STATUS_OK && use == CHANNEL_BULK) {
+        status = channel_door_new(set, self->socket, &self->door);
     }
-    status = make_socket(self, identity);
-    if (status != STATUS_OK) {
-        goto fail;
+    if (status == STATUS_OK) {
+        status = channel_set_add(set, self->socket, self, tend);
     }
-    status = bind_socket(self, listen);
+    if (status == STATUS_OK) {
+        status = bind_socket(self, listen);
+    }
     if (status != STATUS_OK) {
-        goto fail;
+        channel_server_free(self);
+        return status;
     }
     *out = self;
     return STATUS_OK;
-fail:
-    channel_server_free(self);
-    return status;
 }
 
 void channel_server_free(struct channel_server *self)
@@ -184,13 +176,10 @@ void channel_server_free(struct channel_server *self)
     if (self == NULL) {
         return;
     }
+    channel_set_remove(self->set, self);
+    channel_door_free(self->door);
     if (self->socket != NULL) {
         (void)zmq_close(self->socket);
-    }
-    if (self->context != NULL) {
-        (void)zmq_ctx_shutdown(self->context); /* ends the ZAP thread */
-        zap_free(self->zap);
-        (void)zmq_ctx_term(self->context);
     }
     channel_table_free(self->table);
     free(self);
@@ -204,11 +193,6 @@ uint16_t channel_server_port(const struct channel_server *self)
 uint64_t channel_server_dropped(const struct channel_server *self)
 {
     return self->dropped_count;
-}
-
-void channel_server_wait(struct channel_server *self, int wake_fd, int timeout_ms)
-{
-    channel_socket_wait(self->socket, wake_fd, timeout_ms);
 }
 
 static bool remote_of(int fd, struct sockaddr_in6 *out)
@@ -228,6 +212,21 @@ static bool read_key(zmq_msg_t *head, uint8_t out[IDENTITY_KEY_BYTES])
            sodium_hex2bin(out, IDENTITY_KEY_BYTES, hex, (size_t)2 * IDENTITY_KEY_BYTES, NULL,
                           &size_bytes, NULL) == 0 &&
            size_bytes == IDENTITY_KEY_BYTES;
+}
+
+/* As in HOST:PORT. An address with a scope means something on one machine's link alone. */
+static void read_host(zmq_msg_t *head, char out[CHANNEL_HOST_MAX])
+{
+    const char *address = zmq_msg_gets(head, PROPERTY_PEER_ADDRESS);
+    out[0] = '\0';
+    if (address == NULL || strlen(address) + 2 >= CHANNEL_HOST_MAX ||
+        strchr(address, '%') != NULL) {
+        return;
+    }
+    if (strncmp(address, IPV4_IN_IPV6, strlen(IPV4_IN_IPV6)) == 0 && strchr(address, '.') != NULL) {
+        address += strlen(IPV4_IN_IPV6);
+    }
+    (void)snprintf(out, CHANNEL_HOST_MAX, strchr(address, ':') != NULL ? "[%s]" : "%s", address);
 }
 
 static void remember(struct channel_server *self, const struct channel_message *message,
@@ -262,7 +261,11 @@ static enum status receive_one(struct channel_server *self, struct channel_messa
     zmq_msg_t *head = &channel_frames_of(out)->head;
     int fd = zmq_msg_get(head, ZMQ_SRCFD);
     if (status == STATUS_OK && good && read_key(head, out->curve_key)) {
+        read_host(head, out->host);
         remember(self, out, routing_id, fd);
+        if (self->door != NULL) {
+            channel_door_heard(self->door, fd, self->port, clock_now_ms());
+        }
         return STATUS_OK;
     }
     self->dropped_count++;
@@ -291,6 +294,7 @@ enum status channel_server_send(struct channel_server *self,
                                 const uint8_t curve_key[IDENTITY_KEY_BYTES], const uint8_t *head,
                                 size_t head_size_bytes, const uint8_t *body, size_t body_size_bytes)
 {
+    CHECK(body_size_bytes <= self->body_bytes_max);
     struct channel_connection *connection = channel_table_find(self->table, curve_key);
     if (connection == NULL) {
         return STATUS_STALE;
@@ -301,6 +305,8 @@ enum status channel_server_send(struct channel_server *self,
         (struct channel_bytes){body, body_size_bytes});
     if (status == STATUS_STALE) {
         connection->used = false;
+    } else if (status == STATUS_AGAIN) {
+        channel_set_crowded(self->set);
     }
     return status;
 }

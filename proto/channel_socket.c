@@ -18,7 +18,9 @@ enum {
 
 _Static_assert(sizeof(struct channel_frames) <= sizeof((struct channel_message *)0)->opaque,
                "a message holds its frames");
-_Static_assert((int)WIRE_HEAD_MAX <= (int)WIRE_BODY_MAX, "MAXMSGSIZE follows the larger frame");
+_Static_assert((int)WIRE_HEAD_MAX <= (int)CHANNEL_BULK_BODY_MAX &&
+                   (int)CHANNEL_BULK_BODY_MAX <= (int)WIRE_BODY_MAX,
+               "MAXMSGSIZE follows the larger frame");
 
 static enum status set_failed(int option)
 {
@@ -54,7 +56,7 @@ enum status channel_socket_set_up(void *socket, const struct identity *identity,
             return status;
         }
     }
-    int64_t frame_bytes_max = WIRE_BODY_MAX + FRAME_OVERHEAD_BYTES;
+    int64_t frame_bytes_max = (int64_t)limits->body_bytes_max + FRAME_OVERHEAD_BYTES;
     if (zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_bytes_max, sizeof frame_bytes_max) != 0) {
         return set_failed(ZMQ_MAXMSGSIZE);
     }
@@ -157,14 +159,4 @@ enum status channel_socket_send(void *socket, struct channel_bytes prefix,
         (void)zmq_msg_close(&frames[i]); /* what was sent is empty now */
     }
     return status;
-}
-
-void channel_socket_wait(void *socket, int wake_fd, int timeout_ms)
-{
-    zmq_pollitem_t items[] = {
-        {.socket = socket, .fd = -1, .events = ZMQ_POLLIN, .revents = 0},
-        {.socket = NULL, .fd = wake_fd, .events = ZMQ_POLLIN, .revents = 0},
-    };
-    /* Whatever ends the wait, the caller looks at everything next. */
-    (void)zmq_poll(items, wake_fd >= 0 ? 2 : 1, timeout_ms);
 }

@@ -4,7 +4,7 @@
 #ifndef DUGNAD_PROTO_CHANNEL_SOCKET_H
 #define DUGNAD_PROTO_CHANNEL_SOCKET_H
 
-#include "proto/channel.h"
+#include "proto/channel_set.h"
 
 #include <zmq.h>
 
@@ -19,6 +19,7 @@ enum {
 struct channel_limits {
     int receive_messages_max; /* high-water marks */
     int send_messages_max;
+    size_t body_bytes_max; /* at least WIRE_HEAD_MAX: larger frames cost the connection */
     int linger_ms;
 };
 
@@ -53,7 +54,5 @@ struct channel_bytes {
 };
 MUST_CHECK enum status channel_socket_send(void *socket, struct channel_bytes prefix,
                                            struct channel_bytes head, struct channel_bytes body);
-
-void channel_socket_wait(void *socket, int wake_fd, int timeout_ms);
 
 #endif

@@ -138,6 +138,7 @@ struct wire_contribution {
     bool again; /* it was offered before the connection broke; the peer may hold more than this */
     enum codec codec;      /* of the blob's bytes */
     uint64_t stale_tokens; /* of `tokens`, those computed on the version before; <= tokens */
+    bool leaving;          /* the peer ends after the verdict: soon would be good */
 };
 
 struct wire_verdict {

@@ -94,6 +94,9 @@ static enum status pack_holds(const struct wire_holds *holds, struct wire_sink *
     out.parts_missing = holds->parts_missing;
     out.sums_ready = holds->sums_ready;
     out.bad_serial = holds->bad_serial;
+    out.bad_chunk = holds->bad_chunk;
+    out.lacking_count = holds->lacking_count;
+    out.lacking_serial = holds->lacking_serial;
     return wire_emit(sink, &out.base);
 }
 
@@ -232,7 +235,11 @@ static bool read_holds(const Dugnad__Holds *from, struct wire_holds *out)
     out->parts_missing = from->parts_missing;
     out->sums_ready = from->sums_ready;
     out->bad_serial = from->bad_serial;
-    return from->sums_ready <= BLOB_CHUNKS_MAX;
+    out->bad_chunk = from->bad_chunk;
+    out->lacking_count = from->lacking_count;
+    out->lacking_serial = from->lacking_serial;
+    return from->sums_ready <= BLOB_CHUNKS_MAX && from->bad_chunk < BLOB_CHUNKS_MAX &&
+           from->lacking_count <= WIRE_SET_MAX;
 }
 
 static bool read_rates(const Dugnad__Rates *from, struct wire_rates *out)

@@ -59,8 +59,11 @@ struct wire_holds {
     uint64_t epoch;
     uint64_t parts_held; /* a part: one chunk of one contribution of the set */
     uint64_t parts_missing;
-    uint32_t sums_ready; /* <= BLOB_CHUNKS_MAX */
-    uint64_t bad_serial; /* a contribution with a part that cannot be summed; 0: none */
+    uint32_t sums_ready;     /* <= BLOB_CHUNKS_MAX */
+    uint64_t bad_serial;     /* a contribution with a part that cannot be summed; 0: none */
+    uint32_t bad_chunk;      /* that part; < BLOB_CHUNKS_MAX */
+    uint32_t lacking_count;  /* contributions of the set with missing parts, <= WIRE_SET_MAX; */
+    uint64_t lacking_serial; /* the first of them; 0: none */
 };
 
 struct wire_rate {

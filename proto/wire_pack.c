@@ -136,6 +136,7 @@ static enum status pack_contribution(const struct wire_contribution *contributio
     out.again = contribution->again;
     out.codec = (uint32_t)contribution->codec;
     out.stale_tokens = contribution->stale_tokens;
+    out.leaving = contribution->leaving;
     return wire_emit(sink, &out.base);
 }
 

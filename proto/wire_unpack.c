@@ -202,6 +202,7 @@ static bool read_contribution(const Dugnad__Contribution *from, struct wire_cont
     out->again = from->again != 0;
     out->codec = (enum codec)from->codec;
     out->stale_tokens = from->stale_tokens;
+    out->leaving = from->leaving != 0;
     return wire_tokens_are_good(from->tokens) && from->stale_tokens <= from->tokens &&
            codec_is_known(from->codec) && isfinite(from->loss_sum) && from->loss_sum >= 0.0 &&
            read_ranges((struct numbers){from->range_first, from->n_range_first},

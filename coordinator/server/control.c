@@ -56,11 +56,13 @@ enum status control_encode(const struct control_request *request, char **out)
     return status;
 }
 
-static enum status read_codec(const json_t *value, enum codec *out)
+static enum status read_codec(const json_t *value, bool of_mean, enum codec *out)
 {
     const char *name = json_string_value(value);
-    return name != NULL ? codec_from_name(name, out)
-                        : fault(STATUS_BAD_DATA, "a codec is named by a text");
+    if (name == NULL) {
+        return fault(STATUS_BAD_DATA, "a codec is named by a text");
+    }
+    return of_mean ? codec_mean_from_name(name, out) : codec_from_name(name, out);
 }
 
 static enum status read_setting(const char *key, const json_t *value, struct control_request *out)
@@ -87,11 +89,11 @@ static enum status read_setting(const char *key, const json_t *value, struct con
     }
     if (strcmp(key, "codec") == 0) {
         out->has_codec = true;
-        return read_codec(value, &settings->codec);
+        return read_codec(value, false, &settings->codec);
     }
     if (strcmp(key, "journal") == 0) {
         out->has_mean_codec = true;
-        return read_codec(value, &settings->mean_codec);
+        return read_codec(value, true, &settings->mean_codec);
     }
     return fault(STATUS_BAD_DATA, "there is no setting '%.40s' of that kind that can be changed",
                  key);

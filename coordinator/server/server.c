@@ -19,6 +19,7 @@ enum {
     STATUS_MS = 2000,
     FINISHING_MS_MAX = 15000,
     MESSAGES_PER_TURN = 256,
+    IO_THREADS = 2,
     TURNS_UNREAD_MAX = 64, /* so that a flood does not starve the timers */
     SERIAL_SHIFT = 32      /* no process gives as many leases */
 };
@@ -151,7 +152,11 @@ static enum status open_server(struct server *self, const struct server_options 
         status = open_core(self);
     }
     if (status == STATUS_OK) {
-        status = channel_server_new(options->listen, &self->run->identity, &self->channel);
+        status = channel_set_new(IO_THREADS, &self->channels);
+    }
+    if (status == STATUS_OK) {
+        status = channel_server_new(self->channels, CHANNEL_CONTROL, options->listen,
+                                    &self->run->identity, &self->channel);
     }
     if (status != STATUS_OK) {
         return status;
@@ -168,6 +173,7 @@ void server_free(struct server *self)
         return;
     }
     channel_server_free(self->channel);
+    channel_set_free(self->channels);
     if (self->sessions != NULL) {
         sessions_deinit(self->sessions);
     }
@@ -365,7 +371,7 @@ enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
 
 void server_wait(struct server *self, int wake_fd)
 {
-    channel_server_wait(self->channel, wake_fd, TICK_MS);
+    channel_set_wait(self->channels, wake_fd, TICK_MS);
 }
 
 enum status server_stop(struct server *self, uint64_t now_ms)

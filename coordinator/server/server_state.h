@@ -21,7 +21,8 @@ enum { EVENTS_MAX = 64, DIGESTS_KEPT = 128 };
 
 struct server {
     struct run_dir *run;
-    struct channel_server *channel;
+    struct channel_set *channels;
+    struct channel_server *channel; /* to the peers */
     struct core *core;
     struct core_actions actions;
     struct core_event events[EVENTS_MAX]; /* a ring: what the core has still to be told */
@@ -42,13 +43,13 @@ struct server {
     uint64_t sample_first;               /* of the step in progress */
     size_t uploads_max;
     size_t uploads_running;
-    bool sending; /* some peer was granted chunks that it has not been sent */
     uint64_t step_began_ms;
     uint64_t tick_ms;
     unsigned turns_unread;
     uint64_t status_ms;
-    bool begun;  /* the first turn came */
-    bool paused; /* the core was told so: by the owner, the disk, or to stop */
+    bool sending; /* some peer was granted chunks that it has not been sent */
+    bool begun;   /* the first turn came */
+    bool paused;  /* the core was told so: by the owner, the disk, or to stop */
     enum disk_level disk_level;
     uint64_t guard_ms;
     bool stopping; /* by its owner */

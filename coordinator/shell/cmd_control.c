@@ -28,7 +28,7 @@ static const char help_stop[] =
     "takes longer than --wait (60) is left for the next serve: its peers keep their work.\n";
 static const char help_set[] =
     "dugnad-coordinator set --dir RUN [--learning-rate X] [--target-batch N]\n"
-    "                       [--codec fp32|bf16|mx8] [--journal fp32|bf16|mx8]\n"
+    "                       [--codec fp32|bf16|mx8|mx4] [--journal fp32|bf16|mx8]\n"
     "\n"
     "Changes a run that is being served, from its next step on. The change is written to the "
     "journal,\n"
@@ -72,7 +72,7 @@ static enum status take_option(int option, struct control_request *request)
         return codec_from_name(optarg, &settings->codec);
     case 'j':
         request->has_mean_codec = true;
-        return codec_from_name(optarg, &settings->mean_codec);
+        return codec_mean_from_name(optarg, &settings->mean_codec);
     case 'w':
         status = parse_number("--wait", optarg, 0, CONTROL_WAIT_MS_MAX / 1000.0, &number);
         request->wait_ms = (uint64_t)(number * 1000.0);

@@ -41,10 +41,16 @@ static bool number_at(const json_t *json, const char *key, double *out)
     return json_is_number(value) && isfinite(*out);
 }
 
-static bool codec_at(const json_t *json, const char *key, enum codec *out)
+static bool codec_at(const json_t *json, enum codec *out)
 {
-    const char *name = json_string_value(json_object_get(json, key));
+    const char *name = json_string_value(json_object_get(json, "codec"));
     return name != NULL && codec_from_name(name, out) == STATUS_OK;
+}
+
+static bool mean_codec_at(const json_t *json, enum codec *out)
+{
+    const char *name = json_string_value(json_object_get(json, "mean_codec"));
+    return name != NULL && codec_mean_from_name(name, out) == STATUS_OK;
 }
 
 static json_t *json_of_mark(const struct checkpoint_mark *mark)
@@ -66,9 +72,9 @@ static bool read_settings(const json_t *json, struct live_settings *out)
 {
     uint64_t batch = 0;
     bool fine = number_at(json, "learning_rate", &out->learning_rate) &&
-                count_at(json, "target_batch", &batch) && codec_at(json, "codec", &out->codec) &&
-                codec_at(json, "mean_codec", &out->mean_codec) && out->learning_rate > 0.0 &&
-                batch > 0 && batch <= RUN_TARGET_BATCH_MAX;
+                count_at(json, "target_batch", &batch) && codec_at(json, &out->codec) &&
+                mean_codec_at(json, &out->mean_codec) && out->learning_rate > 0.0 && batch > 0 &&
+                batch <= RUN_TARGET_BATCH_MAX;
     out->target_batch = fine ? (uint32_t)batch : 0;
     return fine;
 }
@@ -208,8 +214,7 @@ static enum status read_json(json_t *state, const char *path, uint64_t version,
         return fault(STATUS_BAD_DATA, "%s is damaged: it names no known optimizer", path);
     }
     out->mean_codec = CODEC_FP32;
-    if (json_object_get(state, "mean_codec") != NULL &&
-        !codec_at(state, "mean_codec", &out->mean_codec)) {
+    if (json_object_get(state, "mean_codec") != NULL && !mean_codec_at(state, &out->mean_codec)) {
         return fault(STATUS_BAD_DATA, "%s is damaged: it names no known mean_codec", path);
     }
     return STATUS_OK;

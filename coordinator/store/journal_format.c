@@ -13,8 +13,7 @@ enum {
     CONTRIBUTION_BYTES = 56,
     RANGE_BYTES = 16,
     EVENT_BYTES = 48,
-    SETTINGS_BYTES = 20,
-    CODEC_NUMBER_MAX = 3
+    SETTINGS_BYTES = 20
 };
 
 _Static_assert(JOURNAL_CONTRIBUTIONS_MAX *CONTRIBUTION_BYTES + JOURNAL_RANGES_MAX * RANGE_BYTES +
@@ -26,11 +25,6 @@ _Static_assert(JOURNAL_HEADER_BYTES + LEASE_BYTES == JOURNAL_LEASE_RECORD_BYTES,
 _Static_assert(JOURNAL_HEADER_BYTES + EVENT_BYTES + JOURNAL_TEXT_MAX <= JOURNAL_SMALL_RECORD_MAX,
                "the longest event is a small record");
 
-static bool codec_known(enum codec codec)
-{
-    return codec >= CODEC_FP32 && (int)codec <= CODEC_NUMBER_MAX;
-}
-
 static bool positive(double value)
 {
     return isfinite(value) && value >= 0.0;
@@ -39,7 +33,7 @@ static bool positive(double value)
 static enum status check_settings(const struct live_settings *settings)
 {
     if (!positive(settings->learning_rate) || settings->target_batch == 0 ||
-        !codec_known(settings->codec) || !codec_known(settings->mean_codec)) {
+        !codec_is_known(settings->codec) || !codec_suits_mean(settings->mean_codec)) {
         return fault(STATUS_OUT_OF_RANGE, "the settings of the run cannot be right");
     }
     return STATUS_OK;
@@ -92,7 +86,7 @@ static enum status check_step(const struct journal_step *step)
     }
     if (step->step == UINT64_MAX || !range_fits(&step->samples) || !isfinite(step->loss_sum) ||
         !positive(step->grad_l2) || !positive(step->learning_rate) ||
-        !codec_known(step->mean_codec)) {
+        !codec_suits_mean(step->mean_codec)) {
         return fault(STATUS_OUT_OF_RANGE, "the figures of a step cannot be right");
     }
     for (size_t i = 0; i < step->contribution_count; i++) {

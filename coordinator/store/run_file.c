@@ -124,6 +124,7 @@ static void print_run(FILE *out, const struct run_config *config)
     (void)fputs("optimizer:\n", out);
     print_settings(out, &config->optimizer);
     print_schedule(out, &config->schedule);
+    run_aggregation_print(out, &config->aggregation);
 }
 
 enum status run_file_write(const char *folder, const struct run_config *config)

@@ -1,7 +1,6 @@
 #include "peer/compute/compute.h"
 
 #include "common/check.h"
-#include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -45,6 +44,14 @@ struct compute {
     struct running running[WORK_THREADS_MAX];
 };
 
+/* What this thread has computed so far: what it waited for a processor is no work. */
+static uint64_t thread_ns(void)
+{
+    struct timespec used;
+    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) == 0);
+    return (uint64_t)used.tv_sec * 1000000000U + (uint64_t)used.tv_nsec;
+}
+
 static void begin_sample(struct compute *self, const struct work_item *item, struct team_item *out)
 {
     size_t slot = 0;
@@ -52,7 +59,7 @@ static void begin_sample(struct compute *self, const struct work_item *item, str
         slot++;
     }
     CHECK(slot < WORK_THREADS_MAX);
-    self->running[slot] = (struct running){.used = true, .item = *item, .began_ns = clock_now_ns()};
+    self->running[slot] = (struct running){.used = true, .item = *item, .began_ns = thread_ns()};
     *out = (struct team_item){.tokens = item->tokens, .token_count = self->context, .tag = slot};
 }
 
@@ -106,7 +113,7 @@ static void sample_done(void *context, const struct team_item *item, double loss
     struct compute_shared *shared = self->shared;
     struct running *running = &self->running[item->tag];
     (void)pthread_mutex_lock(&shared->lock);
-    uint64_t busy_ns = running->last ? clock_now_ns() - running->began_ns : 0;
+    uint64_t busy_ns = running->last ? thread_ns() - running->began_ns : 0;
     work_done(shared->work, &running->item, loss_sum);
     running->used = false;
     (void)pthread_mutex_unlock(&shared->lock);

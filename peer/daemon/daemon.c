@@ -24,7 +24,8 @@ enum {
     LEAVE_MS_MAX = 30000,
     WRONG_KEY_MS_MAX = 3000,
     MISSED_MS = 1000, /* a queue that was full gets room meanwhile */
-    MESSAGES_PER_TURN = 64
+    MESSAGES_PER_TURN = 64,
+    IO_THREADS = 1 /* the cores are the workers' */
 };
 
 static volatile sig_atomic_t stop_requested;
@@ -323,7 +324,14 @@ bool daemon_turn(struct daemon *self, uint64_t now_ms, bool stop, enum status *o
 
 void daemon_wait(struct daemon *self)
 {
-    channel_client_wait(self->channel, self->shared.wake_fd, TICK_MS);
+    channel_set_wait(self->channels, self->shared.wake_fd, TICK_MS);
+}
+
+enum status daemon_connect(struct daemon *self)
+{
+    const struct join_link *link = &self->options->link;
+    return channel_client_new(self->channels, CHANNEL_CONTROL, link->address, link->coordinator_key,
+                              self->identity, &self->channel);
 }
 
 static enum status open_daemon(struct daemon *self, uint64_t now_ms)
@@ -352,7 +360,8 @@ static enum status open_daemon(struct daemon *self, uint64_t now_ms)
     if (self->shared.wake_fd < 0 || self->head == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory to start");
     }
-    return channel_client_new(&self->options->link, self->identity, &self->channel);
+    enum status status = channel_set_new(IO_THREADS, &self->channels);
+    return status == STATUS_OK ? daemon_connect(self) : status;
 }
 
 void daemon_free(struct daemon *self)
@@ -362,6 +371,7 @@ void daemon_free(struct daemon *self)
     }
     compute_free(self->compute);
     channel_client_free(self->channel);
+    channel_set_free(self->channels);
     blob_receiver_free(self->receiver);
     blob_senders_clear(&self->uploads);
     offers_clear(&self->offers);

@@ -215,11 +215,11 @@ static void reconnect(struct daemon *self)
 {
     progress_break(&self->progress);
     log_warn("peer", "reconnecting", "address=%s", self->options->link.address);
-    channel_client_free(self->channel);
+    channel_client_drop(self->channel); /* what it still had to say must not come after a hello */
     blob_senders_clear(&self->uploads);
     self->channel = NULL;
     self->connections = 0;
-    enum status status = channel_client_new(&self->options->link, self->identity, &self->channel);
+    enum status status = daemon_connect(self);
     if (status != STATUS_OK) {
         daemon_fail(self, status);
     }

@@ -15,8 +15,9 @@ struct daemon {
     uint64_t now_ms; /* of this turn */
     uint64_t tick_ms;
     bool stop_told;
-    struct channel_client *channel;
-    struct session session; /* guarded by shared.lock */
+    struct channel_set *channels;
+    struct channel_client *channel; /* to the coordinator */
+    struct session session;         /* guarded by shared.lock */
     struct compute_shared shared;
     struct compute *compute; /* NULL before the first welcome */
     struct digest digest;    /* of P here */
@@ -36,6 +37,9 @@ struct daemon {
     struct wire_message outgoing;
     uint8_t *head; /* (WIRE_HEAD_MAX) scratch */
 };
+
+/* Makes `channel`, which is NULL. Errors: as channel_client_new. */
+MUST_CHECK enum status daemon_connect(struct daemon *self);
 
 /* Tells the session, then carries out what it answers. */
 void daemon_step(struct daemon *self, struct session_event *event);

@@ -104,8 +104,8 @@ static enum status send_chunk(struct daemon *self, const struct blob_sender *sen
     struct blob_chunk_header header;
     uint8_t head[BLOB_HEADER_BYTES];
     const uint8_t *chunk = NULL;
-    if (offer == NULL ||
-        blob_chunk(&offer->facts.blob, offer->data, NULL, index, &header, &chunk) != STATUS_OK) {
+    if (offer == NULL || blob_chunk(&offer->facts.blob, offer->data, offer->hashes, index, &header,
+                                    &chunk) != STATUS_OK) {
         return STATUS_REFUSED;
     }
     blob_header_write(&header, head);

@@ -11,11 +11,12 @@ struct offer *offers_add(struct offers *self, uint64_t id, enum codec codec, uin
     CHECK(self->count < OFFERS_MAX);
     struct offer *place = &self->items[self->count++];
     memset(&place->facts, 0, sizeof place->facts);
+    uint32_t chunk_bytes = (uint32_t)codec_encoded_bytes(codec, CODEC_CHUNK_VALUES);
     place->data = data;
+    place->hashes = calloc(blob_chunk_count(size_bytes, chunk_bytes), sizeof *place->hashes);
     place->facts.codec = codec;
     place->facts.blob =
-        blob_describe(BLOB_CONTRIBUTION, id, data, size_bytes,
-                      (uint32_t)codec_encoded_bytes(codec, CODEC_CHUNK_VALUES), NULL);
+        blob_describe(BLOB_CONTRIBUTION, id, data, size_bytes, chunk_bytes, place->hashes);
     return place;
 }
 
@@ -29,24 +30,32 @@ struct offer *offers_find(struct offers *self, uint64_t id)
     return NULL;
 }
 
+static void forget(struct offer *offer)
+{
+    free(offer->data);
+    free(offer->hashes);
+    offer->data = NULL;
+    offer->hashes = NULL;
+}
+
 void offers_drop(struct offers *self, uint64_t id)
 {
     struct offer *place = offers_find(self, id);
     if (place == NULL) {
         return;
     }
-    free(place->data);
+    forget(place);
     size_t index = (size_t)(place - self->items);
     self->count--;
     memmove(place, place + 1, (self->count - index) * sizeof *place);
     self->items[self->count].data = NULL;
+    self->items[self->count].hashes = NULL;
 }
 
 void offers_clear(struct offers *self)
 {
     while (self->count > 0) {
-        free(self->items[--self->count].data);
-        self->items[self->count].data = NULL;
+        forget(&self->items[--self->count]);
     }
 }
 

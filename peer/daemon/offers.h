@@ -13,6 +13,7 @@ enum { OFFERS_MAX = SESSION_OFFERS_MAX };
 struct offer {
     struct wire_contribution facts; /* as it was offered; facts.blob names the bytes */
     uint8_t *data;                  /* owned */
+    struct digest *hashes;          /* of its chunks; owned; NULL when there was no memory */
 };
 
 struct offers {

@@ -1,188 +1,302 @@
-/* bench_codec - how fast gradients are encoded, summed and applied, in one thread.
+/* bench_codec - how fast gradients are encoded, checked, summed, packed and applied, in one thread.
  *
- * Prints JSON: GB/s of float32 values, and the ratio to a memcpy of the same values in the same
- * run, which says more than GB/s on a machine that others use too. Each figure is the best of
- * several rounds. */
+ *   bench_codec [VALUES]
+ *
+ * Prints JSON: millions of values a second, and the ratio to what the machine gives in the same
+ * run, which says more on a machine that others use too. encode and add move about what a memcpy of
+ * as many float32 values does ("over_memcpy"); adding to the sums moves what their plain
+ * read-modify-write does ("over_rmw"). "cache" is one chunk again and again, "memory" a vector of
+ * VALUES, whose sums are larger than the caches. Times are the best of several rounds, of each
+ * segment of the vector by itself, since on a busy machine no pass over all of it is undisturbed.
+ */
 #include "common/clock.h"
 #include "common/random.h"
+#include "common/vector_clones.h"
 #include "proto/codec/exact_sum.h"
-#include "trainer/optimizer/adamw.h"
+#include "proto/codec/kernels.h"
+#include "proto/codec/sum_pack.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { COUNT = 1 << 22, ROUNDS = 7, TOKENS = 1 << 20 };
-
-struct arrays {
-    float *source;
-    float *values;
-    float *m;
-    float *v;
-    int64_t *sum;
-    uint8_t *fp32;
-    uint8_t *mx8;
-    uint8_t *bf16;
-    struct exact_grid grid;
+enum {
+    CHUNK = SUM_PACK_VALUES_MAX,
+    SEGMENT = 32 * CHUNK,
+    SEGMENTS_MAX = 4096,
+    MEMORY_VALUES = 1 << 26,
+    CONTRIBUTIONS = 16,
+    TOKENS = 1 << 20,
+    TOKENS_EACH = TOKENS / CONTRIBUTIONS,
+    CODECS = 4
 };
 
-static void copy_values(struct arrays *self)
-{
-    memcpy(self->values, self->source, COUNT * sizeof *self->values);
-}
+static const enum codec codecs[CODECS] = {CODEC_FP32, CODEC_BF16, CODEC_MX8, CODEC_MX4};
 
-/* Includes the copy, since encoding consumes its input. */
-static void encode_mx8(struct arrays *self)
+struct bench {
+    size_t count;   /* of the arrays below */
+    size_t segment; /* values that are timed together */
+    int rounds;
+    struct exact_grid grid;
+    enum codec codec;
+    float *chunk; /* (CHUNK): where values come from */
+    float *values;
+    int64_t *sums;
+    int64_t *chunk_sums; /* (CHUNK): of 16 mx8 contributions */
+    uint8_t *encoded;    /* (count) float32s; each segment's at its own place */
+    uint8_t *packed;     /* (count / CHUNK) of the most bytes */
+    size_t packed_bytes;
+};
+
+static void insist(enum status status)
 {
-    copy_values(self);
-    if (codec_encode(CODEC_MX8, -self->grid.shift, self->values, COUNT, self->mx8) != STATUS_OK) {
+    if (status != STATUS_OK) {
+        (void)fprintf(stderr, "bench_codec: %s\n", status_text(status));
         abort();
     }
 }
 
-static void encode_bf16(struct arrays *self)
+static void fill_values(struct bench *self)
 {
-    copy_values(self);
-    if (codec_encode(CODEC_BF16, -self->grid.shift, self->values, COUNT, self->bf16) != STATUS_OK) {
-        abort();
+    for (size_t first = 0; first < self->count; first += CHUNK) {
+        memcpy(self->values + first, self->chunk, CHUNK * sizeof *self->values);
     }
 }
 
-static void check_mx8(struct arrays *self)
+static void fill_sums(struct bench *self)
 {
-    if (exact_sum_check(&self->grid, CODEC_MX8, self->mx8, codec_encoded_bytes(CODEC_MX8, COUNT),
-                        COUNT, TOKENS) != STATUS_OK) {
-        abort();
+    for (size_t first = 0; first < self->count; first += CHUNK) {
+        memcpy(self->sums + first, self->chunk_sums, CHUNK * sizeof *self->sums);
     }
 }
 
-static void check_fp32(struct arrays *self)
+static void nothing(struct bench *self)
 {
-    if (exact_sum_check(&self->grid, CODEC_FP32, self->fp32, codec_encoded_bytes(CODEC_FP32, COUNT),
-                        COUNT, TOKENS) != STATUS_OK) {
-        abort();
+    (void)self;
+}
+
+static void copy(struct bench *self)
+{
+    memcpy(self->encoded, self->values, self->count * sizeof *self->values);
+}
+
+VECTOR_CLONES static void add_constant(int64_t *sums, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        sums[i] += 12345;
     }
 }
 
-static void check_bf16(struct arrays *self)
+static void read_modify_write(struct bench *self)
 {
-    if (exact_sum_check(&self->grid, CODEC_BF16, self->bf16, codec_encoded_bytes(CODEC_BF16, COUNT),
-                        COUNT, TOKENS) != STATUS_OK) {
-        abort();
+    add_constant(self->sums, self->count);
+}
+
+static void encode(struct bench *self)
+{
+    insist(codec_encode(self->codec, -self->grid.shift, self->values, self->count, self->encoded));
+}
+
+static void add(struct bench *self)
+{
+    codec_add(self->codec, self->encoded, self->count, self->values);
+}
+
+static void sum_check(struct bench *self)
+{
+    insist(exact_sum_check(&self->grid, self->codec, self->encoded,
+                           codec_encoded_bytes(self->codec, self->count), self->count,
+                           TOKENS_EACH));
+}
+
+static void sum_add(struct bench *self)
+{
+    exact_sum_add(&self->grid, self->codec, self->encoded, self->count, self->sums);
+}
+
+static void sum_check_and_add(struct bench *self)
+{
+    size_t chunk_bytes = codec_encoded_bytes(self->codec, CHUNK);
+    for (size_t first = 0; first < self->count; first += CHUNK) {
+        insist(exact_sum_check_and_add(&self->grid, self->codec,
+                                       self->encoded + first / CHUNK * chunk_bytes, chunk_bytes,
+                                       CHUNK, TOKENS_EACH, self->sums + first));
     }
 }
 
-static void add_mx8(struct arrays *self)
+static void mean(struct bench *self)
 {
-    codec_add(CODEC_MX8, self->mx8, COUNT, self->values);
+    exact_sum_mean(&self->grid, self->sums, self->count, TOKENS - 1, self->values);
 }
 
-static void add_bf16(struct arrays *self)
+/* Each packing takes the same room, as the sums are the same. */
+static void pack(struct bench *self)
 {
-    codec_add(CODEC_BF16, self->bf16, COUNT, self->values);
-}
-
-static void sum_mx8(struct arrays *self)
-{
-    exact_sum_add(&self->grid, CODEC_MX8, self->mx8, COUNT, self->sum);
-}
-
-static void sum_fp32(struct arrays *self)
-{
-    exact_sum_add(&self->grid, CODEC_FP32, self->fp32, COUNT, self->sum);
-}
-
-static void sum_bf16(struct arrays *self)
-{
-    exact_sum_add(&self->grid, CODEC_BF16, self->bf16, COUNT, self->sum);
-}
-
-static void mean(struct arrays *self)
-{
-    exact_sum_mean(&self->grid, self->sum, COUNT, TOKENS - 1, self->values);
-}
-
-static void adamw(struct arrays *self)
-{
-    const struct optimizer_settings settings = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8};
-    struct optimizer_step step = optimizer_prepare(&settings, 1e-3, 1, 1.0);
-    adamw_apply(&step, self->values, self->m, self->v, self->source, COUNT, 1);
-}
-
-static double best_seconds(struct arrays *arrays, void (*run)(struct arrays *))
-{
-    double best = 1e9;
-    for (int round = 0; round < ROUNDS; round++) {
-        uint64_t start_ns = clock_now_ns();
-        run(arrays);
-        double seconds = (double)(clock_now_ns() - start_ns) * 1e-9;
-        best = seconds < best ? seconds : best;
+    for (size_t first = 0; first < self->count; first += CHUNK) {
+        self->packed_bytes = sum_pack(self->sums + first, CHUNK,
+                                      self->packed + first / CHUNK * sum_pack_bytes_max(CHUNK));
     }
-    return best;
 }
 
-static int arrays_init(struct arrays *self)
+static void unpack(struct bench *self)
 {
-    self->source = malloc(COUNT * sizeof *self->source);
-    self->values = calloc(COUNT, sizeof *self->values);
-    self->m = calloc(COUNT, sizeof *self->m);
-    self->v = calloc(COUNT, sizeof *self->v);
-    self->sum = calloc(COUNT, sizeof *self->sum);
-    self->fp32 = malloc(codec_encoded_bytes(CODEC_FP32, COUNT));
-    self->mx8 = malloc(codec_encoded_bytes(CODEC_MX8, COUNT));
-    self->bf16 = malloc(codec_encoded_bytes(CODEC_BF16, COUNT));
-    self->grid = exact_grid_for(TOKENS);
-    if (self->source == NULL || self->values == NULL || self->m == NULL || self->v == NULL ||
-        self->sum == NULL || self->fp32 == NULL || self->mx8 == NULL || self->bf16 == NULL) {
-        return 0;
+    for (size_t first = 0; first < self->count; first += CHUNK) {
+        insist(sum_unpack_add(self->packed + first / CHUNK * sum_pack_bytes_max(CHUNK),
+                              self->packed_bytes, CHUNK, self->sums + first));
     }
+}
+
+static struct bench segment_of(const struct bench *self, size_t first)
+{
+    struct bench part = *self;
+    part.count = self->count - first < self->segment ? self->count - first : self->segment;
+    part.values += first;
+    part.sums += first;
+    part.encoded += first * sizeof(float);
+    part.packed += first / CHUNK * sum_pack_bytes_max(CHUNK);
+    return part;
+}
+
+static double best_seconds(struct bench *self, void (*prepare)(struct bench *),
+                           void (*run)(struct bench *))
+{
+    static double best[SEGMENTS_MAX];
+    double seconds = 0;
+    for (int round = 0; round < self->rounds; round++) {
+        size_t index = 0;
+        seconds = 0;
+        prepare(self);
+        for (size_t first = 0; first < self->count; first += self->segment) {
+            struct bench part = segment_of(self, first);
+            uint64_t start_ns = clock_now_ns();
+            run(&part);
+            double taken = (double)(clock_now_ns() - start_ns) * 1e-9;
+            best[index] = round == 0 || taken < best[index] ? taken : best[index];
+            seconds += best[index++];
+            self->packed_bytes = part.packed_bytes;
+        }
+    }
+    return seconds;
+}
+
+static void print(const struct bench *self, const char *name, double seconds, const char *ratio,
+                  double basis_seconds)
+{
+    printf("\n    \"%s\": {\"mvalues_per_s\": %.0f, \"%s\": %.2f}", name,
+           (double)self->count * 1e-6 / seconds, ratio, basis_seconds / seconds);
+}
+
+static void measure_codec(struct bench *self, double copy_seconds, double rmw_seconds)
+{
+    const char *name = codec_name(self->codec);
+    double encode_seconds = best_seconds(self, fill_values, encode);
+    double add_seconds = best_seconds(self, nothing, add);
+    double sum_seconds = best_seconds(self, nothing, sum_add);
+    printf(",\n  \"%s_add_over_rmw\": %.2f,\n  \"%s\": {", name, rmw_seconds / sum_seconds, name);
+    print(self, "encode", encode_seconds, "over_memcpy", copy_seconds);
+    printf(",");
+    print(self, "apply", add_seconds, "over_memcpy", copy_seconds);
+    printf(",");
+    print(self, "check", best_seconds(self, nothing, sum_check), "over_rmw", rmw_seconds);
+    printf(",");
+    print(self, "add", sum_seconds, "over_rmw", rmw_seconds);
+    printf(",");
+    print(self, "check_and_add", best_seconds(self, nothing, sum_check_and_add), "over_rmw",
+          rmw_seconds);
+    printf("}");
+}
+
+static void measure_sums(struct bench *self, double rmw_seconds)
+{
+    double pack_seconds = best_seconds(self, fill_sums, pack);
+    double unpack_seconds = best_seconds(self, nothing, unpack);
+    printf(",\n  \"sums\": {\"packed_bytes_per_value\": %.3f,", (double)self->packed_bytes / CHUNK);
+    print(self, "pack", pack_seconds, "over_rmw", rmw_seconds);
+    printf(",");
+    print(self, "unpack_add", unpack_seconds, "over_rmw", rmw_seconds);
+    printf(",");
+    print(self, "mean", best_seconds(self, nothing, mean), "over_rmw", rmw_seconds);
+    printf("}");
+}
+
+static void measure(struct bench *self, const char *name)
+{
+    fill_values(self);
+    fill_sums(self);
+    double copy_seconds = best_seconds(self, nothing, copy);
+    double rmw_seconds = best_seconds(self, nothing, read_modify_write);
+    printf(" \"%s\": {\"values\": %zu, \"sums_mib\": %zu,\n", name, self->count,
+           self->count * sizeof(int64_t) >> 20);
+    printf("  \"memcpy_mvalues_per_s\": %.0f, \"rmw_mvalues_per_s\": %.0f",
+           (double)self->count * 1e-6 / copy_seconds, (double)self->count * 1e-6 / rmw_seconds);
+    for (size_t i = 0; i < CODECS; i++) {
+        self->codec = codecs[i];
+        measure_codec(self, copy_seconds, rmw_seconds);
+    }
+    measure_sums(self, rmw_seconds);
+    printf("}");
+}
+
+/* 64 is a cache line. */
+static void *room(size_t size_bytes)
+{
+    void *memory = aligned_alloc(64, (size_bytes + 63) / 64 * 64);
+    if (memory == NULL) {
+        (void)fprintf(stderr, "bench_codec: no memory; ask for fewer VALUES\n");
+        exit(1);
+    }
+    memset(memory, 0, size_bytes);
+    return memory;
+}
+
+/* Peers' gradients: normal values, each tensor row and each peer of a scale of its own. */
+static void fill_chunk(struct bench *self)
+{
     struct random random;
     random_init(&random, 1, 0);
-    for (int i = 0; i < COUNT; i++) {
-        self->source[i] = (float)random_normal(&random);
+    for (int peer = 0; peer < CONTRIBUTIONS; peer++) {
+        double peer_scale = exp2(0.5 * random_normal(&random));
+        for (int i = 0; i < CHUNK; i++) {
+            double row_scale = exp2((i / 768) % 5 - 2);
+            self->chunk[i] = (float)(random_normal(&random) * peer_scale * row_scale);
+            self->values[i] = self->chunk[i];
+        }
+        insist(codec_encode(CODEC_MX8, -self->grid.shift, self->values, CHUNK, self->encoded));
+        exact_sum_add(&self->grid, CODEC_MX8, self->encoded, CHUNK, self->chunk_sums);
     }
-    memcpy(self->fp32, self->source, COUNT * sizeof *self->source);
-    return 1;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*run)(struct arrays *);
-    } benches[] = {{"copy_and_encode_mx8", encode_mx8},
-                   {"copy_and_encode_bf16", encode_bf16},
-                   {"codec_add_mx8", add_mx8},
-                   {"codec_add_bf16", add_bf16},
-                   {"exact_sum_check_mx8", check_mx8},
-                   {"exact_sum_check_fp32", check_fp32},
-                   {"exact_sum_check_bf16", check_bf16},
-                   {"exact_sum_add_mx8", sum_mx8},
-                   {"exact_sum_add_fp32", sum_fp32},
-                   {"exact_sum_add_bf16", sum_bf16},
-                   {"exact_sum_mean", mean},
-                   {"adamw_apply", adamw}};
-    static struct arrays arrays;
-    if (!arrays_init(&arrays)) {
-        (void)fprintf(stderr, "bench_codec: no memory\n");
-        return 1;
-    }
-    const double gigabytes = COUNT * 4e-9;
-    double copy = best_seconds(&arrays, copy_values);
-    printf("{\"values\": %d, \"memcpy_gb_per_s\": %.2f", COUNT, gigabytes / copy);
-    for (size_t i = 0; i < sizeof benches / sizeof benches[0]; i++) {
-        double seconds = best_seconds(&arrays, benches[i].run);
-        printf(",\n \"%s\": {\"gb_per_s\": %.2f, \"times_memcpy\": %.2f}", benches[i].name,
-               gigabytes / seconds, seconds / copy);
-    }
+    size_t asked = argc > 1 ? strtoul(argv[1], NULL, 10) : MEMORY_VALUES;
+    size_t most = (size_t)SEGMENTS_MAX * SEGMENT;
+    size_t count = (asked < CHUNK ? CHUNK : asked > most ? most : asked) / CHUNK * CHUNK;
+    struct bench self = {.grid = exact_grid_for(TOKENS),
+                         .chunk = room(CHUNK * sizeof(float)),
+                         .values = room(count * sizeof(float)),
+                         .sums = room(count * sizeof(int64_t)),
+                         .chunk_sums = room(CHUNK * sizeof(int64_t)),
+                         .encoded = room(count * sizeof(float)),
+                         .packed = room(count / CHUNK * sum_pack_bytes_max(CHUNK))};
+    fill_chunk(&self);
+    const struct codec_kernels *kernels[CODEC_KERNELS_MAX];
+    (void)codec_kernels_list(kernels);
+    printf("{\"kernels\": \"%s\",\n", kernels[0]->name);
+    self.count = self.segment = CHUNK;
+    self.rounds = 2000;
+    measure(&self, "cache");
+    printf(",\n");
+    self.count = count;
+    self.segment = SEGMENT;
+    self.rounds = 5;
+    measure(&self, "memory");
     printf("}\n");
-    free(arrays.source);
-    free(arrays.values);
-    free(arrays.m);
-    free(arrays.v);
-    free(arrays.sum);
-    free(arrays.fp32);
-    free(arrays.mx8);
-    free(arrays.bf16);
+    free(self.chunk);
+    free(self.values);
+    free(self.sums);
+    free(self.chunk_sums);
+    free(self.encoded);
+    free(self.packed);
     return 0;
 }

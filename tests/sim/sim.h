@@ -168,6 +168,8 @@ void sim_run(const struct sim_options *options, struct sim_result *out);
 /* Where libsodium's random bytes come from, from now on. */
 void sim_secrets_begin(uint64_t seed);
 
+/* sim_process.c: what happens to a process, whatever it runs. */
+
 /* Says what must not be; the first one counts. Goes on where it is called. */
 __attribute__((format(printf, 1, 2))) void sim_fail(const char *format, ...);
 
@@ -195,6 +197,7 @@ void sim_process_begin(struct sim_process *process);
 uint64_t sim_process_ms(const struct sim_process *process);
 
 const char *sim_process_name(uint32_t index);
+struct sim_process *sim_process(uint32_t index);
 
 /* sim_peers.c */
 void sim_peer_start(struct sim_peer *peer);

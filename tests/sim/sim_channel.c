@@ -2,31 +2,77 @@
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_lines.h"
 
+#include "common/check.h"
 #include "common/fault.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { CONNECT_US_MAX = 30000, RETRY_US_MAX = 500000, PORT = 7700 };
 
 /* Each lies in the memory of its process; what is on the line does not. */
+struct channel_set {
+    size_t endpoint_count;
+};
+
 struct channel_server {
+    struct channel_set *set;
+    uint32_t machine;
+    size_t body_bytes_max;
     uint64_t dropped_count;
 };
 
 struct channel_client {
-    uint32_t peer;
-    uint64_t endpoint;
+    struct channel_set *set;
+    struct sim_line *line;
+    size_t body_bytes_max;
 };
+
+enum status channel_set_new(int io_thread_count, struct channel_set **out)
+{
+    CHECK(io_thread_count > 0);
+    *out = calloc(1, sizeof **out);
+    return *out != NULL ? STATUS_OK : fault(STATUS_OS, "no memory for the sockets");
+}
+
+void channel_set_free(struct channel_set *self)
+{
+    CHECK(self == NULL || self->endpoint_count == 0);
+    free(self);
+}
+
+void channel_set_wait(struct channel_set *self, int wake_fd, int timeout_ms)
+{
+    (void)self;
+    (void)wake_fd;
+    (void)timeout_ms;
+    sim_fail("a process waits by itself");
+}
+
+static enum status join(struct channel_set *set)
+{
+    if (set->endpoint_count == CHANNEL_ENDPOINTS_MAX) {
+        return fault(STATUS_FULL, "more than %d connections are asked for at once",
+                     CHANNEL_ENDPOINTS_MAX);
+    }
+    set->endpoint_count++;
+    return STATUS_OK;
+}
+
+static size_t body_bytes_max(enum channel_use use)
+{
+    return use == CHANNEL_BULK ? CHANNEL_BULK_BODY_MAX : WIRE_BODY_MAX;
+}
 
 static struct sim_letter **letter_of(struct channel_message *message)
 {
     return (struct sim_letter **)(void *)message->opaque;
 }
 
-static void hand_over(uint32_t receiver, struct sim_letter *letter, struct channel_message *out)
+static void hand_over(struct sim_letter *letter, struct channel_message *out)
 {
-    sim_queue_put(&sim->network->held[receiver], letter);
+    sim_queue_put(&sim->network->held[sim_letter_receiver(letter)], letter);
     *letter_of(out) = letter;
     out->head = letter->data;
     out->head_size_bytes = letter->head_bytes;
@@ -37,35 +83,51 @@ static void hand_over(uint32_t receiver, struct sim_letter *letter, struct chann
 void channel_message_close(struct channel_message *message)
 {
     struct sim_letter *letter = *letter_of(message);
-    uint32_t receiver = letter->way == SIM_UP ? SIM_COORDINATOR : letter->peer;
-    if (!sim_queue_remove(&sim->network->held[receiver], letter)) {
+    if (!sim_queue_remove(&sim->network->held[sim_letter_receiver(letter)], letter)) {
         sim_fail("a message was closed that was not open");
         return;
     }
     sim_letter_free(letter);
 }
 
-enum status channel_server_new(const char *listen, const struct identity *identity,
-                               struct channel_server **out)
+static uint16_t port_of(const char *listen)
 {
-    (void)listen;
-    (void)identity;
+    const char *colon = strrchr(listen, ':');
+    unsigned long port = colon != NULL ? strtoul(colon + 1, NULL, 10) : 0;
+    return (uint16_t)(port > 0 && port <= UINT16_MAX ? port : PORT);
+}
+
+enum status channel_server_new(struct channel_set *set, enum channel_use use, const char *listen,
+                               const struct identity *identity, struct channel_server **out)
+{
     *out = calloc(1, sizeof **out);
     if (*out == NULL) {
         return fault(STATUS_OS, "no memory for the server's socket");
     }
-    struct sim_network *network = sim->network;
-    if (network->server_open) {
-        sim_fail("a second server listens");
+    enum status status = join(set);
+    if (status != STATUS_OK) {
+        free(*out);
+        *out = NULL;
+        return status;
     }
-    network->server_open = true;
-    memset(network->routes, 0, sizeof network->routes);
-    for (uint32_t i = 0; i < SIM_PEERS_MAX; i++) {
-        struct sim_line *line = &network->lines[i];
-        line->connection++;
-        if (line->open) {
-            uint64_t wait_us = random_below(&sim->networks, RETRY_US_MAX);
-            sim_push(sim->now_us + wait_us, SIM_CONNECT, i, line->connection);
+    uint32_t machine = sim->running->index;
+    struct sim_network *network = sim->network;
+    struct sim_listener *listener = &network->listeners[machine];
+    if (listener->open) {
+        sim_fail("a second server listens on %s", sim_process_name(machine));
+    }
+    **out = (struct channel_server){
+        .set = set, .machine = machine, .body_bytes_max = body_bytes_max(use)};
+    listener->open = true;
+    listener->port = port_of(listen);
+    memcpy(listener->public_key, identity->public_key, IDENTITY_KEY_BYTES);
+    memset(listener->routes, 0, sizeof listener->routes);
+    for (struct sim_line *line = network->lines; line != NULL; line = line->next) {
+        if (line->server == machine) {
+            line->connection = ++network->numbers;
+        }
+        if (line->server == machine && line->open) {
+            sim_line_connect_in(line, random_below(&sim->networks, RETRY_US_MAX));
         }
     }
     return STATUS_OK;
@@ -78,20 +140,18 @@ void channel_server_free(struct channel_server *self)
         return;
     }
     struct sim_network *network = sim->network;
-    network->server_open = false;
-    for (struct sim_letter *letter; (letter = sim_queue_take(&network->server_inbox)) != NULL;) {
-        sim_letter_free(letter);
+    network->listeners[self->machine].open = false;
+    sim_queue_empty(&network->listeners[self->machine].inbox);
+    for (struct sim_line *line = network->lines; line != NULL; line = line->next) {
+        line->connected = line->connected && line->server != self->machine;
     }
-    for (uint32_t i = 0; i < SIM_PEERS_MAX; i++) {
-        network->lines[i].connected = false;
-    }
+    self->set->endpoint_count--;
     free(self);
 }
 
 uint16_t channel_server_port(const struct channel_server *self)
 {
-    (void)self;
-    return PORT;
+    return sim->network->listeners[self->machine].port;
 }
 
 uint64_t channel_server_dropped(const struct channel_server *self)
@@ -99,18 +159,10 @@ uint64_t channel_server_dropped(const struct channel_server *self)
     return self->dropped_count;
 }
 
-void channel_server_wait(struct channel_server *self, int wake_fd, int timeout_ms)
+static struct sim_route *find_route(const struct channel_server *self, const uint8_t *curve_key)
 {
-    (void)self;
-    (void)wake_fd;
-    (void)timeout_ms;
-    sim_fail("the server waits by itself");
-}
-
-static struct sim_route *find_route(const uint8_t *curve_key)
-{
-    struct sim_route *routes = sim->network->routes;
-    for (size_t i = 0; i < SIM_PEERS_MAX; i++) {
+    struct sim_route *routes = sim->network->listeners[self->machine].routes;
+    for (size_t i = 0; i < SIM_PROCESSES; i++) {
         if (routes[i].used && memcmp(routes[i].curve_key, curve_key, IDENTITY_KEY_BYTES) == 0) {
             return &routes[i];
         }
@@ -118,51 +170,68 @@ static struct sim_route *find_route(const uint8_t *curve_key)
     return NULL;
 }
 
-static void remember(const struct sim_letter *letter, const uint8_t *curve_key)
+static void remember(const struct channel_server *self, const struct sim_letter *letter)
 {
-    struct sim_route *route = find_route(curve_key);
-    for (size_t i = 0; route == NULL && i < SIM_PEERS_MAX; i++) {
-        route = sim->network->routes[i].used ? NULL : &sim->network->routes[i];
+    struct sim_route *routes = sim->network->listeners[self->machine].routes;
+    struct sim_route *route = find_route(self, letter->line->curve_key);
+    for (size_t i = 0; route == NULL && i < SIM_PROCESSES; i++) {
+        route = routes[i].used ? NULL : &routes[i];
     }
+    CHECK(route != NULL); /* there are no more keys than processes */
     route->used = true;
-    memcpy(route->curve_key, curve_key, IDENTITY_KEY_BYTES);
-    route->peer = letter->peer;
-    route->endpoint = letter->endpoint;
+    memcpy(route->curve_key, letter->line->curve_key, IDENTITY_KEY_BYTES);
+    route->client = letter->line->client;
+    route->line = letter->line->id;
 }
 
 enum status channel_server_receive(struct channel_server *self, struct channel_message *out)
 {
-    (void)self;
-    struct sim_letter *letter = sim_queue_take(&sim->network->server_inbox);
+    struct sim_letter *letter = sim_queue_take(&sim->network->listeners[self->machine].inbox);
     if (letter == NULL) {
         return STATUS_AGAIN;
     }
-    memcpy(out->curve_key, sim->network->lines[letter->peer].curve_key, IDENTITY_KEY_BYTES);
-    remember(letter, out->curve_key);
-    hand_over(SIM_COORDINATOR, letter, out);
-    sim_check_received(letter->peer, letter->data, letter->head_bytes);
+    memcpy(out->curve_key, letter->line->curve_key, IDENTITY_KEY_BYTES);
+    sim_network_host(letter->line->client, out->host);
+    remember(self, letter);
+    hand_over(letter, out);
+    if (self->machine == SIM_COORDINATOR) {
+        sim_check_received(letter->line->client, letter->data, letter->head_bytes);
+    }
     return STATUS_OK;
+}
+
+/* Sends what a process on `machine` says, unless it thinks better of it. */
+static void send_letter(uint32_t machine, struct sim_letter *letter)
+{
+    struct sim_line *line = letter->line;
+    if (machine != SIM_COORDINATOR && !sim_hostile_letter(&sim->peers[machine], &letter)) {
+        sim_letter_free(letter);
+    } else if (line->connected) {
+        sim_letter_dispatch(letter);
+    } else {
+        sim_queue_put(&line->outbox, letter);
+    }
 }
 
 enum status channel_server_send(struct channel_server *self,
                                 const uint8_t curve_key[IDENTITY_KEY_BYTES], const uint8_t *head,
                                 size_t head_size_bytes, const uint8_t *body, size_t body_size_bytes)
 {
-    (void)self;
-    struct sim_route *route = find_route(curve_key);
-    if (route != NULL) {
-        sim_check_sent(route->peer, head, head_size_bytes);
+    CHECK(body_size_bytes <= self->body_bytes_max);
+    struct sim_route *route = find_route(self, curve_key);
+    struct sim_line *line = route != NULL ? sim_line_find(route->line) : NULL;
+    if (route != NULL && self->machine == SIM_COORDINATOR) {
+        sim_check_sent(route->client, head, head_size_bytes);
     }
-    struct sim_line *line = route != NULL ? &sim->network->lines[route->peer] : NULL;
-    if (line == NULL || !line->connected || line->endpoint != route->endpoint) {
+    if (line == NULL || !line->connected) {
         return STATUS_STALE;
     }
     if (line->under_way[SIM_DOWN] >= sim->plan.queue_max) {
         return STATUS_AGAIN;
     }
     struct sim_blocks *own = sim_blocks_use(NULL);
-    sim_letter_dispatch(
-        sim_letter_new(route->peer, SIM_DOWN, head, head_size_bytes, body, body_size_bytes));
+    send_letter(self->machine,
+                sim_letter_new(line, SIM_DOWN, head, head_size_bytes, body, body_size_bytes));
     (void)sim_blocks_use(own);
     return STATUS_OK;
 }
@@ -170,46 +239,55 @@ enum status channel_server_send(struct channel_server *self,
 void channel_server_disconnect(struct channel_server *self,
                                const uint8_t curve_key[IDENTITY_KEY_BYTES])
 {
-    (void)self;
-    struct sim_route *route = find_route(curve_key);
+    struct sim_route *route = find_route(self, curve_key);
     if (route == NULL) {
         return;
     }
     route->used = false;
-    if (sim->network->lines[route->peer].endpoint == route->endpoint) {
-        sim_line_break(route->peer);
+    struct sim_line *line = sim_line_find(route->line);
+    if (line != NULL) {
+        sim_line_break(line);
     }
 }
 
-enum status channel_client_new(const struct join_link *link, const struct identity *identity,
-                               struct channel_client **out)
+static bool is_numeric(const char *address)
 {
-    (void)link;
-    *out = calloc(1, sizeof **out);
-    if (*out == NULL) {
+    char host[CHANNEL_HOST_MAX];
+    uint8_t binary[sizeof(struct in_addr)];
+    size_t length = strcspn(address, ":");
+    if (length >= sizeof host) {
+        return false;
+    }
+    memcpy(host, address, length);
+    host[length] = '\0';
+    return inet_pton(AF_INET, host, binary) == 1;
+}
+
+enum status channel_client_new(struct channel_set *set, enum channel_use use, const char *address,
+                               const uint8_t public_key[IDENTITY_KEY_BYTES],
+                               const struct identity *identity, struct channel_client **out)
+{
+    *out = NULL;
+    if (use == CHANNEL_BULK && !is_numeric(address)) {
+        return fault(STATUS_USAGE, "'%.100s' is no IP address with a port", address);
+    }
+    struct channel_client *self = calloc(1, sizeof *self);
+    if (self == NULL) {
         return fault(STATUS_OS, "no memory for the socket");
     }
-    uint32_t peer = sim->running->index;
-    struct sim_line *line = &sim->network->lines[peer];
-    line->open = true;
-    line->connected = false;
-    line->endpoint++;
-    line->connection++;
-    line->connections = 0;
+    enum status status = join(set);
+    if (status != STATUS_OK) {
+        free(self);
+        return status;
+    }
+    struct sim_line *line = sim_line_new(sim->running->index, address);
+    memcpy(line->server_key, public_key, IDENTITY_KEY_BYTES);
     memcpy(line->curve_key, identity->curve_public, IDENTITY_KEY_BYTES);
-    **out = (struct channel_client){.peer = peer, .endpoint = line->endpoint};
-    if (sim->network->server_open) {
-        sim_push(sim->now_us + 1 + random_below(&sim->networks, CONNECT_US_MAX), SIM_CONNECT, peer,
-                 line->connection);
-    }
+    *self =
+        (struct channel_client){.set = set, .line = line, .body_bytes_max = body_bytes_max(use)};
+    sim_line_connect_in(line, 1 + random_below(&sim->networks, CONNECT_US_MAX));
+    *out = self;
     return STATUS_OK;
-}
-
-static void drop_all(struct sim_queue *queue)
-{
-    for (struct sim_letter *letter; (letter = sim_queue_take(queue)) != NULL;) {
-        sim_letter_free(letter);
-    }
 }
 
 /* What was sent on a connection still arrives. */
@@ -218,59 +296,50 @@ void channel_client_free(struct channel_client *self)
     if (self == NULL) {
         return;
     }
-    struct sim_line *line = &sim->network->lines[self->peer];
-    line->open = false;
-    line->connected = false;
-    drop_all(&line->inbox);
-    drop_all(&line->outbox);
+    sim_line_close(self->line);
+    self->set->endpoint_count--;
     free(self);
+}
+
+/* What was sent may be on its way all the same. */
+void channel_client_drop(struct channel_client *self)
+{
+    channel_client_free(self);
 }
 
 enum channel_trouble channel_client_trouble(struct channel_client *self)
 {
-    return sim->network->lines[self->peer].connected ? CHANNEL_FINE : CHANNEL_CONNECTING;
+    return self->line->connected                                 ? CHANNEL_FINE
+           : self->line->failed_handshakes >= SIM_HANDSHAKES_MAX ? CHANNEL_WRONG_KEY
+                                                                 : CHANNEL_CONNECTING;
 }
 
 uint64_t channel_client_connections(struct channel_client *self)
 {
-    return sim->network->lines[self->peer].connections;
-}
-
-void channel_client_wait(struct channel_client *self, int wake_fd, int timeout_ms)
-{
-    (void)self;
-    (void)wake_fd;
-    (void)timeout_ms;
-    sim_fail("a peer waits by itself");
+    return self->line->connections;
 }
 
 enum status channel_client_receive(struct channel_client *self, struct channel_message *out)
 {
-    struct sim_letter *letter = sim_queue_take(&sim->network->lines[self->peer].inbox);
+    struct sim_letter *letter = sim_queue_take(&self->line->inbox);
     if (letter == NULL) {
         return STATUS_AGAIN;
     }
-    hand_over(self->peer, letter, out);
+    hand_over(letter, out);
     return STATUS_OK;
 }
 
 enum status channel_client_send(struct channel_client *self, const uint8_t *head,
                                 size_t head_size_bytes, const uint8_t *body, size_t body_size_bytes)
 {
-    struct sim_line *line = &sim->network->lines[self->peer];
+    CHECK(body_size_bytes <= self->body_bytes_max);
+    struct sim_line *line = self->line;
     if (line->under_way[SIM_UP] >= sim->plan.queue_max) {
         return STATUS_AGAIN;
     }
     struct sim_blocks *own = sim_blocks_use(NULL);
-    struct sim_letter *letter =
-        sim_letter_new(self->peer, SIM_UP, head, head_size_bytes, body, body_size_bytes);
-    if (!sim_hostile_letter(&sim->peers[self->peer], &letter)) {
-        sim_letter_free(letter);
-    } else if (line->connected) {
-        sim_letter_dispatch(letter);
-    } else {
-        sim_queue_put(&line->outbox, letter);
-    }
+    send_letter(line->client,
+                sim_letter_new(line, SIM_UP, head, head_size_bytes, body, body_size_bytes));
     (void)sim_blocks_use(own);
     return STATUS_OK;
 }

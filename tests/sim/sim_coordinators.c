@@ -139,6 +139,6 @@ void sim_coordinator_crash(struct sim_coordinator *self)
     bool power = sim_storage_power();
     sim_line("coordinator: %s", power ? "the power is lost" : "it is killed");
     sim_storage_lose(power);
-    sim_network_lose_server();
+    sim_network_lose(SIM_COORDINATOR);
     gone(self);
 }

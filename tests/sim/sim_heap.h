@@ -11,11 +11,11 @@
 enum sim_event_type {
     SIM_TURN,    /* process `index` may run, unless `serial` is no longer its latest turn */
     SIM_LETTER,  /* a letter comes to its end; `pointer` */
-    SIM_CONNECT, /* the endpoint of peer `index` is connected, if `serial` is its connection */
+    SIM_CONNECT, /* a line of process `index` is connected, if `serial` is its connection */
     SIM_SAMPLE,  /* peer `index`: the worker (`worker`) of incarnation `serial` is done */
     SIM_START,   /* process `index` starts, if `serial` is still its incarnation */
     SIM_CRASH,   /* process `index` vanishes */
-    SIM_NETWORK, /* a fault of the network: number `worker` on the line of peer `index` */
+    SIM_NETWORK, /* a fault of the network at process `index`: number `worker` */
     SIM_LEAVE,   /* peer `index` is asked to leave by its user */
     SIM_DISK,    /* a fault of the disk: number `worker` */
     SIM_CALM,    /* faults end */

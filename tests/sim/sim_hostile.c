@@ -14,7 +14,8 @@ static void encode(struct sim_letter **letter)
         sim_fail("a forged message cannot be encoded");
         return;
     }
-    struct sim_letter *forged = sim_letter_new((*letter)->peer, SIM_UP, head, head_bytes, NULL, 0);
+    struct sim_letter *forged =
+        sim_letter_new((*letter)->line, (*letter)->way, head, head_bytes, NULL, 0);
     forged->connection = (*letter)->connection;
     sim_letter_free(*letter);
     *letter = forged;

@@ -8,130 +8,11 @@ enum {
     DELAY_US_MIN = 200,
     LATE_US_MAX = 2000000,  /* of a letter that is overtaken */
     BREAK_US_MAX = 3000000, /* from a fault to the end of its connection */
-    RETRY_US_MIN = 100000,  /* ZeroMQ's backoff, as channel_client_new says */
-    RETRY_US_MAX = 500000
+    CLOG_US_MAX = 15000000,
+    PARTITION_US_MAX = 20000000,
+    ENVELOPE_BYTES = 100, /* what CURVE, TCP and IP add to a letter, about */
+    SECOND_US = 1000000
 };
-
-struct sim_network *sim_network_new(void)
-{
-    return sim_outer_alloc(sizeof(struct sim_network));
-}
-
-void sim_queue_put(struct sim_queue *self, struct sim_letter *letter)
-{
-    letter->next = NULL;
-    if (self->first == NULL) {
-        self->first = letter;
-    } else {
-        self->last->next = letter;
-    }
-    self->last = letter;
-}
-
-struct sim_letter *sim_queue_take(struct sim_queue *self)
-{
-    struct sim_letter *letter = self->first;
-    if (letter != NULL) {
-        self->first = letter->next;
-        letter->next = NULL;
-    }
-    return letter;
-}
-
-bool sim_queue_remove(struct sim_queue *self, struct sim_letter *letter)
-{
-    struct sim_letter *before = NULL;
-    for (struct sim_letter *at = self->first; at != NULL; before = at, at = at->next) {
-        if (at == letter) {
-            *(before != NULL ? &before->next : &self->first) = at->next;
-            self->last = self->last == at ? before : self->last;
-            return true;
-        }
-    }
-    return false;
-}
-
-static void empty(struct sim_queue *self)
-{
-    for (struct sim_letter *letter; (letter = sim_queue_take(self)) != NULL;) {
-        sim_letter_free(letter);
-    }
-}
-
-void sim_network_free(struct sim_network *self)
-{
-    for (size_t i = 0; i < SIM_PEERS_MAX; i++) {
-        empty(&self->lines[i].outbox);
-        empty(&self->lines[i].inbox);
-    }
-    for (size_t i = 0; i < SIM_PROCESSES; i++) {
-        empty(&self->held[i]);
-    }
-    empty(&self->server_inbox);
-    sim_outer_free(self);
-}
-
-struct sim_letter *sim_letter_new(uint32_t peer, enum sim_way way, const uint8_t *head,
-                                  size_t head_bytes, const uint8_t *body, size_t body_bytes)
-{
-    struct sim_line *line = &sim->network->lines[peer];
-    struct sim_letter *letter = sim_outer_realloc(NULL, sizeof *letter + head_bytes + body_bytes);
-    *letter = (struct sim_letter){.peer = peer,
-                                  .way = way,
-                                  .endpoint = line->endpoint,
-                                  .connection = line->connection,
-                                  .head_bytes = head_bytes,
-                                  .body_bytes = body_bytes};
-    memcpy(letter->data, head, head_bytes);
-    if (body_bytes > 0) {
-        memcpy(letter->data + head_bytes, body, body_bytes);
-    }
-    line->under_way[way]++;
-    return letter;
-}
-
-void sim_letter_free(struct sim_letter *letter)
-{
-    sim->network->lines[letter->peer].under_way[letter->way]--;
-    sim_outer_free(letter);
-}
-
-void sim_network_drop(void *letter)
-{
-    sim_letter_free(letter);
-}
-
-static uint64_t retry_us(void)
-{
-    return RETRY_US_MIN + random_below(&sim->networks, RETRY_US_MAX - RETRY_US_MIN);
-}
-
-void sim_line_break(uint32_t peer)
-{
-    struct sim_line *line = &sim->network->lines[peer];
-    line->connected = false;
-    line->lossy = false;
-    line->connection++;
-    if (line->open && sim->network->server_open) {
-        sim_push(sim->now_us + (sim->calm ? RETRY_US_MIN : retry_us()), SIM_CONNECT, peer,
-                 line->connection);
-    }
-}
-
-void sim_network_connect(uint32_t peer, uint64_t serial)
-{
-    struct sim_line *line = &sim->network->lines[peer];
-    if (!line->open || !sim->network->server_open || line->connection != serial) {
-        return;
-    }
-    line->connected = true;
-    line->connections++;
-    sim_line("%s is connected", sim_process_name(peer));
-    for (struct sim_letter *letter; (letter = sim_queue_take(&line->outbox)) != NULL;) {
-        letter->connection = line->connection;
-        sim_letter_dispatch(letter);
-    }
-}
 
 static void cut_body(struct sim_letter *letter)
 {
@@ -193,26 +74,30 @@ static const char *name_of(const struct sim_letter *letter)
 static void tell(const struct sim_letter *letter, const char *what)
 {
     if (sim_tracing()) {
-        sim_line("    %s %s: %s, %s", letter->way == SIM_UP ? "from" : "to",
-                 sim_process_name(letter->peer), name_of(letter), what);
+        sim_line("    %s to %s: %s, %s", sim_process_name(sim_letter_sender(letter)),
+                 sim_process_name(sim_letter_receiver(letter)), name_of(letter), what);
     }
+}
+
+static void push_fault(uint64_t at_us, enum sim_fault kind, uint32_t machine, uint64_t serial)
+{
+    struct sim_event event = {.time_us = at_us,
+                              .tie = random_next(&sim->ties),
+                              .type = SIM_NETWORK,
+                              .index = machine,
+                              .worker = kind,
+                              .serial = serial};
+    sim_heap_push(&sim->heap, &event);
 }
 
 /* On one connection TCP loses, doubles and reorders nothing: where that happened, it breaks soon.
  */
-static void break_soon(uint32_t peer)
+static void break_soon(struct sim_line *line)
 {
-    struct sim_line *line = &sim->network->lines[peer];
-    if (line->lossy) {
-        return;
+    if (!line->lossy) {
+        line->lossy = true;
+        push_fault(sim->now_us + 1 + sim_chance(BREAK_US_MAX), SIM_BREAK, line->client, line->id);
     }
-    line->lossy = true;
-    struct sim_event event = {.time_us = sim->now_us + 1 + sim_chance(BREAK_US_MAX),
-                              .tie = random_next(&sim->ties),
-                              .type = SIM_NETWORK,
-                              .index = peer,
-                              .worker = SIM_RESET};
-    sim_heap_push(&sim->heap, &event);
 }
 
 static void lose(struct sim_letter *letter, const char *why)
@@ -222,23 +107,44 @@ static void lose(struct sim_letter *letter, const char *why)
     sim_letter_free(letter);
 }
 
-static void send_off(struct sim_letter *letter, uint64_t extra_us)
+/* When a link that is free from *free_us on has taken the letter in or out. */
+static uint64_t pass_link(const struct sim_letter *letter, uint64_t bytes_per_s, uint64_t *free_us)
 {
-    struct sim_line *line = &sim->network->lines[letter->peer];
-    uint64_t held_us = line->held_until_us[letter->way];
-    uint64_t due_us =
-        sim->now_us + DELAY_US_MIN + random_below(&sim->networks, sim->plan.delay_us_max);
-    due_us = due_us > held_us ? due_us : held_us;
-    if (extra_us == 0) {
-        due_us = due_us > line->due_us[letter->way] ? due_us : line->due_us[letter->way] + 1;
-        line->due_us[letter->way] = due_us;
+    if (bytes_per_s == 0) {
+        return sim->now_us;
     }
-    struct sim_event event = {.time_us = due_us + extra_us,
+    uint64_t size_bytes = letter->head_bytes + letter->body_bytes + ENVELOPE_BYTES;
+    uint64_t begin_us = *free_us > sim->now_us ? *free_us : sim->now_us;
+    *free_us = begin_us + 1 + size_bytes * SECOND_US / bytes_per_s;
+    return *free_us;
+}
+
+static void push_letter(struct sim_letter *letter, uint64_t at_us)
+{
+    struct sim_event event = {.time_us = at_us,
                               .tie = random_next(&sim->ties),
                               .type = SIM_LETTER,
-                              .index = letter->peer,
+                              .index = letter->line->client,
                               .pointer = letter};
     sim_heap_push(&sim->heap, &event);
+}
+
+static void send_off(struct sim_letter *letter, uint64_t extra_us)
+{
+    struct sim_line *line = letter->line;
+    uint32_t sender = sim_letter_sender(letter);
+    enum sim_way way = SIM_UP;
+    const struct sim_wire *wire = sim_wire(sender, sim_letter_receiver(letter), &way);
+    uint64_t due_us = pass_link(letter, sim->plan.links[sender].up_bytes_per_s,
+                                &sim->network->up_free_us[sender]);
+    due_us += DELAY_US_MIN + random_below(&sim->networks, sim->plan.delay_us_max);
+    due_us = due_us > wire->held_until_us[way] ? due_us : wire->held_until_us[way];
+    if (extra_us == 0) {
+        uint64_t *last_us = &line->due_us[letter->way];
+        due_us = due_us > *last_us ? due_us : *last_us + 1;
+        *last_us = due_us;
+    }
+    push_letter(letter, due_us + extra_us);
 }
 
 static uint64_t late_us(void)
@@ -249,26 +155,29 @@ static uint64_t late_us(void)
 void sim_letter_dispatch(struct sim_letter *letter)
 {
     const struct sim_plan *plan = &sim->plan;
-    if (sim->now_us < sim->network->lines[letter->peer].lost_until_us[letter->way]) {
+    enum sim_way way = SIM_UP;
+    const struct sim_wire *wire =
+        sim_wire(sim_letter_sender(letter), sim_letter_receiver(letter), &way);
+    if (sim->now_us < wire->lost_until_us[way]) {
         lose(letter, "lost in a partition");
         return;
     }
     if (sim_permille(plan->loss)) {
-        break_soon(letter->peer);
+        break_soon(letter->line);
         lose(letter, "lost");
         return;
     }
     if (sim_permille(plan->duplicates)) {
         sim->figures.letters_doubled++;
-        break_soon(letter->peer);
+        break_soon(letter->line);
         struct sim_letter *copy =
-            sim_letter_new(letter->peer, letter->way, letter->data, letter->head_bytes,
+            sim_letter_new(letter->line, letter->way, letter->data, letter->head_bytes,
                            letter->data + letter->head_bytes, letter->body_bytes);
         send_off(copy, late_us());
     }
     if (sim_permille(plan->damaged)) {
         sim->figures.letters_damaged++;
-        break_soon(letter->peer);
+        break_soon(letter->line);
         if (!damage(letter)) {
             lose(letter, "damaged, and dropped as CURVE would");
             return;
@@ -277,110 +186,145 @@ void sim_letter_dispatch(struct sim_letter *letter)
     bool overtaken = sim_permille(plan->reordered);
     if (overtaken) {
         sim->figures.letters_reordered++;
-        break_soon(letter->peer);
+        break_soon(letter->line);
     }
     send_off(letter, overtaken ? late_us() : 0);
 }
 
 static void trace_letter(const struct sim_letter *letter)
 {
-    uint64_t numbers[] = {letter->peer, (uint64_t)letter->way, letter->head_bytes,
-                          letter->body_bytes};
+    uint64_t numbers[] = {sim_letter_sender(letter), sim_letter_receiver(letter),
+                          letter->head_bytes, letter->body_bytes};
     sim_trace_numbers(&sim->trace, numbers, sizeof numbers / sizeof numbers[0]);
     sim_trace_bytes(&sim->trace, letter->data, letter->head_bytes);
+}
+
+/* True: the receiver's link has to take the letter in first. */
+static bool is_still_coming(struct sim_letter *letter)
+{
+    uint32_t receiver = sim_letter_receiver(letter);
+    if (letter->through || sim->plan.links[receiver].down_bytes_per_s == 0) {
+        return false;
+    }
+    letter->through = true;
+    push_letter(letter, pass_link(letter, sim->plan.links[receiver].down_bytes_per_s,
+                                  &sim->network->down_free_us[receiver]));
+    return true;
 }
 
 void sim_network_letter(void *pointer)
 {
     struct sim_letter *letter = pointer;
-    struct sim_network *network = sim->network;
-    struct sim_line *line = &network->lines[letter->peer];
+    struct sim_line *line = letter->line;
+    uint32_t receiver = sim_letter_receiver(letter);
+    struct sim_listener *listener = &sim->network->listeners[line->server];
     bool there = letter->connection == line->connection &&
-                 (letter->way == SIM_UP ? network->server_open
-                                        : line->open && letter->endpoint == line->endpoint);
+                 (letter->way == SIM_UP ? listener->open : line->open);
     if (!there) {
         lose(letter, "lost: nobody is there");
+        return;
+    }
+    if (is_still_coming(letter)) {
         return;
     }
     sim->figures.letters++;
     tell(letter, "arrives");
     trace_letter(letter);
-    if (letter->way == SIM_UP) {
-        sim_queue_put(&network->server_inbox, letter);
-        sim_process_wake(&sim->coordinator.process, sim->now_us + 1);
-    } else {
-        sim_queue_put(&line->inbox, letter);
-        sim_process_wake(&sim->peers[letter->peer].process, sim->now_us + 1);
-    }
+    sim_queue_put(letter->way == SIM_UP ? &listener->inbox : &line->inbox, letter);
+    sim_process_wake(sim_process(receiver), sim->now_us + 1);
 }
 
-void sim_network_lose_server(void)
+static void hold_back(uint32_t from, uint32_t to)
 {
-    struct sim_network *network = sim->network;
-    network->server_open = false;
-    empty(&network->server_inbox);
-    empty(&network->held[SIM_COORDINATOR]);
-    for (uint32_t i = 0; i < SIM_PEERS_MAX; i++) {
-        sim_line_break(i);
-    }
-}
-
-void sim_network_lose_client(uint32_t peer)
-{
-    struct sim_line *line = &sim->network->lines[peer];
-    line->open = false;
-    empty(&line->inbox);
-    empty(&line->outbox);
-    empty(&sim->network->held[peer]);
-    sim_line_break(peer);
-}
-
-static void hold_back(struct sim_line *line)
-{
-    uint64_t until_us = sim->now_us + 1 + sim_chance(15000000);
+    uint64_t until_us = sim->now_us + 1 + sim_chance(CLOG_US_MAX);
     uint64_t ways = 1 + sim_chance(3); /* up, down, both */
-    for (int way = 0; way < SIM_WAYS; way++) {
-        if ((ways >> way & 1U) != 0) {
-            line->held_until_us[way] = until_us;
+    enum sim_way way = SIM_UP;
+    struct sim_wire *wire = sim_wire(from, to, &way);
+    for (int i = 0; i < SIM_WAYS; i++) {
+        if ((ways >> i & 1U) != 0) {
+            wire->held_until_us[i] = until_us;
         }
     }
     sim->figures.clogs++;
 }
 
-/* In one direction or both; at its end the connection is found broken, as heartbeats would. */
-static void partition(uint32_t peer)
+/* In one direction or both; at its end the connections are found broken, as heartbeats would. */
+static void partition(uint32_t from, uint32_t to)
 {
-    struct sim_line *line = &sim->network->lines[peer];
-    uint64_t until_us = sim->now_us + 1 + sim_chance(20000000);
+    uint64_t until_us = sim->now_us + 1 + sim_chance(PARTITION_US_MAX);
     uint64_t ways = 1 + sim_chance(3);
-    for (int way = 0; way < SIM_WAYS; way++) {
-        if ((ways >> way & 1U) != 0) {
-            line->lost_until_us[way] = until_us;
+    enum sim_way way = SIM_UP;
+    struct sim_wire *wire = sim_wire(from, to, &way);
+    for (int i = 0; i < SIM_WAYS; i++) {
+        if ((ways >> i & 1U) != 0) {
+            wire->lost_until_us[i] = until_us;
         }
     }
-    struct sim_event event = {.time_us = until_us,
-                              .tie = random_next(&sim->ties),
-                              .type = SIM_NETWORK,
-                              .index = peer,
-                              .worker = SIM_RESET};
-    sim_heap_push(&sim->heap, &event);
+    push_fault(until_us, SIM_RESET, from, 1 + (uint64_t)to);
     sim->figures.partitions++;
 }
 
-void sim_network_fault(uint32_t peer, uint32_t kind)
+static bool joins(const struct sim_line *line, uint32_t one, uint32_t other)
+{
+    return (line->client == one && line->server == other) ||
+           (line->client == other && line->server == one);
+}
+
+static void reset(uint32_t one, uint32_t other)
+{
+    for (struct sim_line *line = sim->network->lines; line != NULL; line = line->next) {
+        if (joins(line, one, other)) {
+            sim_line_break(line);
+        }
+    }
+    sim->figures.resets++;
+}
+
+/* A peer's faults are on its wire to the coordinator, or to another peer that it has a line with.
+ */
+static uint32_t choose_other(uint32_t machine)
+{
+    uint32_t others[SIM_PROCESSES] = {SIM_COORDINATOR};
+    size_t count = 1;
+    for (uint32_t other = 0; other < SIM_PEERS_MAX; other++) {
+        const struct sim_line *line = sim->network->lines;
+        while (line != NULL && !(line->open && joins(line, machine, other))) {
+            line = line->next;
+        }
+        if (line != NULL) {
+            others[count++] = other;
+        }
+    }
+    return count == 1 ? others[0] : others[sim_chance(count)];
+}
+
+void sim_network_fault(const struct sim_event *event)
 {
     static const char *const names[] = {"breaks", "is clogged", "is cut"};
     if (sim->calm) {
         return; /* sim_network_calm has put everything right */
     }
-    sim_line("the line of %s %s", sim_process_name(peer), names[kind]);
-    if (kind == SIM_CLOG) {
-        hold_back(&sim->network->lines[peer]);
-    } else if (kind == SIM_PARTITION) {
-        partition(peer);
+    if (event->worker == SIM_BREAK) {
+        struct sim_line *line = sim_line_find(event->serial);
+        if (line != NULL && line->lossy) {
+            sim_line("a line of %s breaks", sim_process_name(event->index));
+            sim->figures.resets++;
+            sim_line_break(line);
+        }
+        return;
+    }
+    uint32_t machine = event->index;
+    uint32_t other = event->serial > 0 ? (uint32_t)(event->serial - 1) : choose_other(machine);
+    if (sim_tracing()) {
+        sim_line("the wire between %s and %s %s", sim_process_name(machine),
+                 sim_process_name(other), names[event->worker]);
+    }
+    if (event->worker == SIM_CLOG) {
+        hold_back(machine, other);
+    } else if (event->worker == SIM_PARTITION) {
+        partition(machine, other);
     } else {
-        sim->figures.resets++;
-        sim_line_break(peer);
+        reset(machine, other);
     }
 }
 
@@ -388,12 +332,7 @@ static void plan_faults(enum sim_fault kind, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
         uint32_t peer = (uint32_t)sim_chance(sim->plan.peer_count);
-        struct sim_event event = {.time_us = sim_chance(sim->plan.safety_us),
-                                  .tie = random_next(&sim->ties),
-                                  .type = SIM_NETWORK,
-                                  .index = peer,
-                                  .worker = kind};
-        sim_heap_push(&sim->heap, &event);
+        push_fault(sim_chance(sim->plan.safety_us), kind, peer, 0);
     }
 }
 
@@ -406,14 +345,17 @@ void sim_network_plan(void)
 
 void sim_network_calm(void)
 {
-    for (uint32_t i = 0; i < SIM_PEERS_MAX; i++) {
-        struct sim_line *line = &sim->network->lines[i];
-        memset(line->held_until_us, 0, sizeof line->held_until_us);
-        bool was_cut = line->lost_until_us[SIM_UP] > sim->now_us ||
-                       line->lost_until_us[SIM_DOWN] > sim->now_us;
-        memset(line->lost_until_us, 0, sizeof line->lost_until_us);
+    for (struct sim_line *line = sim->network->lines; line != NULL; line = line->next) {
+        bool was_cut = false;
+        if (line->server != SIM_NOWHERE) {
+            enum sim_way way = SIM_UP;
+            const struct sim_wire *wire = sim_wire(line->client, line->server, &way);
+            was_cut = wire->lost_until_us[SIM_UP] > sim->now_us ||
+                      wire->lost_until_us[SIM_DOWN] > sim->now_us;
+        }
         if (was_cut || line->lossy || (line->open && !line->connected)) {
-            sim_line_break(i);
+            sim_line_break(line);
         }
     }
+    memset(sim->network->wires, 0, sizeof sim->network->wires);
 }

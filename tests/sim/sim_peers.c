@@ -29,7 +29,7 @@ static void lose(struct sim_peer *peer)
     if (peer->daemon != NULL && peer->daemon->shared.wake_fd >= 0) {
         (void)close(peer->daemon->shared.wake_fd);
     }
-    sim_network_lose_client(peer->process.index);
+    sim_network_lose(peer->process.index);
     sim_blocks_wipe(&peer->process.memory);
     peer->process.alive = false;
     peer->process.turn_at_us = UINT64_MAX;

@@ -40,6 +40,12 @@ struct sim_peer_plan {
     unsigned crashes;
 };
 
+/* A machine's link; its lines share it in the order in which they send. 0: unlimited. */
+struct sim_link_plan {
+    uint64_t up_bytes_per_s;
+    uint64_t down_bytes_per_s;
+};
+
 struct sim_plan {
     bool quiet; /* nothing goes wrong, but for coordinator_crashes, each of which is a kill */
     bool owner; /* pauses, changes settings, stops */
@@ -51,6 +57,7 @@ struct sim_plan {
     struct sim_peer_plan peers[SIM_PEERS_MAX];
     uint64_t safety_us; /* faults end then */
     uint64_t delay_us_max;
+    struct sim_link_plan links[SIM_PROCESSES]; /* by process; a seed limits none */
     unsigned loss;
     unsigned duplicates;
     unsigned reordered;

@@ -14,8 +14,10 @@
 
 enum { PATIENCE_MS = 3000, TICK_MS = 20 };
 
-/* A server with its key, and keys for two clients. */
+/* A server with its key, and keys for two clients. Server and clients are programs of their own. */
 struct fixture {
+    struct channel_set *server_set;
+    struct channel_set *client_set;
     struct identity server_identity;
     struct identity anna;
     struct identity bert;
@@ -35,10 +37,20 @@ static inline void make_identity(struct identity *out)
 
 static inline void start_server(struct fixture *self, const char *listen)
 {
-    CU_ASSERT_EQUAL_FATAL(channel_server_new(listen, &self->server_identity, &self->server),
+    CU_ASSERT_EQUAL_FATAL(channel_set_new(1, &self->server_set), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(channel_server_new(self->server_set, CHANNEL_CONTROL, listen,
+                                             &self->server_identity, &self->server),
                           STATUS_OK);
     (void)snprintf(self->link.address, sizeof self->link.address, "127.0.0.1:%u",
                    (unsigned)channel_server_port(self->server));
+}
+
+static inline void stop_server(struct fixture *self)
+{
+    channel_server_free(self->server);
+    channel_set_free(self->server_set);
+    self->server = NULL;
+    self->server_set = NULL;
 }
 
 static inline void begin(struct fixture *self)
@@ -48,57 +60,61 @@ static inline void begin(struct fixture *self)
     make_identity(&self->anna);
     make_identity(&self->bert);
     memcpy(self->link.coordinator_key, self->server_identity.public_key, IDENTITY_KEY_BYTES);
+    CU_ASSERT_EQUAL_FATAL(channel_set_new(1, &self->client_set), STATUS_OK);
     start_server(self, "tcp://127.0.0.1:*");
 }
 
 static inline void end(struct fixture *self)
 {
-    channel_server_free(self->server);
+    stop_server(self);
+    channel_set_free(self->client_set);
 }
 
 static inline struct channel_client *connect_as(const struct fixture *fixture,
                                                 const struct identity *identity)
 {
     struct channel_client *client = NULL;
-    CU_ASSERT_EQUAL_FATAL(channel_client_new(&fixture->link, identity, &client), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(channel_client_new(fixture->client_set, CHANNEL_CONTROL,
+                                             fixture->link.address, fixture->link.coordinator_key,
+                                             identity, &client),
+                          STATUS_OK);
     return client;
 }
 
-static inline bool server_gets(struct channel_server *server, struct channel_message *out,
-                               int patience_ms)
+static inline bool server_gets(struct fixture *self, struct channel_message *out, int patience_ms)
 {
     uint64_t deadline_ms = clock_now_ms() + (uint64_t)patience_ms;
     do {
-        if (channel_server_receive(server, out) == STATUS_OK) {
+        if (channel_server_receive(self->server, out) == STATUS_OK) {
             return true;
         }
-        channel_server_wait(server, -1, TICK_MS);
+        channel_set_wait(self->server_set, -1, TICK_MS);
     } while (clock_now_ms() < deadline_ms);
     return false;
 }
 
-static inline bool client_gets(struct channel_client *client, struct channel_message *out,
-                               int patience_ms)
+static inline bool client_gets(struct fixture *self, struct channel_client *client,
+                               struct channel_message *out, int patience_ms)
 {
     uint64_t deadline_ms = clock_now_ms() + (uint64_t)patience_ms;
     do {
         if (channel_client_receive(client, out) == STATUS_OK) {
             return true;
         }
-        channel_client_wait(client, -1, TICK_MS);
+        channel_set_wait(self->client_set, -1, TICK_MS);
     } while (clock_now_ms() < deadline_ms);
     return false;
 }
 
-static inline bool trouble_becomes(struct channel_client *client, enum channel_trouble trouble,
-                                   int patience_ms)
+static inline bool trouble_becomes(struct fixture *self, struct channel_client *client,
+                                   enum channel_trouble trouble, int patience_ms)
 {
     uint64_t deadline_ms = clock_now_ms() + (uint64_t)patience_ms;
     do {
         if (channel_client_trouble(client) == trouble) {
             return true;
         }
-        channel_client_wait(client, -1, TICK_MS);
+        channel_set_wait(self->client_set, -1, TICK_MS);
     } while (clock_now_ms() < deadline_ms);
     return false;
 }
@@ -119,7 +135,7 @@ static inline bool says_and_is_heard(struct fixture *fixture, struct channel_cli
                                      const struct identity *identity, const char *text)
 {
     struct channel_message message;
-    if (say(client, text) != STATUS_OK || !server_gets(fixture->server, &message, PATIENCE_MS)) {
+    if (say(client, text) != STATUS_OK || !server_gets(fixture, &message, PATIENCE_MS)) {
         return false;
     }
     bool good = head_is(&message, text) && message.body_size_bytes == 0 &&

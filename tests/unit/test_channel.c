@@ -1,4 +1,5 @@
 #include "common/fault.h"
+#include "proto/blob_receiver.h"
 #include "tests/unit/channel_fixture.h"
 
 #include <sys/eventfd.h>
@@ -18,14 +19,14 @@ static void echo_of_the_largest_message_is_the_same(void)
     CU_ASSERT_EQUAL(channel_client_send(client, head, WIRE_HEAD_MAX, body, WIRE_BODY_MAX),
                     STATUS_OK);
     struct channel_message message;
-    CU_ASSERT_TRUE_FATAL(server_gets(fixture.server, &message, PATIENCE_MS));
+    CU_ASSERT_TRUE_FATAL(server_gets(&fixture, &message, PATIENCE_MS));
     CU_ASSERT_EQUAL(memcmp(message.curve_key, fixture.anna.curve_public, 32), 0);
     CU_ASSERT_EQUAL(channel_server_send(fixture.server, message.curve_key, message.head,
                                         message.head_size_bytes, message.body,
                                         message.body_size_bytes),
                     STATUS_OK);
     channel_message_close(&message);
-    CU_ASSERT_TRUE_FATAL(client_gets(client, &message, PATIENCE_MS));
+    CU_ASSERT_TRUE_FATAL(client_gets(&fixture, client, &message, PATIENCE_MS));
     CU_ASSERT_EQUAL_FATAL(message.head_size_bytes, WIRE_HEAD_MAX);
     CU_ASSERT_EQUAL_FATAL(message.body_size_bytes, WIRE_BODY_MAX);
     CU_ASSERT_EQUAL(memcmp(message.head, head, WIRE_HEAD_MAX), 0);
@@ -51,10 +52,10 @@ static void two_clients_are_known_by_their_proven_keys(void)
     CU_ASSERT_EQUAL(channel_server_send(fixture.server, fixture.bert.curve_public,
                                         (const uint8_t *)"for bert", 8, NULL, 0),
                     STATUS_OK);
-    CU_ASSERT_TRUE_FATAL(client_gets(bert, &message, PATIENCE_MS));
+    CU_ASSERT_TRUE_FATAL(client_gets(&fixture, bert, &message, PATIENCE_MS));
     CU_ASSERT_TRUE(head_is(&message, "for bert"));
     channel_message_close(&message);
-    CU_ASSERT_FALSE(client_gets(anna, &message, 2 * TICK_MS));
+    CU_ASSERT_FALSE(client_gets(&fixture, anna, &message, 2 * TICK_MS));
     channel_client_free(anna);
     channel_client_free(bert);
     end(&fixture);
@@ -73,7 +74,7 @@ static void same_key_over_a_new_connection_gets_the_answers(void)
     CU_ASSERT_EQUAL(channel_server_send(fixture.server, fixture.anna.curve_public,
                                         (const uint8_t *)"answer", 6, NULL, 0),
                     STATUS_OK);
-    CU_ASSERT_TRUE_FATAL(client_gets(second, &message, PATIENCE_MS));
+    CU_ASSERT_TRUE_FATAL(client_gets(&fixture, second, &message, PATIENCE_MS));
     CU_ASSERT_TRUE(head_is(&message, "answer"));
     channel_message_close(&message);
     channel_client_free(second);
@@ -88,7 +89,7 @@ static void wrong_server_key_is_told_within_three_seconds(void)
     struct channel_client *client = connect_as(&fixture, &fixture.anna);
     CU_ASSERT_EQUAL(channel_client_trouble(client), CHANNEL_CONNECTING);
     uint64_t begun_ms = clock_now_ms();
-    CU_ASSERT_TRUE(trouble_becomes(client, CHANNEL_WRONG_KEY, PATIENCE_MS));
+    CU_ASSERT_TRUE(trouble_becomes(&fixture, client, CHANNEL_WRONG_KEY, PATIENCE_MS));
     (void)printf("[wrong key after %llu ms] ", (unsigned long long)(clock_now_ms() - begun_ms));
     channel_client_free(client);
     end(&fixture);
@@ -101,12 +102,12 @@ static void nobody_listening_is_connecting_until_somebody_does(void)
     char listen[64];
     (void)snprintf(listen, sizeof listen, "tcp://127.0.0.1:%u",
                    (unsigned)channel_server_port(fixture.server));
-    channel_server_free(fixture.server);
+    stop_server(&fixture);
     struct channel_client *client = connect_as(&fixture, &fixture.anna);
-    CU_ASSERT_FALSE(trouble_becomes(client, CHANNEL_WRONG_KEY, 600));
+    CU_ASSERT_FALSE(trouble_becomes(&fixture, client, CHANNEL_WRONG_KEY, 600));
     CU_ASSERT_EQUAL(channel_client_trouble(client), CHANNEL_CONNECTING);
     start_server(&fixture, listen);
-    CU_ASSERT_TRUE(trouble_becomes(client, CHANNEL_FINE, PATIENCE_MS));
+    CU_ASSERT_TRUE(trouble_becomes(&fixture, client, CHANNEL_FINE, PATIENCE_MS));
     channel_client_free(client);
     end(&fixture);
 }
@@ -120,10 +121,10 @@ static void server_restart_is_survived_by_the_client(void)
                    (unsigned)channel_server_port(fixture.server));
     struct channel_client *client = connect_as(&fixture, &fixture.anna);
     CU_ASSERT_TRUE(says_and_is_heard(&fixture, client, &fixture.anna, "before"));
-    channel_server_free(fixture.server);
-    CU_ASSERT_TRUE(trouble_becomes(client, CHANNEL_CONNECTING, PATIENCE_MS));
+    stop_server(&fixture);
+    CU_ASSERT_TRUE(trouble_becomes(&fixture, client, CHANNEL_CONNECTING, PATIENCE_MS));
     start_server(&fixture, listen);
-    CU_ASSERT_TRUE(trouble_becomes(client, CHANNEL_FINE, PATIENCE_MS));
+    CU_ASSERT_TRUE(trouble_becomes(&fixture, client, CHANNEL_FINE, PATIENCE_MS));
     CU_ASSERT_TRUE(says_and_is_heard(&fixture, client, &fixture.anna, "after"));
     channel_client_free(client);
     end(&fixture);
@@ -137,11 +138,14 @@ static void taken_port_is_unavailable_with_advice(void)
     begin(&fixture);
     (void)snprintf(listen, sizeof listen, "tcp://127.0.0.1:%u",
                    (unsigned)channel_server_port(fixture.server));
-    CU_ASSERT_EQUAL(channel_server_new(listen, &fixture.bert, &second), STATUS_UNAVAILABLE);
+    CU_ASSERT_EQUAL(
+        channel_server_new(fixture.server_set, CHANNEL_CONTROL, listen, &fixture.bert, &second),
+        STATUS_UNAVAILABLE);
     CU_ASSERT_PTR_NULL(second);
     CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "choose another port"));
     CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), listen));
-    CU_ASSERT_EQUAL(channel_server_new("tcp://192.0.2.1:0", &fixture.bert, &second),
+    CU_ASSERT_EQUAL(channel_server_new(fixture.server_set, CHANNEL_CONTROL, "tcp://192.0.2.1:0",
+                                       &fixture.bert, &second),
                     STATUS_UNAVAILABLE);
     CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "no address of this machine"));
     end(&fixture);
@@ -166,7 +170,8 @@ static void bad_listen_addresses_are_usage(void)
     begin(&fixture);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct channel_server *server = NULL;
-        enum status status = channel_server_new(bad[i], &fixture.bert, &server);
+        enum status status =
+            channel_server_new(fixture.server_set, CHANNEL_CONTROL, bad[i], &fixture.bert, &server);
         if (status != STATUS_USAGE) {
             (void)printf("[%s: %s] ", bad[i], status_text(status));
         }
@@ -189,7 +194,7 @@ static void all_addresses_and_ipv6_can_be_listened_on(void)
         if (strstr(pairs[i][0], "::1") != NULL && access("/proc/net/if_inet6", R_OK) != 0) {
             continue;
         }
-        channel_server_free(fixture.server);
+        stop_server(&fixture);
         start_server(&fixture, pairs[i][0]);
         (void)snprintf(fixture.link.address, sizeof fixture.link.address, "%s:%u", pairs[i][1],
                        (unsigned)channel_server_port(fixture.server));
@@ -216,7 +221,7 @@ static void send_to_unknown_or_gone_key_is_stale(void)
     uint64_t deadline_ms = clock_now_ms() + PATIENCE_MS;
     enum status status = STATUS_OK;
     while (status != STATUS_STALE && clock_now_ms() < deadline_ms) {
-        channel_server_wait(fixture.server, -1, TICK_MS);
+        channel_set_wait(fixture.server_set, -1, TICK_MS);
         status = channel_server_send(fixture.server, key, head, 1, NULL, 0);
     }
     CU_ASSERT_EQUAL(status, STATUS_STALE);
@@ -227,22 +232,23 @@ static void send_to_a_client_that_does_not_read_is_again(void)
 {
     struct fixture fixture;
     begin(&fixture);
-    uint8_t *body = need(WIRE_BODY_MAX);
+    enum { BODY_BYTES = 128 * 1024 }; /* of a float32 chunk */
+    uint8_t *body = need(BODY_BYTES);
     struct channel_client *client = connect_as(&fixture, &fixture.anna);
     CU_ASSERT_TRUE(says_and_is_heard(&fixture, client, &fixture.anna, "hello"));
     enum status status = STATUS_OK;
     unsigned sent = 0;
-    while (status == STATUS_OK && sent < 400) {
+    while (status == STATUS_OK && sent < 2000) {
         status = channel_server_send(fixture.server, fixture.anna.curve_public,
-                                     (const uint8_t *)"x", 1, body, WIRE_BODY_MAX);
+                                     (const uint8_t *)"x", 1, body, BODY_BYTES);
         sent += status == STATUS_OK;
     }
     CU_ASSERT_EQUAL(status, STATUS_AGAIN);
-    CU_ASSERT_TRUE(sent >= 64); /* a whole window fits */
+    CU_ASSERT_TRUE(sent >= 2 * BLOB_WINDOW_MAX); /* a whole window, and as much besides */
     unsigned received = 0;
     struct channel_message message;
-    while (received < sent && client_gets(client, &message, PATIENCE_MS)) {
-        CU_ASSERT_EQUAL(message.body_size_bytes, WIRE_BODY_MAX);
+    while (received < sent && client_gets(&fixture, client, &message, PATIENCE_MS)) {
+        CU_ASSERT_EQUAL(message.body_size_bytes, BODY_BYTES);
         channel_message_close(&message);
         received++;
     }
@@ -256,17 +262,18 @@ static void client_queue_without_a_server_ends_in_again(void)
 {
     struct fixture fixture;
     begin(&fixture);
-    channel_server_free(fixture.server);
-    fixture.server = NULL;
+    stop_server(&fixture);
     struct channel_client *client = connect_as(&fixture, &fixture.anna);
     unsigned sent = 0;
     while (sent < 1000 && say(client, "x") == STATUS_OK) {
         sent++;
     }
-    CU_ASSERT_EQUAL(sent, 64);
+    CU_ASSERT_EQUAL(sent, 2 * BLOB_WINDOW_MAX);
     uint64_t begun_ms = clock_now_ms();
     channel_client_free(client);
+    channel_set_free(fixture.client_set);
     CU_ASSERT_TRUE(clock_now_ms() - begun_ms < 2500); /* bounded linger */
+    fixture.client_set = NULL;
     end(&fixture);
 }
 
@@ -278,14 +285,14 @@ static void disconnect_cuts_that_client_only(void)
     struct channel_client *bert = connect_as(&fixture, &fixture.bert);
     CU_ASSERT_TRUE(says_and_is_heard(&fixture, anna, &fixture.anna, "a"));
     CU_ASSERT_TRUE(says_and_is_heard(&fixture, bert, &fixture.bert, "b"));
-    CU_ASSERT_TRUE(trouble_becomes(anna, CHANNEL_FINE, PATIENCE_MS));
-    CU_ASSERT_TRUE(trouble_becomes(bert, CHANNEL_FINE, PATIENCE_MS));
+    CU_ASSERT_TRUE(trouble_becomes(&fixture, anna, CHANNEL_FINE, PATIENCE_MS));
+    CU_ASSERT_TRUE(trouble_becomes(&fixture, bert, CHANNEL_FINE, PATIENCE_MS));
     channel_server_disconnect(fixture.server, fixture.anna.curve_public);
     channel_server_disconnect(fixture.server, fixture.anna.curve_public);
     CU_ASSERT_EQUAL(channel_server_send(fixture.server, fixture.anna.curve_public,
                                         (const uint8_t *)"x", 1, NULL, 0),
                     STATUS_STALE);
-    CU_ASSERT_TRUE(trouble_becomes(anna, CHANNEL_CONNECTING, PATIENCE_MS));
+    CU_ASSERT_TRUE(trouble_becomes(&fixture, anna, CHANNEL_CONNECTING, PATIENCE_MS));
     CU_ASSERT_EQUAL(channel_client_trouble(bert), CHANNEL_FINE);
     CU_ASSERT_TRUE(says_and_is_heard(&fixture, bert, &fixture.bert, "b"));
     channel_client_free(anna);
@@ -300,12 +307,12 @@ static void wait_ends_by_the_eventfd_and_by_the_timeout(void)
     int wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     CU_ASSERT_TRUE_FATAL(wake_fd >= 0);
     uint64_t begun_ms = clock_now_ms();
-    channel_server_wait(fixture.server, wake_fd, 100);
+    channel_set_wait(fixture.server_set, wake_fd, 100);
     CU_ASSERT_TRUE(clock_now_ms() - begun_ms >= 90);
     uint64_t one = 1;
     CU_ASSERT_EQUAL(write(wake_fd, &one, sizeof one), (ssize_t)sizeof one);
     begun_ms = clock_now_ms();
-    channel_server_wait(fixture.server, wake_fd, PATIENCE_MS);
+    channel_set_wait(fixture.server_set, wake_fd, PATIENCE_MS);
     CU_ASSERT_TRUE(clock_now_ms() - begun_ms < PATIENCE_MS / 2);
     (void)close(wake_fd);
     end(&fixture);

@@ -52,7 +52,7 @@ static bool drops(struct fixture *fixture, uint64_t count)
     struct channel_message message;
     uint64_t deadline_ms = clock_now_ms() + PATIENCE_MS;
     while (channel_server_dropped(fixture->server) < count && clock_now_ms() < deadline_ms) {
-        if (server_gets(fixture->server, &message, TICK_MS)) {
+        if (server_gets(fixture, &message, TICK_MS)) {
             channel_message_close(&message);
             return false;
         }
@@ -129,7 +129,7 @@ static void oversize_frame_never_arrives_and_the_server_lives(void)
     uint8_t *large = need(OVERSIZE);
     stranger_begin(&stranger, &fixture, &fixture.bert, NULL);
     stranger_sends(&stranger, 2, large, OVERSIZE);
-    CU_ASSERT_FALSE(server_gets(fixture.server, &message, 300));
+    CU_ASSERT_FALSE(server_gets(&fixture, &message, 300));
     struct channel_client *anna = connect_as(&fixture, &fixture.anna);
     CU_ASSERT_TRUE(says_and_is_heard(&fixture, anna, &fixture.anna, "alive"));
     channel_client_free(anna);
@@ -157,7 +157,7 @@ static void unproven_clients_do_not_get_in(void)
     struct stranger stranger;
     stranger_begin(&stranger, &fixture, &thief, NULL);
     stranger_sends(&stranger, 2, "x", 1);
-    CU_ASSERT_FALSE(server_gets(fixture.server, &message, 500));
+    CU_ASSERT_FALSE(server_gets(&fixture, &message, 500));
     stranger_end(&stranger);
     (void)zmq_close(plain);
     (void)zmq_ctx_term(context);

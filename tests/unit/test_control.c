@@ -72,6 +72,7 @@ static void decode_of_what_cannot_be_is_refused_with_a_sentence(void)
         "{\"command\":\"set\",\"target_batch\":1048577}",
         "{\"command\":\"set\",\"codec\":\"zip\"}",
         "{\"command\":\"set\",\"codec\":1}",
+        "{\"command\":\"set\",\"journal\":\"mx4\"}",
         "{\"command\":\"set\",\"context\":1}",
         "{\"command\":\"set\",\"learning_rate\":0.1,\"learning_rate\":0.2}",
         "{\"command\":\"stop\",\"wait_ms\":-1}",

@@ -231,6 +231,18 @@ static void check_refuses_values_that_could_overflow(void)
     }
 }
 
+/* (2^24 + 3) * 2^10 is no float32; the next one is above it. */
+static void check_refuses_the_float_above_a_limit_that_is_none(void)
+{
+    const uint64_t tokens = (UINT64_C(1) << 24) + 3;
+    struct exact_grid grid = exact_grid_for(tokens);
+    uint8_t data[32 * 4] = {0};
+    put_float(data, 3, 0x1.000004p34F);
+    CU_ASSERT_EQUAL(exact_sum_check(&grid, CODEC_FP32, data, 128, 32, tokens), STATUS_OUT_OF_RANGE);
+    put_float(data, 3, 0x1.000002p34F);
+    CU_ASSERT_EQUAL(exact_sum_check(&grid, CODEC_FP32, data, 128, 32, tokens), STATUS_OK);
+}
+
 static void check_refuses_mx8_units_finer_than_the_grid(void)
 {
     struct exact_grid grid = exact_grid_for(1024); /* unit 2^-42 */
@@ -327,6 +339,7 @@ int main(void)
         SUITE_TEST(bf16_adds_what_its_values_in_fp32_would),
         SUITE_TEST(check_refuses_bf16_that_could_overflow),
         SUITE_TEST(check_refuses_values_that_could_overflow),
+        SUITE_TEST(check_refuses_the_float_above_a_limit_that_is_none),
         SUITE_TEST(check_refuses_mx8_units_finer_than_the_grid),
         SUITE_TEST(largest_contributions_do_not_overflow),
         SUITE_TEST(mean_is_rounded_once),

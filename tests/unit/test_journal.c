@@ -278,9 +278,12 @@ static void append_of_facts_that_cannot_be_is_refused(void)
     CU_ASSERT_EQUAL(journal_append_lease(journal, &lease), STATUS_OUT_OF_RANGE);
     event.settings.learning_rate = HUGE_VAL - HUGE_VAL;
     CU_ASSERT_EQUAL(journal_append_event(journal, &event), STATUS_OUT_OF_RANGE);
+    event.settings = fixture_settings();
+    event.settings.mean_codec = CODEC_MX4; /* codec may be it */
+    CU_ASSERT_EQUAL(journal_append_event(journal, &event), STATUS_OUT_OF_RANGE);
     event = (struct journal_event){.type = (enum journal_event_type)99};
     CU_ASSERT_EQUAL(journal_append_event(journal, &event), STATUS_OUT_OF_RANGE);
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < 8; i++) {
         struct journal_step step = fixture_step(3, contributions, ranges);
         step.loss_sum = i == 0 ? HUGE_VAL : step.loss_sum;
         step.mean_codec = i == 1 ? (enum codec)77 : step.mean_codec;
@@ -289,6 +292,7 @@ static void append_of_facts_that_cannot_be_is_refused(void)
         contributions[1].range_count = i == 4 ? 0 : 1;           /* of nothing */
         contributions[1].tokens = i == 5 ? UINT64_MAX - 39 : 24; /* the sum overflows */
         contributions[0].loss_sum = i == 6 ? -HUGE_VAL : 1.0;
+        step.mean_codec = i == 7 ? CODEC_MX4 : step.mean_codec;
         CU_ASSERT_EQUAL(journal_append_step(journal, &step, payload, sizeof payload),
                         STATUS_OUT_OF_RANGE);
     }

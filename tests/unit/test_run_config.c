@@ -40,7 +40,15 @@ static const char FULL[] = "name: bible-1.0_x\n"
                            "  beta2: 0.99\n"
                            "  eps: 1.0e-7\n"
                            "  weight_decay: 0.2\n"
-                           "  grad_clip: 0.5\n";
+                           "  grad_clip: 0.5\n"
+                           "aggregation:\n"
+                           "  strategy: all_reduce\n"
+                           "  believe: trusted\n"
+                           "  check_share: 0.5\n"
+                           "  fraction_max: 0.125\n"
+                           "  owners_max: 256\n"
+                           "  rest: false\n"
+                           "  slow_link_codec: bf16\n";
 
 static const char SMALL[] = "model: {type: llama, hidden_size: 128, layers: 4, heads: 4}\n"
                             "data: {path: shards, context: 64}\n"
@@ -115,6 +123,14 @@ static void full_file_is_read(void)
     CU_ASSERT_EQUAL(run.optimizer.eps, 1e-7);
     CU_ASSERT_EQUAL(run.optimizer.weight_decay, 0.2);
     CU_ASSERT_EQUAL(run.optimizer.grad_clip, 0.5);
+    CU_ASSERT_EQUAL(run.aggregation.strategy, AGGREGATION_ALL_REDUCE);
+    CU_ASSERT_EQUAL(run.aggregation.belief, AGGREGATION_TRUSTED);
+    CU_ASSERT_EQUAL(run.aggregation.check_share, 0.5);
+    CU_ASSERT_EQUAL(run.aggregation.fraction_max, 0.125);
+    CU_ASSERT_EQUAL(run.aggregation.owners_max, 256);
+    CU_ASSERT_FALSE(run.aggregation.rest);
+    CU_ASSERT_TRUE(run.aggregation.has_slow_link_codec);
+    CU_ASSERT_EQUAL(run.aggregation.slow_link_codec, CODEC_BF16);
     scratch_end();
 }
 
@@ -130,6 +146,12 @@ static void missing_keys_get_defaults(void)
     CU_ASSERT_EQUAL(run.seed, 1);
     CU_ASSERT_EQUAL(run.model.vocab_size, 256);
     CU_ASSERT_EQUAL(run.model.kv_head_count, 4);
+    CU_ASSERT_EQUAL(run.aggregation.strategy, AGGREGATION_ADAPTIVE);
+    CU_ASSERT_EQUAL(run.aggregation.belief, AGGREGATION_CHECKED);
+    CU_ASSERT_EQUAL(run.aggregation.fraction_max, 0.25);
+    CU_ASSERT_EQUAL(run.aggregation.owners_max, 64);
+    CU_ASSERT_TRUE(run.aggregation.rest);
+    CU_ASSERT_FALSE(run.aggregation.has_slow_link_codec);
     CU_ASSERT_EQUAL(run.model.ffn_width, 352); /* 8/3 * 128 = 341.3, rounded up to 32s */
     CU_ASSERT_EQUAL(run.model.context_max, 64);
     CU_ASSERT_TRUE(run.model.tied_head);
@@ -167,6 +189,8 @@ static void journal_follows_the_codec_unless_it_is_given(void)
         {"codec: fp32", CODEC_FP32, CODEC_FP32, 3},
         {"codec: bf16", CODEC_BF16, CODEC_BF16, 3},
         {"codec: mx8, checkpoints_kept: 4", CODEC_MX8, CODEC_BF16, 4},
+        {"codec: mx4", CODEC_MX4, CODEC_BF16, 3},
+        {"codec: mx4, journal: mx8", CODEC_MX4, CODEC_MX8, 3},
         {"journal: mx8", CODEC_MX8, CODEC_MX8, 3},
         {"codec: fp32, journal: bf16, checkpoints_kept: 3", CODEC_FP32, CODEC_BF16, 3},
         {"codec: bf16, journal: fp32", CODEC_BF16, CODEC_FP32, 3},
@@ -308,12 +332,14 @@ static void wrong_values_name_line_and_range(void)
         {"heads: 4", "heads: 3", "run.yaml:7: model.heads", "divide model.hidden_size (128)"},
         {"kv_heads: 2", "kv_heads: 3", "run.yaml:8: model.kv_heads", "divide model.heads (4)"},
         {"context: 128", "context: 257", "run.yaml:18: data.context", "256"},
+        {"codec: fp32", "journal: mx4", "run.yaml:22: training.journal",
+         "mx8, bf16 or fp32, not 'mx4': the optimizer"},
         {"codec: fp32", "journal: fp64", "run.yaml:22: training.journal", "mx8, bf16 or fp32"},
         {"checkpoints_kept: 0", "checkpoints_kept: 1", "run.yaml:27: training.checkpoints_kept",
          "at least 3, or 0 to keep all"},
         {"checkpoints_kept: 0", "checkpoints_kept: 2", "run.yaml:27: training.checkpoints_kept",
          "at least 3, or 0 to keep all"},
-        {"codec: fp32", "codec: fp16", "run.yaml:22: training.codec", "mx8, bf16 or fp32"},
+        {"codec: fp32", "codec: fp16", "run.yaml:22: training.codec", "mx8, mx4, bf16 or fp32"},
         {"max_staleness: 0", "max_staleness: 2", "run.yaml:23: training.max_staleness", "1"},
         {"stale_from: 100", "stale_from: -1", "run.yaml:24: training.stale_from", "0"},
         {"predict: false", "predict: often", "run.yaml:25: training.predict", "true or false"},
@@ -337,6 +363,11 @@ static void wrong_values_name_line_and_range(void)
         {"warmup_steps: 21", "warmup_steps: 401", "run.yaml:32:", "training.steps (400)"},
         {"name: bible-1.0_x", "name: ../x", "run.yaml:1: name", "letters, digits"},
         {"name: bible-1.0_x", "name: a b", "run.yaml:1: name", "letters, digits"},
+        {"strategy: all_reduce", "strategy: ring", "run.yaml:39: aggregation.strategy",
+         "adaptive, all_reduce or parameter_server"},
+        {"believe: trusted", "believe: all", "run.yaml:40: aggregation.believe", "trusted"},
+        {"owners_max: 256", "owners_max: 257", "run.yaml:43: aggregation.owners_max", "256"},
+        {"codec: bf16", "codec: gzip", "run.yaml:45: aggregation.slow_link_codec", "'gzip'"},
         {"training:\n", "training: 5\nother:\n", "run.yaml:19: training", "must hold keys"},
     };
     struct run_config run;

@@ -43,7 +43,14 @@ static struct run_config odd_config(const char *data_folder)
                                 .schedule = {.learning_rate = 2.0 / 3.0,
                                              .learning_rate_min = 1e-13 / 3.0,
                                              .warmup_steps = 17,
-                                             .step_count = 99999999}};
+                                             .step_count = 99999999},
+                                .aggregation = {.strategy = AGGREGATION_ALL_REDUCE,
+                                                .belief = AGGREGATION_TRUSTED,
+                                                .check_share = 1.0 / 3.0,
+                                                .fraction_max = 1.0 / 17.0,
+                                                .owners_max = 256,
+                                                .has_slow_link_codec = true,
+                                                .slow_link_codec = CODEC_BF16}};
     (void)snprintf(config.data_folder, sizeof config.data_folder, "%s", data_folder);
     return config;
 }
@@ -97,6 +104,14 @@ static void assert_same_config(const struct run_config *a, const struct run_conf
     CU_ASSERT(a->schedule.learning_rate_min == b->schedule.learning_rate_min);
     CU_ASSERT_EQUAL(a->schedule.warmup_steps, b->schedule.warmup_steps);
     CU_ASSERT_EQUAL(a->schedule.step_count, b->schedule.step_count);
+    CU_ASSERT_EQUAL(a->aggregation.strategy, b->aggregation.strategy);
+    CU_ASSERT_EQUAL(a->aggregation.belief, b->aggregation.belief);
+    CU_ASSERT(a->aggregation.check_share == b->aggregation.check_share);
+    CU_ASSERT(a->aggregation.fraction_max == b->aggregation.fraction_max);
+    CU_ASSERT_EQUAL(a->aggregation.owners_max, b->aggregation.owners_max);
+    CU_ASSERT_EQUAL(a->aggregation.rest, b->aggregation.rest);
+    CU_ASSERT_EQUAL(a->aggregation.has_slow_link_codec, b->aggregation.has_slow_link_codec);
+    CU_ASSERT_EQUAL(a->aggregation.slow_link_codec, b->aggregation.slow_link_codec);
 }
 
 /* Every optimizer and schedule comes along; only what its kind uses is written. */

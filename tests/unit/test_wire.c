@@ -59,6 +59,20 @@ static void fields_arrive_in_their_places(void)
     CU_ASSERT_DOUBLE_EQUAL(decoded.as.contribution.loss_sum, 1234.5678, 0.0);
     CU_ASSERT_EQUAL(decoded.as.contribution.blob.kind, BLOB_CONTRIBUTION);
     CU_ASSERT_TRUE(decoded.as.contribution.again);
+    CU_ASSERT_TRUE(decoded.as.contribution.leaving);
+}
+
+/* Whoever has another release shall be told so, and not be taken for a stranger. */
+static void hello_without_the_later_fields_is_read(void)
+{
+    struct wire_message message = make_valid(WIRE_HELLO);
+    struct wire_hello *hello = &message.as.hello;
+    hello->protocol_version = 2;
+    hello->computes = hello->aggregates = false;
+    hello->bulk_address[0] = '\0';
+    hello->up_bytes_per_s_max = hello->down_bytes_per_s_max = 0;
+    CU_ASSERT_EQUAL_FATAL(travel(&message), STATUS_OK);
+    CU_ASSERT_EQUAL(decoded.as.hello.protocol_version, 2);
 }
 
 static void claims_arrive_in_their_places(void)
@@ -165,8 +179,9 @@ static void numbers_at_and_beyond_their_limits(void)
     BAD(WIRE_WELCOME, welcome.step_tokens, WIRE_TOKENS_MAX + 1);
     GOOD(WIRE_WELCOME, welcome.codec, CODEC_FP32);
     GOOD(WIRE_WELCOME, welcome.codec, CODEC_BF16);
+    GOOD(WIRE_WELCOME, welcome.codec, CODEC_MX4);
     BAD(WIRE_WELCOME, welcome.codec, (enum codec)0);
-    BAD(WIRE_WELCOME, welcome.codec, (enum codec)4);
+    BAD(WIRE_WELCOME, welcome.codec, (enum codec)5);
     GOOD(WIRE_WELCOME, welcome.has_snapshot, false);
     BAD(WIRE_WELCOME, welcome.snapshot.kind, BLOB_UPDATE);
     GOOD(WIRE_WELCOME, welcome.snapshot.size_bytes, (uint64_t)BLOB_CHUNKS_MAX * 33792);
@@ -311,6 +326,7 @@ int main(void)
     static const struct suite_test tests[] = {
         SUITE_TEST(every_type_comes_back_the_same),
         SUITE_TEST(fields_arrive_in_their_places),
+        SUITE_TEST(hello_without_the_later_fields_is_read),
         SUITE_TEST(claims_arrive_in_their_places),
         SUITE_TEST(largest_messages_fit_a_head),
         SUITE_TEST(chunk_headers_are_told_from_messages),

@@ -60,6 +60,9 @@ static void other_messages_arrive_in_their_places(void)
     CU_ASSERT_EQUAL(decoded.as.holds.parts_missing, 33);
     CU_ASSERT_EQUAL(decoded.as.holds.sums_ready, BLOB_CHUNKS_MAX);
     CU_ASSERT_EQUAL(decoded.as.holds.bad_serial, UINT64_MAX - 34);
+    CU_ASSERT_EQUAL(decoded.as.holds.bad_chunk, BLOB_CHUNKS_MAX - 1);
+    CU_ASSERT_EQUAL(decoded.as.holds.lacking_count, WIRE_SET_MAX);
+    CU_ASSERT_EQUAL(decoded.as.holds.lacking_serial, UINT64_MAX - 35);
     message = make_valid(WIRE_RATES);
     CU_ASSERT_EQUAL_FATAL(travel(&message), STATUS_OK);
     CU_ASSERT_EQUAL(decoded.as.rates.up_bytes_per_s, WIRE_RATE_MAX);
@@ -89,6 +92,8 @@ static void values_at_and_beyond_their_limits(void)
     BAD(WIRE_SET, set.first_chunk, UINT32_MAX);
     GOOD(WIRE_SET, set.serial_count, 0);
     BAD(WIRE_HOLDS, holds.sums_ready, BLOB_CHUNKS_MAX + 1);
+    BAD(WIRE_HOLDS, holds.bad_chunk, BLOB_CHUNKS_MAX);
+    BAD(WIRE_HOLDS, holds.lacking_count, WIRE_SET_MAX + 1);
     BAD(WIRE_RATES, rates.up_bytes_per_s, WIRE_RATE_MAX + 1);
     BAD(WIRE_RATES, rates.down_bytes_per_s, WIRE_RATE_MAX + 1);
     BAD(WIRE_RATES, rates.items[0].bytes_per_s, WIRE_RATE_MAX + 1);
@@ -116,27 +121,10 @@ static enum status travel_bulk(const char *address, bool aggregates)
 static void addresses_are_host_and_port_or_a_port(void)
 {
     static const char *const good[] = {"a:1", "192.0.2.7:65535", "[::1]:7700", ":1", ":7701"};
-    static const char *const bad[] = {"",
-                                      ":",
-                                      "a:",
-                                      "a",
-                                      "a:0",
-                                      ":0",
-                                      ":65536",
-                                      "a b:1",
-                                      "a:1\n",
-                                      "a\nb:1",
-                                      "::1:2",
-                                      "[::1:7700",
-                                      "x\x7f"
-                                      "y:1",
-                                      "\":1",
-                                      ":-1",
-                                      "a:1/",
-                                      ":+1",
-                                      ": 1",
-                                      "a:1:2x",
-                                      "\xc3\xb8:1"};
+    static const char *const bad[] = {"",      ":",         "a:",      "a",      "a:0",
+                                      ":0",    ":65536",    "a b:1",   "a:1\n",  "a\nb:1",
+                                      "::1:2", "[::1:7700", "x\x7f:1", "\":1",   ":-1",
+                                      "a:1/",  ":+1",       ": 1",     "a:1:2x", "\xc3\xb8:1"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         CU_ASSERT_EQUAL(travel_owner(good[i]), STATUS_OK);
         CU_ASSERT_EQUAL(travel_bulk(good[i], true), STATUS_OK);

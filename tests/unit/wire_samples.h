@@ -74,6 +74,7 @@ static inline void fill_contribution(struct wire_contribution *contribution, uin
     contribution->again = true;
     contribution->codec = CODEC_BF16;
     contribution->stale_tokens = WIRE_TOKENS_MAX;
+    contribution->leaving = true;
 }
 
 static inline void fill_claim(struct wire_claim *claim)
@@ -139,8 +140,15 @@ static inline void fill_owners(struct wire_message *message)
                                             .step_tokens = WIRE_TOKENS_MAX,
                                             .serial_count = WIRE_SET_MAX};
     } else if (message->type == WIRE_HOLDS) {
-        message->as.holds =
-            (struct wire_holds){31, 32, UINT64_MAX, 33, BLOB_CHUNKS_MAX, UINT64_MAX - 34};
+        message->as.holds = (struct wire_holds){31,
+                                                32,
+                                                UINT64_MAX,
+                                                33,
+                                                BLOB_CHUNKS_MAX,
+                                                UINT64_MAX - 34,
+                                                BLOB_CHUNKS_MAX - 1,
+                                                WIRE_SET_MAX,
+                                                UINT64_MAX - 35};
     } else if (message->type == WIRE_RATES) {
         fill_rates(&message->as.rates, 2);
     } else {

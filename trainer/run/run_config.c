@@ -71,13 +71,25 @@ static enum status read_context(const struct run_yaml *yaml, struct run_config *
     return STATUS_OK;
 }
 
-/* One name of a codec. */
-static enum status read_codec(const struct run_yaml *yaml, enum run_key key, enum codec missing,
-                              enum codec *out)
+static enum status read_codec(const struct run_yaml *yaml, struct run_config *out)
 {
-    const char *name = run_yaml_text(yaml, key, codec_name(missing));
-    if (codec_from_name(name, out) != STATUS_OK) {
-        return run_yaml_fault(yaml, key, "must be mx8, bf16 or fp32, not '%.100s'", name);
+    const char *name = run_yaml_text(yaml, RUN_KEY_CODEC, codec_name(CODEC_MX8));
+    if (codec_from_name(name, &out->codec) != STATUS_OK) {
+        return run_yaml_fault(yaml, RUN_KEY_CODEC, "must be mx8, mx4, bf16 or fp32, not '%.100s'",
+                              name);
+    }
+    return STATUS_OK;
+}
+
+static enum status read_mean_codec(const struct run_yaml *yaml, enum codec missing,
+                                   struct run_config *out)
+{
+    const char *name = run_yaml_text(yaml, RUN_KEY_JOURNAL, codec_name(missing));
+    if (codec_mean_from_name(name, &out->mean_codec) != STATUS_OK) {
+        return run_yaml_fault(yaml, RUN_KEY_JOURNAL,
+                              "must be mx8, bf16 or fp32, not '%.100s': the optimizer is given "
+                              "what the journal keeps",
+                              name);
     }
     return STATUS_OK;
 }
@@ -85,10 +97,9 @@ static enum status read_codec(const struct run_yaml *yaml, enum run_key key, enu
 /* A run whose contributions are exact stays so. */
 static enum status read_codecs(const struct run_yaml *yaml, struct run_config *out)
 {
-    enum status status = read_codec(yaml, RUN_KEY_CODEC, CODEC_MX8, &out->codec);
+    enum status status = read_codec(yaml, out);
     enum codec missing = out->codec == CODEC_FP32 ? CODEC_FP32 : CODEC_BF16;
-    return status == STATUS_OK ? read_codec(yaml, RUN_KEY_JOURNAL, missing, &out->mean_codec)
-                               : status;
+    return status == STATUS_OK ? read_mean_codec(yaml, missing, out) : status;
 }
 
 static enum status read_training(const struct run_yaml *yaml, struct run_config *out)
@@ -131,6 +142,9 @@ static enum status fill(const struct run_yaml *yaml, struct run_config *out)
     }
     if (status == STATUS_OK) {
         status = read_training(yaml, out);
+    }
+    if (status == STATUS_OK) {
+        status = run_aggregation_read(yaml, &out->aggregation);
     }
     return status == STATUS_OK
                ? run_optimizer_read(yaml, out->step_count, &out->optimizer, &out->schedule)

@@ -11,6 +11,7 @@
 #include "trainer/layout/model_config.h"
 #include "trainer/optimizer/optimizer.h"
 #include "trainer/optimizer/schedule.h"
+#include "trainer/run/run_aggregation.h"
 
 enum {
     RUN_NAME_MAX = 64,
@@ -43,6 +44,7 @@ struct run_config {
     uint32_t checkpoints_kept; /* 0: all; else at least RUN_CHECKPOINTS_KEPT_MIN */
     struct optimizer_settings optimizer;
     struct schedule schedule;
+    struct aggregation_settings aggregation;
 };
 
 /* Reads and checks. Relative paths in the file are relative to the file's folder.

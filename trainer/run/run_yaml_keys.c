@@ -71,6 +71,13 @@ const struct run_key_facts RUN_KEYS[RUN_KEY_COUNT] = {
     [RUN_KEY_GRAD_CLIP] = REAL("optimizer", "grad_clip", 0, 1e9),
     [RUN_KEY_MOMENTUM] = REAL("optimizer", "momentum", 0, 0.999999),
     [RUN_KEY_NESTEROV] = FLAG("optimizer", "nesterov"),
+    [RUN_KEY_STRATEGY] = TEXT("aggregation", "strategy"),
+    [RUN_KEY_BELIEVE] = TEXT("aggregation", "believe"),
+    [RUN_KEY_CHECK_SHARE] = REAL("aggregation", "check_share", 0.0001, 1),
+    [RUN_KEY_FRACTION_MAX] = REAL("aggregation", "fraction_max", 0.0001, 1),
+    [RUN_KEY_OWNERS_MAX] = COUNT("aggregation", "owners_max", 0, AGGREGATION_OWNERS_MAX),
+    [RUN_KEY_REST] = FLAG("aggregation", "rest"),
+    [RUN_KEY_SLOW_LINK_CODEC] = TEXT("aggregation", "slow_link_codec"),
 };
 
 bool run_yaml_is_section(const char *name)

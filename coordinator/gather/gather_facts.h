@@ -1,0 +1,93 @@
+/* gather_facts - what gather is told and what it answers: plain structs. Pure. */
+#ifndef DUGNAD_COORDINATOR_GATHER_GATHER_FACTS_H
+#define DUGNAD_COORDINATOR_GATHER_GATHER_FACTS_H
+
+#include "proto/codec/exact_sum.h"
+
+enum {
+    GATHER_OWNERS_MAX = 256,
+    GATHER_ENTRIES_MAX = 65536,
+    GATHER_MOVES_MAX = 4 /* entries that one stalled owner may have fetched centrally */
+};
+
+struct gather_owner {
+    uint32_t peer; /* the shell's number; each peer at most once */
+    uint32_t first_chunk;
+    uint32_t chunk_count;
+    bool trusted; /* its sums are believed unchecked */
+};
+
+struct gather_plan {
+    uint64_t step_tokens;              /* of the whole target batch */
+    size_t value_count;                /* of the vector, a multiple of CODEC_BLOCK_VALUES */
+    uint32_t owner_count;              /* chunks that no owner has are the coordinator's */
+    const struct gather_owner *owners; /* disjoint; borrowed for gather_begin */
+    uint32_t entries_expected;
+    uint64_t bytes_max;   /* contributors' chunks that are kept here, about */
+    double check_share;   /* of the chunks of owners that are not trusted */
+    double check_traffic; /* at most so many times a contribution is fetched for checks */
+    uint64_t check_seed;  /* from the system's randomness, afresh each step: a secret */
+    uint32_t window;      /* chunks outstanding per contributor, at most ASKED_MAX */
+    uint64_t retry_ms;
+    uint64_t stall_ms;    /* an owner or a contributor without any progress is given up */
+    uint64_t deadline_ms; /* after an owner was told the set: half are done, it is not */
+};
+
+struct gather_entry {
+    uint64_t serial; /* > 0, never used before */
+    uint32_t peer;
+    enum codec codec;
+    uint64_t tokens;
+    uint64_t blob_id;
+};
+
+struct gather_holds {
+    uint64_t epoch;
+    uint64_t parts_held;
+    uint64_t parts_missing;
+    uint32_t sums_ready;
+    uint32_t lacking_count;
+    uint64_t lacking_serial;
+    uint64_t bad_serial; /* 0: none */
+    uint32_t bad_chunk;
+};
+
+enum gather_action_type {
+    GATHER_SEND_SET = 1, /* to owner `peer`: epoch, and the serials of gather_set */
+    GATHER_GRANT_SUMS,   /* to owner `peer`: chunks of epoch's sums */
+    GATHER_GRANT_PARTS,  /* to contributor `peer`: chunks of blob_id */
+    GATHER_OWNER_OUT,    /* `peer` was taken over; reason */
+    GATHER_ENTRY_OUT     /* `entry` of `peer` is not in the set any more; reason */
+};
+
+enum gather_reason {
+    GATHER_LOST = 1, /* its connection was lost too early */
+    GATHER_SLOW,     /* no progress, or far behind the others */
+    GATHER_BAD,      /* sent what fails its checks */
+    GATHER_WRONG,    /* an owner refused a part that is fine */
+    GATHER_LIAR,     /* an owner returned a sum that is not the sum of its parts */
+    GATHER_MOVED     /* an entry that does not reach an owner: to be fetched centrally */
+};
+
+struct gather_action {
+    enum gather_action_type type;
+    enum gather_reason reason;
+    uint32_t peer;
+    uint32_t entry;
+    uint64_t epoch;
+    uint64_t blob_id;
+    uint32_t first_chunk;
+    uint32_t chunk_count;
+};
+
+struct gather_progress {
+    uint64_t epoch; /* 0: open */
+    uint32_t chunks;
+    uint32_t chunks_done;
+    uint32_t entries; /* in the set */
+    uint32_t owners;  /* not taken over */
+    uint32_t checks;
+    uint64_t bytes; /* contributors' chunks kept now */
+};
+
+#endif

@@ -1,0 +1,162 @@
+#include "coordinator/gather/gather_state.h"
+
+uint32_t gather_owner_of(const struct gather *self, uint32_t peer)
+{
+    for (uint32_t i = 0; i < self->owner_count; i++) {
+        if (self->owners[i].facts.peer == peer) {
+            return i;
+        }
+    }
+    return GATHER_NONE;
+}
+
+/* What a liar returned is forgotten; what others returned stays in this epoch. */
+void gather_owner_out(struct gather *self, uint32_t index, enum gather_reason reason)
+{
+    struct owner *owner = &self->owners[index];
+    if (owner->out) {
+        return;
+    }
+    owner->out = true;
+    owner->reason = reason;
+    self->any_out = true;
+    owner->accused_entry = GATHER_NONE;
+    for (uint32_t i = 0; i < owner->facts.chunk_count; i++) {
+        uint32_t chunk = owner->facts.first_chunk + i;
+        if (reason == GATHER_LIAR || reason == GATHER_BAD) {
+            gather_free_packed(&self->chunks[chunk].returned);
+        }
+        if (self->chunks[chunk].returned.data == NULL) {
+            gather_need_chunk(self, chunk);
+        }
+        gather_note_chunk(self, chunk);
+    }
+}
+
+static uint32_t find_entry(const struct gather *self, uint64_t serial)
+{
+    for (uint32_t i = 0; i < self->entry_count; i++) {
+        if (self->entries[i].live && self->entries[i].facts.serial == serial) {
+            return i;
+        }
+    }
+    return GATHER_NONE;
+}
+
+/* An owner says that a part is bad. It is fetched and judged here: either the entry leaves, or the
+ * owner does. One at a time. */
+static void hear_accusation(struct gather *self, uint32_t index, uint64_t serial, uint32_t chunk)
+{
+    struct owner *owner = &self->owners[index];
+    uint32_t entry = serial != 0 ? find_entry(self, serial) : GATHER_NONE;
+    if (entry == GATHER_NONE || owner->accused_entry != GATHER_NONE || chunk >= self->chunk_count ||
+        self->chunks[chunk].owner != index) {
+        return;
+    }
+    uint32_t slot = self->chunks[chunk].slot;
+    if (slot != GATHER_NONE && self->slots[slot].wants == GATHER_ALL &&
+        !gather_wants(self, slot, entry)) {
+        gather_owner_out(self, index, GATHER_WRONG); /* it is here, and it was checked */
+        return;
+    }
+    owner->accused_entry = entry;
+    owner->accused_chunk = chunk;
+    gather_need_part(self, chunk, entry);
+}
+
+void gather_part_is_fine(struct gather *self, uint32_t entry, uint32_t chunk)
+{
+    uint32_t index = self->chunks[chunk].owner;
+    if (index != GATHER_NONE && self->owners[index].accused_entry == entry &&
+        self->owners[index].accused_chunk == chunk) {
+        gather_owner_out(self, index, GATHER_WRONG);
+    }
+}
+
+void gather_take_holds(struct gather *self, uint32_t peer, const struct gather_holds *holds,
+                       uint64_t now_ms)
+{
+    uint32_t index = gather_owner_of(self, peer);
+    if (index == GATHER_NONE || self->owners[index].out) {
+        return;
+    }
+    struct owner *owner = &self->owners[index];
+    if (self->epoch > 0 && holds->epoch == self->epoch) {
+        bool moved = owner->holds.epoch != holds->epoch ||
+                     holds->parts_held > owner->holds.parts_held ||
+                     holds->sums_ready > owner->holds.sums_ready;
+        owner->progress_ms = moved ? now_ms : owner->progress_ms;
+        owner->has_all = owner->has_all || holds->parts_missing == 0;
+    }
+    owner->holds = *holds;
+    hear_accusation(self, index, holds->bad_serial, holds->bad_chunk);
+}
+
+bool gather_delivered(const struct gather *self)
+{
+    bool delivered = self->epoch > 0;
+    for (uint32_t i = 0; delivered && i < self->owner_count; i++) {
+        const struct owner *owner = &self->owners[i];
+        delivered = owner->out || (owner->facts.trusted && owner->has_all);
+    }
+    return delivered;
+}
+
+/* An owner that stands still for want of a few contributions: to have these fetched centrally costs
+ * one contribution each, to take the owner over costs its chunks of all. */
+static bool move_entry(struct gather *self, struct owner *owner)
+{
+    const struct gather_holds *holds = &owner->holds;
+    uint32_t entry = holds->epoch == self->epoch && holds->lacking_serial != 0
+                         ? find_entry(self, holds->lacking_serial)
+                         : GATHER_NONE;
+    if (entry == GATHER_NONE || owner->moves == GATHER_MOVES_MAX ||
+        (uint64_t)holds->lacking_count * self->chunk_count >=
+            (uint64_t)self->live_count * owner->facts.chunk_count) {
+        return false;
+    }
+    owner->moves++;
+    gather_remove_entry(self, entry, GATHER_MOVED);
+    return true;
+}
+
+static bool is_finished(const struct owner *owner)
+{
+    return owner->out || owner->returned_count == owner->facts.chunk_count;
+}
+
+/* A peer may say for ever that it goes on: that ends it. */
+enum { DEADLINES_MAX = 4 };
+
+static bool is_late(const struct gather *self, const struct owner *owner, bool half_finished,
+                    uint64_t now_ms)
+{
+    uint64_t elapsed_ms = now_ms > owner->told_ms ? now_ms - owner->told_ms : 0;
+    return (half_finished && elapsed_ms >= self->plan.deadline_ms) ||
+           elapsed_ms / DEADLINES_MAX >= self->plan.deadline_ms;
+}
+
+static bool is_stalled(const struct gather *self, const struct owner *owner, uint64_t now_ms)
+{
+    return now_ms >= owner->progress_ms && now_ms - owner->progress_ms >= self->plan.stall_ms;
+}
+
+void gather_judge_owners(struct gather *self, uint64_t now_ms)
+{
+    uint32_t finished = 0;
+    for (uint32_t i = 0; i < self->owner_count; i++) {
+        finished += is_finished(&self->owners[i]) ? 1 : 0;
+    }
+    for (uint32_t i = 0; self->epoch > 0 && self->live_count > 0 && i < self->owner_count; i++) {
+        struct owner *owner = &self->owners[i];
+        if (is_finished(owner) || owner->told_epoch != self->epoch ||
+            (!is_stalled(self, owner, now_ms) &&
+             !is_late(self, owner, finished * 2 >= self->owner_count, now_ms))) {
+            continue;
+        }
+        if (move_entry(self, owner)) {
+            return; /* another epoch: everybody begins anew */
+        }
+        gather_owner_out(self, i, GATHER_SLOW);
+    }
+}

@@ -1,0 +1,462 @@
+#include "proto/channel_door.h"
+#include "proto/channel_socket.h"
+#include "tests/unit/channel_fixture.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { MANY = 20, TOO_MANY = CHANNEL_BULK_CONNECTIONS_MAX + 6 };
+
+static struct channel_server *serve(struct channel_set *set, enum channel_use use,
+                                    const char *listen, const struct identity *identity)
+{
+    struct channel_server *server = NULL;
+    CU_ASSERT_EQUAL_FATAL(channel_server_new(set, use, listen, identity, &server), STATUS_OK);
+    return server;
+}
+
+static struct channel_client *dial(struct channel_set *set, enum channel_use use, const char *host,
+                                   const struct channel_server *server,
+                                   const struct identity *of_server,
+                                   const struct identity *identity)
+{
+    struct channel_client *client = NULL;
+    char address[LINK_ADDRESS_MAX];
+    (void)snprintf(address, sizeof address, "%s:%u", host, (unsigned)channel_server_port(server));
+    CU_ASSERT_EQUAL_FATAL(
+        channel_client_new(set, use, address, of_server->public_key, identity, &client), STATUS_OK);
+    return client;
+}
+
+/* One message at this server while its set waits; false: none came. */
+static bool hears(struct channel_set *set, struct channel_server *server,
+                  struct channel_message *out)
+{
+    uint64_t deadline_ms = clock_now_ms() + PATIENCE_MS;
+    while (clock_now_ms() < deadline_ms) {
+        if (channel_server_receive(server, out) == STATUS_OK) {
+            return true;
+        }
+        channel_set_wait(set, -1, TICK_MS);
+    }
+    return false;
+}
+
+static void two_servers_of_one_set_serve_their_own_clients(void)
+{
+    struct fixture fixture;
+    begin(&fixture);
+    struct channel_server *bulk =
+        serve(fixture.server_set, CHANNEL_BULK, "tcp://127.0.0.1:*", &fixture.bert);
+    CU_ASSERT_NOT_EQUAL(channel_server_port(bulk), channel_server_port(fixture.server));
+    struct channel_client *control = connect_as(&fixture, &fixture.anna);
+    struct channel_client *second =
+        dial(fixture.client_set, CHANNEL_BULK, "127.0.0.1", bulk, &fixture.bert, &fixture.anna);
+    struct channel_message message;
+    CU_ASSERT_EQUAL(say(second, "to bert"), STATUS_OK);
+    CU_ASSERT_TRUE(says_and_is_heard(&fixture, control, &fixture.anna, "to the server"));
+    CU_ASSERT_TRUE_FATAL(hears(fixture.server_set, bulk, &message));
+    CU_ASSERT_TRUE(head_is(&message, "to bert"));
+    CU_ASSERT_EQUAL(
+        channel_server_send(bulk, message.curve_key, (const uint8_t *)"from bert", 9, NULL, 0),
+        STATUS_OK);
+    channel_message_close(&message);
+    CU_ASSERT_TRUE_FATAL(client_gets(&fixture, second, &message, PATIENCE_MS));
+    CU_ASSERT_TRUE(head_is(&message, "from bert"));
+    channel_message_close(&message);
+    CU_ASSERT_FALSE(client_gets(&fixture, control, &message, TICK_MS));
+    channel_server_free(bulk); /* the other one goes on, and keys are still checked */
+    struct channel_client *later = connect_as(&fixture, &fixture.bert);
+    CU_ASSERT_TRUE(says_and_is_heard(&fixture, later, &fixture.bert, "later"));
+    channel_client_free(later);
+    channel_client_free(control);
+    channel_client_free(second);
+    end(&fixture);
+}
+
+static void twenty_clients_are_answered_on_one_wait(void)
+{
+    struct fixture fixture;
+    struct channel_server *servers[MANY];
+    struct channel_client *clients[MANY];
+    begin(&fixture);
+    for (size_t i = 0; i < MANY; i++) {
+        servers[i] = serve(fixture.server_set, CHANNEL_BULK, "tcp://127.0.0.1:*", &fixture.bert);
+        clients[i] = dial(fixture.client_set, CHANNEL_BULK, "127.0.0.1", servers[i], &fixture.bert,
+                          &fixture.anna);
+        char text[16];
+        (void)snprintf(text, sizeof text, "client %zu", i);
+        CU_ASSERT_EQUAL(say(clients[i], text), STATUS_OK);
+    }
+    struct channel_message message;
+    for (size_t i = 0; i < MANY; i++) {
+        CU_ASSERT_TRUE_FATAL(hears(fixture.server_set, servers[i], &message));
+        CU_ASSERT_EQUAL(channel_server_send(servers[i], message.curve_key, message.head,
+                                            message.head_size_bytes, NULL, 0),
+                        STATUS_OK);
+        channel_message_close(&message);
+    }
+    unsigned answered = 0;
+    uint64_t deadline_ms = clock_now_ms() + PATIENCE_MS;
+    while (answered < MANY && clock_now_ms() < deadline_ms) {
+        channel_set_wait(fixture.client_set, -1, PATIENCE_MS);
+        for (size_t i = 0; i < MANY; i++) {
+            char text[16];
+            (void)snprintf(text, sizeof text, "client %zu", i);
+            if (channel_client_receive(clients[i], &message) == STATUS_OK) {
+                CU_ASSERT_TRUE(head_is(&message, text));
+                channel_message_close(&message);
+                answered++;
+            }
+        }
+    }
+    CU_ASSERT_EQUAL(answered, MANY);
+    for (size_t i = 0; i < MANY; i++) {
+        CU_ASSERT_EQUAL(channel_client_trouble(clients[i]), CHANNEL_FINE);
+        channel_client_free(clients[i]);
+        channel_server_free(servers[i]);
+    }
+    end(&fixture);
+}
+
+static void message_says_which_address_it_comes_from(void)
+{
+    static const char *const cases[][3] = {
+        {"tcp://127.0.0.1:0", "127.0.0.1", "127.0.0.1"},
+        {"tcp://*:*", "127.0.0.1", "127.0.0.1"}, /* IPv4 at a socket for both */
+        {"tcp://[::1]:0", "[::1]", "[::1]"},
+    };
+    struct fixture fixture;
+    begin(&fixture);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        if (strstr(cases[i][0], "::1") != NULL && access("/proc/net/if_inet6", R_OK) != 0) {
+            continue;
+        }
+        struct channel_message message;
+        struct channel_server *server =
+            serve(fixture.server_set, CHANNEL_BULK, cases[i][0], &fixture.bert);
+        struct channel_client *client = dial(fixture.client_set, CHANNEL_BULK, cases[i][1], server,
+                                             &fixture.bert, &fixture.anna);
+        CU_ASSERT_EQUAL(say(client, "x"), STATUS_OK);
+        CU_ASSERT_TRUE_FATAL(hears(fixture.server_set, server, &message));
+        CU_ASSERT_STRING_EQUAL(message.host, cases[i][2]);
+        channel_message_close(&message);
+        channel_client_free(client);
+        channel_server_free(server);
+    }
+    end(&fixture);
+}
+
+static void bulk_client_takes_nothing_that_must_be_looked_up(void)
+{
+    static const char *const bad[] = {
+        "",         "127.0.0.1",     ":7700",    "localhost:7700", "owner.example.org:7700",
+        "[::1:770", "300.1.1.1:770", "[zz]:770", "[]:7700",        "1.2.3.4.5:7700",
+        "127.1:77", "[127.0.0.1]:7", "::1:7700",
+    };
+    struct fixture fixture;
+    begin(&fixture);
+    struct channel_client *client = NULL;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        CU_ASSERT_EQUAL(channel_client_new(fixture.client_set, CHANNEL_BULK, bad[i],
+                                           fixture.bert.public_key, &fixture.anna, &client),
+                        STATUS_USAGE);
+        CU_ASSERT_PTR_NULL(client);
+    }
+    static const uint8_t no_key[IDENTITY_KEY_BYTES];
+    CU_ASSERT_EQUAL(channel_client_new(fixture.client_set, CHANNEL_BULK, "127.0.0.1:7700", no_key,
+                                       &fixture.anna, &client),
+                    STATUS_USAGE);
+    end(&fixture);
+}
+
+static void body_past_the_limit_of_a_bulk_port_never_arrives(void)
+{
+    struct fixture fixture;
+    struct channel_message message;
+    begin(&fixture);
+    uint8_t *body = need(WIRE_BODY_MAX);
+    const uint8_t *head = (const uint8_t *)"x";
+    struct channel_server *bulk =
+        serve(fixture.server_set, CHANNEL_BULK, "tcp://127.0.0.1:*", &fixture.bert);
+    struct channel_client *fair = dial(fixture.client_set, CHANNEL_BULK, "127.0.0.1", bulk,
+                                       &fixture.bert, &fixture.server_identity);
+    struct channel_client *rude =
+        dial(fixture.client_set, CHANNEL_CONTROL, "127.0.0.1", bulk, &fixture.bert, &fixture.anna);
+    CU_ASSERT_TRUE(trouble_becomes(&fixture, rude, CHANNEL_FINE, PATIENCE_MS));
+    CU_ASSERT_EQUAL(channel_client_send(rude, head, 1, body, CHANNEL_BULK_BODY_MAX + 1024),
+                    STATUS_OK);
+    CU_ASSERT_TRUE(trouble_becomes(&fixture, rude, CHANNEL_CONNECTING, PATIENCE_MS));
+    CU_ASSERT_EQUAL(channel_client_send(fair, head, 1, body, CHANNEL_BULK_BODY_MAX), STATUS_OK);
+    CU_ASSERT_TRUE_FATAL(hears(fixture.server_set, bulk, &message));
+    CU_ASSERT_EQUAL(message.body_size_bytes, CHANNEL_BULK_BODY_MAX);
+    CU_ASSERT_EQUAL(memcmp(message.curve_key, fixture.server_identity.curve_public, 32), 0);
+    channel_message_close(&message);
+    free(body);
+    channel_client_free(fair);
+    channel_client_free(rude);
+    channel_server_free(bulk);
+    end(&fixture);
+}
+
+static void stranger_at_a_bulk_port_can_be_cut(void)
+{
+    struct fixture fixture;
+    struct channel_message message;
+    begin(&fixture);
+    struct channel_server *bulk =
+        serve(fixture.server_set, CHANNEL_BULK, "tcp://127.0.0.1:*", &fixture.bert);
+    struct channel_client *client =
+        dial(fixture.client_set, CHANNEL_BULK, "127.0.0.1", bulk, &fixture.bert, &fixture.anna);
+    CU_ASSERT_EQUAL(say(client, "no ticket"), STATUS_OK);
+    CU_ASSERT_TRUE_FATAL(hears(fixture.server_set, bulk, &message));
+    CU_ASSERT_TRUE(trouble_becomes(&fixture, client, CHANNEL_FINE, PATIENCE_MS));
+    channel_server_disconnect(bulk, message.curve_key);
+    channel_message_close(&message);
+    CU_ASSERT_TRUE(trouble_becomes(&fixture, client, CHANNEL_CONNECTING, PATIENCE_MS));
+    CU_ASSERT_EQUAL(
+        channel_server_send(bulk, fixture.anna.curve_public, (const uint8_t *)"x", 1, NULL, 0),
+        STATUS_STALE);
+    channel_client_free(client);
+    channel_server_free(bulk);
+    end(&fixture);
+}
+
+static void wait_after_a_full_queue_is_short_once(void)
+{
+    struct fixture fixture;
+    begin(&fixture);
+    stop_server(&fixture);
+    struct channel_client *client = connect_as(&fixture, &fixture.anna);
+    while (say(client, "x") == STATUS_OK) {
+    }
+    uint64_t begun_ms = clock_now_ms();
+    channel_set_wait(fixture.client_set, -1, 400);
+    CU_ASSERT_TRUE(clock_now_ms() - begun_ms < 200);
+    begun_ms = clock_now_ms();
+    channel_set_wait(fixture.client_set, -1, 400);
+    CU_ASSERT_TRUE(clock_now_ms() - begun_ms >= 390);
+    channel_client_drop(client);
+    end(&fixture);
+}
+
+/* What a client that was freed still has to say comes after what the next one says. */
+static void dropped_client_says_nothing_more(void)
+{
+    struct fixture fixture;
+    struct channel_message message;
+    char listen[64];
+    begin(&fixture);
+    (void)snprintf(listen, sizeof listen, "tcp://127.0.0.1:%u",
+                   (unsigned)channel_server_port(fixture.server));
+    stop_server(&fixture);
+    for (int freed = 0; freed < 2; freed++) {
+        struct channel_client *old = connect_as(&fixture, &fixture.anna);
+        CU_ASSERT_EQUAL(say(old, "old"), STATUS_OK);
+        if (freed == 1) {
+            channel_client_free(old);
+        } else {
+            channel_client_drop(old);
+        }
+        start_server(&fixture, listen);
+        CU_ASSERT_EQUAL(server_gets(&fixture, &message, 600), freed == 1);
+        if (freed == 1) {
+            channel_message_close(&message);
+        }
+        stop_server(&fixture);
+    }
+    start_server(&fixture, listen);
+    end(&fixture);
+}
+
+static void what_was_sent_arrives_though_the_set_ends(void)
+{
+    struct fixture fixture;
+    begin(&fixture);
+    for (int round = 0; round < 20; round++) {
+        struct channel_set *set = NULL;
+        struct channel_message message;
+        CU_ASSERT_EQUAL_FATAL(channel_set_new(1, &set), STATUS_OK);
+        struct channel_client *client =
+            dial(set, CHANNEL_CONTROL, "127.0.0.1", fixture.server, &fixture.server_identity,
+                 round % 2 == 0 ? &fixture.anna : &fixture.bert);
+        if (round >= 10) { /* the connection stands, or does not yet */
+            CU_ASSERT_EQUAL(say(client, "hello"), STATUS_OK);
+            CU_ASSERT_TRUE_FATAL(server_gets(&fixture, &message, PATIENCE_MS));
+            channel_message_close(&message);
+        }
+        CU_ASSERT_EQUAL(say(client, "leaving"), STATUS_OK);
+        channel_client_free(client);
+        channel_set_free(set);
+        bool came = server_gets(&fixture, &message, PATIENCE_MS);
+        CU_ASSERT_TRUE(came && head_is(&message, "leaving"));
+        if (came) {
+            channel_message_close(&message);
+        }
+    }
+    end(&fixture);
+}
+
+static void set_that_is_full_says_so(void)
+{
+    struct fixture fixture;
+    struct channel_client *clients[CHANNEL_ENDPOINTS_MAX];
+    begin(&fixture);
+    for (size_t i = 0; i < CHANNEL_ENDPOINTS_MAX; i++) {
+        clients[i] = dial(fixture.client_set, CHANNEL_BULK, "127.0.0.1", fixture.server,
+                          &fixture.server_identity, &fixture.anna);
+    }
+    struct channel_client *more = NULL;
+    CU_ASSERT_EQUAL(channel_client_new(fixture.client_set, CHANNEL_BULK, fixture.link.address,
+                                       fixture.server_identity.public_key, &fixture.anna, &more),
+                    STATUS_FULL);
+    CU_ASSERT_PTR_NULL(more);
+    channel_client_free(clients[0]);
+    clients[0] = dial(fixture.client_set, CHANNEL_BULK, "127.0.0.1", fixture.server,
+                      &fixture.server_identity, &fixture.anna);
+    CU_ASSERT_TRUE(says_and_is_heard(&fixture, clients[0], &fixture.anna, "here"));
+    for (size_t i = 0; i < CHANNEL_ENDPOINTS_MAX; i++) {
+        channel_client_drop(clients[i]);
+    }
+    end(&fixture);
+}
+
+/* A door at a socket without CURVE, to which plain TCP connections come. */
+struct entrance {
+    struct channel_set *set;
+    void *socket;
+    struct channel_door *door;
+    uint16_t port;
+};
+
+static void open_entrance(struct entrance *self)
+{
+    char endpoint[64] = "";
+    size_t endpoint_bytes = sizeof endpoint;
+    CU_ASSERT_EQUAL_FATAL(channel_set_new(1, &self->set), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(channel_set_socket(self->set, ZMQ_ROUTER, &self->socket), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(channel_socket_set(self->socket, ZMQ_BACKLOG, 2000), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(channel_door_new(self->set, self->socket, &self->door), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(zmq_bind(self->socket, "tcp://127.0.0.1:*"), 0);
+    (void)zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, endpoint, &endpoint_bytes);
+    self->port = (uint16_t)strtoul(strrchr(endpoint, ':') + 1, NULL, 10);
+}
+
+static void close_entrance(struct entrance *self)
+{
+    channel_door_free(self->door);
+    (void)zmq_close(self->socket);
+    channel_set_free(self->set);
+}
+
+static int knock(const struct entrance *self)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(self->port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CU_ASSERT_TRUE_FATAL(fd >= 0);
+    CU_ASSERT_EQUAL_FATAL(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+/* Tends at the time now_ms until `count` connections are there; false: that never happens. */
+static bool counts(struct entrance *self, size_t count, uint64_t now_ms)
+{
+    uint64_t deadline_ms = clock_now_ms() + PATIENCE_MS;
+    do {
+        channel_door_tend(self->door, self->port, now_ms);
+        clock_sleep_ms(1);
+    } while (channel_door_count(self->door) != count && clock_now_ms() < deadline_ms);
+    return channel_door_count(self->door) == count;
+}
+
+/* The other side ended it: what libzmq says to begin with is read over. */
+static bool is_cut(int fd, int patience_ms)
+{
+    char byte;
+    struct pollfd item = {.fd = fd, .events = POLLIN};
+    while (poll(&item, 1, patience_ms) == 1) {
+        if (recv(fd, &byte, 1, 0) <= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void silent_connection_is_cut_and_one_that_speaks_is_not(void)
+{
+    struct entrance entrance;
+    open_entrance(&entrance);
+    int fds[3];
+    for (size_t i = 0; i < 3; i++) {
+        fds[i] = knock(&entrance);
+        CU_ASSERT_TRUE(counts(&entrance, i + 1, 1000 * i));
+    }
+    (void)close(fds[2]);
+    CU_ASSERT_TRUE(counts(&entrance, 2, 2000));
+    CU_ASSERT_TRUE(counts(&entrance, 2, CHANNEL_BULK_SILENCE_MS_MAX));
+    CU_ASSERT_FALSE(is_cut(fds[0], TICK_MS));
+    CU_ASSERT_TRUE(counts(&entrance, 1, CHANNEL_BULK_SILENCE_MS_MAX + 1)); /* the first came at 0 */
+    CU_ASSERT_TRUE(is_cut(fds[0], PATIENCE_MS));
+    CU_ASSERT_FALSE(is_cut(fds[1], TICK_MS));
+    for (int fd = 0; fd < 1000; fd++) { /* whichever number the server has for it */
+        channel_door_heard(entrance.door, fd, entrance.port, 2000);
+    }
+    CU_ASSERT_TRUE(counts(&entrance, 1, 10 * CHANNEL_BULK_SILENCE_MS_MAX));
+    CU_ASSERT_FALSE(is_cut(fds[1], TICK_MS));
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+    close_entrance(&entrance);
+}
+
+static void connection_past_the_limit_is_cut(void)
+{
+    static int fds[TOO_MANY];
+    struct entrance entrance;
+    open_entrance(&entrance);
+    for (size_t i = 0; i < TOO_MANY; i++) {
+        fds[i] = knock(&entrance);
+        channel_door_tend(entrance.door, entrance.port, 0);
+    }
+    CU_ASSERT_TRUE(counts(&entrance, CHANNEL_BULK_CONNECTIONS_MAX, 0));
+    unsigned cut = 0;
+    for (size_t i = CHANNEL_BULK_CONNECTIONS_MAX; i < TOO_MANY; i++) {
+        bool gone = false;
+        for (int waited_ms = 0; !gone && waited_ms < PATIENCE_MS; waited_ms += TICK_MS) {
+            channel_door_tend(entrance.door, entrance.port, 0);
+            gone = is_cut(fds[i], TICK_MS);
+        }
+        cut += gone;
+    }
+    CU_ASSERT_EQUAL(cut, TOO_MANY - CHANNEL_BULK_CONNECTIONS_MAX);
+    CU_ASSERT_FALSE(is_cut(fds[0], 0));
+    (void)close(fds[0]);
+    CU_ASSERT_TRUE(counts(&entrance, CHANNEL_BULK_CONNECTIONS_MAX - 1, 0));
+    fds[0] = knock(&entrance); /* there is room again */
+    CU_ASSERT_TRUE(counts(&entrance, CHANNEL_BULK_CONNECTIONS_MAX, 0));
+    for (size_t i = 0; i < TOO_MANY; i++) {
+        (void)close(fds[i]);
+    }
+    close_entrance(&entrance);
+}
+
+int main(void)
+{
+    static const struct suite_test tests[] = {
+        SUITE_TEST(two_servers_of_one_set_serve_their_own_clients),
+        SUITE_TEST(twenty_clients_are_answered_on_one_wait),
+        SUITE_TEST(message_says_which_address_it_comes_from),
+        SUITE_TEST(bulk_client_takes_nothing_that_must_be_looked_up),
+        SUITE_TEST(body_past_the_limit_of_a_bulk_port_never_arrives),
+        SUITE_TEST(stranger_at_a_bulk_port_can_be_cut),
+        SUITE_TEST(wait_after_a_full_queue_is_short_once),
+        SUITE_TEST(dropped_client_says_nothing_more),
+        SUITE_TEST(what_was_sent_arrives_though_the_set_ends),
+        SUITE_TEST(set_that_is_full_says_so),
+        SUITE_TEST(silent_connection_is_cut_and_one_that_speaks_is_not),
+        SUITE_TEST(connection_past_the_limit_is_cut),
+    };
+    return suite_run("channel_set", tests, sizeof tests / sizeof tests[0]);
+}
