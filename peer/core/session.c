@@ -355,7 +355,7 @@ static void hand_in_if_due(struct session *self, struct session_actions *actions
 
 static bool is_hungry(const struct session *self)
 {
-    return may_work(self) && work_waiting(&self->work) < self->settings.thread_count;
+    return may_work(self) && work_at_hand(&self->work) < self->settings.thread_count;
 }
 
 static void ask_for_work(struct session *self, uint64_t now_ms, struct session_actions *actions)

@@ -212,6 +212,17 @@ uint32_t work_running(const struct work *self)
     return running;
 }
 
+uint32_t work_at_hand(const struct work *self)
+{
+    uint32_t at_hand = 0;
+    for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
+        const struct work_lease *lease = &self->leases[i];
+        bool later = self->held_samples > 0 && lease->step > self->held_step;
+        at_hand += later ? 0 : lease->count - lease->begun;
+    }
+    return at_hand;
+}
+
 uint32_t work_ready(const struct work *self)
 {
     uint32_t ready = 0;

@@ -107,6 +107,9 @@ bool work_merge_range(struct work_range *ranges, size_t *count, struct work_rang
 uint32_t work_waiting(const struct work *self);
 uint32_t work_running(const struct work *self);
 
+/* Of those that wait, the ones that can be begun without a hand-in before. */
+uint32_t work_at_hand(const struct work *self);
+
 /* Those that work_begin would give. */
 uint32_t work_ready(const struct work *self);
 

@@ -296,9 +296,12 @@ static void samples_are_begun_of_the_open_step_alone(void)
     CU_ASSERT_EQUAL(work_first_step(&work), 4);
     CU_ASSERT_EQUAL(work_left(&work, 3), 1);
     CU_ASSERT_EQUAL(work_left(&work, 4), 2);
+    CU_ASSERT_EQUAL(work_at_hand(&work), 2);
     work_done(&work, &item, 1.0);
     CU_ASSERT_EQUAL(work.held_step, 3);
+    CU_ASSERT_EQUAL(work_at_hand(&work), 0); /* what is held has to be handed in before */
     work_clear_held(&work);
+    CU_ASSERT_EQUAL(work_at_hand(&work), 2);
     work.open_step = 4;
     work.open_stale = true;
     CU_ASSERT_TRUE(work_begin(&work, &item));
