@@ -286,7 +286,8 @@ static bool all_done(const struct core *self)
 }
 
 /* A peer that is to hand in by itself: it has as many ranges as a contribution can name; or it has
- * work of the next step, and nothing but what it holds of this one keeps it from going on with that. */
+ * work of the next step, and nothing but what it holds of this one keeps it from going on with
+ * that. */
 static bool is_full(const struct core *self, const struct peer *peer)
 {
     bool blocked = peer->owned_next > 0 && self->table.now.free_count == 0;

@@ -56,9 +56,10 @@ static void expect_owners(const struct fixture *f, const char *expected)
     char got[64] = {0};
     for (uint32_t i = 0; i < f->core->table.size + f->core->table.next_size; i++) {
         uint32_t owner = f->core->table.owners[i];
-        got[i] = owner == SAMPLE_FREE      ? '.'
-                 : owner == SAMPLE_COUNTED ? '#'
-                                           : (char)('0' + owner - 1);
+        got[i] = (char)('0' + (int)owner - 1);
+        if (owner == SAMPLE_FREE || owner == SAMPLE_COUNTED) {
+            got[i] = owner == SAMPLE_FREE ? '.' : '#';
+        }
     }
     CU_ASSERT_STRING_EQUAL(got, expected);
 }
