@@ -274,11 +274,12 @@ static const char *doing(const struct daemon *self)
     case SESSION_SYNC:
         return "fetching parameters";
     case SESSION_TRAIN:
-        return self->session.stopping           ? "leaving"
-               : self->session.offer_open       ? "handing in"
-               : self->session.update_count > 0 ? "updating"
-               : self->session.asked            ? "waiting for work"
-                                                : "computing";
+        return self->session.stopping                ? "leaving"
+               : work_ready(&self->session.work) > 0 ? "computing"
+               : self->session.offer_open            ? "handing in"
+               : self->session.update_count > 0      ? "updating"
+               : self->session.asked                 ? "waiting for work"
+                                                     : "computing";
     case SESSION_OVER:
     default:
         return "ending";
