@@ -34,6 +34,11 @@ struct route_peer {
     struct rate_meter received;          /* what came from it to the coordinator */
     double samples_per_s;                /* 0: unknown */
     uint64_t ready_version;              /* that it said last */
+    uint64_t dial_ms;                    /* when it is to be dialled next */
+    bool dialling;
+    bool rest_flipped;       /* the core is to be told whether it rests */
+    uint64_t granted_id;     /* of the blob that it fetches, */
+    uint64_t granted_bytes;  /* and how much of it it asked for so far */
     /* In the newest plan: */
     bool planned; /* it was there when that was made */
     struct plan_share share;
