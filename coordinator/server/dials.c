@@ -93,10 +93,10 @@ static void send_probe(struct dials *self, struct dial *dial, uint64_t now_ms)
     size_t head_size_bytes = 0;
     self->message.type = WIRE_PROBE;
     self->message.as.probe = (struct wire_probe){.nonce = dial->nonce};
-    dial->sent = wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &head_size_bytes) ==
-                     STATUS_OK &&
-                 channel_client_send(dial->client, self->head, head_size_bytes, self->filler,
-                                     DIALS_PROBE_BYTES) == STATUS_OK;
+    dial->sent =
+        wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &head_size_bytes) == STATUS_OK &&
+        channel_client_send(dial->client, self->head, head_size_bytes, self->filler,
+                            DIALS_PROBE_BYTES) == STATUS_OK;
     dial->sent_ms = now_ms;
 }
 

@@ -257,10 +257,10 @@ static double median(double *values, size_t count)
 
 /* All who are there, in the order of their sessions. */
 struct survey {
-    struct plan_peer *peers; /* (count) */
+    struct plan_peer *peers;   /* (count) */
     struct plan_share *shares; /* (count) of the plan in force */
-    double *scratch;         /* (count) */
-    uint32_t *indices;       /* (count) */
+    double *scratch;           /* (count) */
+    uint32_t *indices;         /* (count) */
     size_t count;
 };
 

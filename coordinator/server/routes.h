@@ -22,10 +22,10 @@ struct route_peer {
     uint32_t number; /* of its stay: another one when it comes again */
     uint8_t public_key[IDENTITY_KEY_BYTES];
     bool computes;
-    bool aggregates; /* willing */
-    bool reachable;  /* as dialling back found */
-    bool trusted;    /* named by the run's owner */
-    bool believed;   /* trusted, or anybody is; and no liar */
+    bool aggregates;                     /* willing */
+    bool reachable;                      /* as dialling back found */
+    bool trusted;                        /* named by the run's owner */
+    bool believed;                       /* trusted, or anybody is; and no liar */
     char dial_address[WIRE_ADDRESS_MAX]; /* for the coordinator; "": none */
     char address[WIRE_ADDRESS_MAX];      /* for others */
     uint64_t up_max, down_max;           /* its owner's limits, bytes a second; 0: none */
@@ -36,9 +36,9 @@ struct route_peer {
     uint64_t ready_version;              /* that it said last */
     uint64_t dial_ms;                    /* when it is to be dialled next */
     bool dialling;
-    bool rest_flipped;       /* the core is to be told whether it rests */
-    uint64_t granted_id;     /* of the blob that it fetches, */
-    uint64_t granted_bytes;  /* and how much of it it asked for so far */
+    bool rest_flipped;      /* the core is to be told whether it rests */
+    uint64_t granted_id;    /* of the blob that it fetches, */
+    uint64_t granted_bytes; /* and how much of it it asked for so far */
     /* In the newest plan: */
     bool planned; /* it was there when that was made */
     struct plan_share share;

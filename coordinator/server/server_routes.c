@@ -22,11 +22,11 @@ enum {
 struct server_routes {
     struct routes *routes;
     struct dials *dials;
-    struct rate_meter down, up; /* of the coordinator itself */
+    struct rate_meter down, up;    /* of the coordinator itself */
     uint64_t down_bytes, up_bytes; /* since the last tick */
-    uint64_t passes_unix_ms; /* when passes were given */
-    uint64_t plan_due_ms;    /* no planning before */
-    uint64_t collect_ms;     /* when this step was first collected; 0: not yet */
+    uint64_t passes_unix_ms;       /* when passes were given */
+    uint64_t plan_due_ms;          /* no planning before */
+    uint64_t collect_ms;           /* when this step was first collected; 0: not yet */
     uint64_t commit_ms;
     uint32_t waited_for; /* peers that are to apply the latest step */
     uint32_t applied;
@@ -45,13 +45,11 @@ enum status server_routes_open(struct server *self)
     self->routes = routes;
     rate_meter_init(&routes->down);
     rate_meter_init(&routes->up);
-    enum status status =
-        routes_new(layout_value_count(self->run->layout), &config->aggregation,
-                   config->max_staleness > 0,
-                   store_state(self->store)->serial << SERIAL_SHIFT, &routes->routes);
-    return status == STATUS_OK
-               ? dials_new(self->channels, &self->run->identity, &routes->dials)
-               : status;
+    enum status status = routes_new(
+        layout_value_count(self->run->layout), &config->aggregation, config->max_staleness > 0,
+        store_state(self->store)->serial << SERIAL_SHIFT, &routes->routes);
+    return status == STATUS_OK ? dials_new(self->channels, &self->run->identity, &routes->dials)
+                               : status;
 }
 
 void server_routes_close(struct server *self)
@@ -147,6 +145,7 @@ static void tell_aggregator(const struct session *session, const struct route_pe
 void server_routes_join(struct server *self, struct session *session,
                         const struct wire_hello *hello, const char *host)
 {
+    bool known = peer_of(self, session) != NULL;
     bool trusted = hello->aggregates && trusted_has(self->run->path, hello->public_key);
     struct route_peer *peer = routes_join(
         self->routes->routes, sessions_index(self->sessions, session), hello, host, trusted);
@@ -155,6 +154,9 @@ void server_routes_join(struct server *self, struct session *session,
     }
     if (peer->aggregates) {
         tell_aggregator(session, peer);
+    }
+    if (known) {
+        server_gather_back(self, peer->number);
     }
     send_route(self, session);
 }
@@ -235,8 +237,6 @@ void server_routes_owner_out(struct server *self, uint32_t number, bool lied, ui
     }
 }
 
-/* ---- what the coordinator's own links carry */
-
 /* What those that send to the coordinator could send together, as far as it is known. */
 static double could_send(const struct server *self)
 {
@@ -273,15 +273,13 @@ static void measure_own(struct server *self, uint64_t now_ms)
     bool down_busy = routes->down_bytes > 0 && self->uploads_running > 0 &&
                      !server_gather_is_routing(self) &&
                      could_send(self) > (double)rate_meter_bytes_per_s(&routes->down);
-    bool up_busy = routes->up_bytes > 0 &&
-                   could_fetch(self) > (double)rate_meter_bytes_per_s(&routes->up);
+    bool up_busy =
+        routes->up_bytes > 0 && could_fetch(self) > (double)rate_meter_bytes_per_s(&routes->up);
     rate_meter_add(&routes->down, routes->down_bytes, now_ms, down_busy);
     rate_meter_add(&routes->up, routes->up_bytes, now_ms, up_busy);
     routes->down_bytes = 0;
     routes->up_bytes = 0;
 }
-
-/* ---- the plan */
 
 static void note_speeds(const struct server *self)
 {
@@ -319,13 +317,12 @@ static void tell_plan(const struct server *self)
         computing += peer != NULL && peer->computes && peer->share.computes ? 1 : 0;
         resting += peer != NULL && peer->computes && !peer->share.computes ? 1 : 0;
     }
-    log_info("plan", "planned",
-             "plan=%" PRIu64 " strategy=%s owners=%" PRIu32 " computing=%" PRIu32
-             " resting=%" PRIu32
-             " predicted_s=%.3f compute_s=%.3f gather_s=%.3f spread_s=%.3f bound_s=%.3f",
-             routes_plan_id(routes), strategy_name(self), routes_owner_count(routes), computing,
-             resting, predicted->step_s, predicted->compute_s, predicted->gather_s,
-             predicted->spread_s, bound_s);
+    log_info(
+        "plan", "planned",
+        "plan=%" PRIu64 " strategy=%s owners=%" PRIu32 " computing=%" PRIu32 " resting=%" PRIu32
+        " predicted_s=%.3f compute_s=%.3f gather_s=%.3f spread_s=%.3f bound_s=%.3f",
+        routes_plan_id(routes), strategy_name(self), routes_owner_count(routes), computing, resting,
+        predicted->step_s, predicted->compute_s, predicted->gather_s, predicted->spread_s, bound_s);
 }
 
 /* A plan that cannot be made is no reason to stop: the one in force goes on. */
@@ -336,12 +333,12 @@ static void plan(struct server *self, uint64_t now_ms)
         return;
     }
     uint64_t began_ms = clock_now_ms();
-    const struct routes_now now = {
-        .codec = run_codec(self),
-        .target_batch = (double)store_state(self->store)->settings.target_batch,
-        .coordinator_up = server_routes_own_up(self),
-        .coordinator_down = server_routes_own_down(self),
-        .sum_bytes_per_value = server_gather_sum_bytes(self)};
+    const struct routes_now now = {.codec = run_codec(self),
+                                   .target_batch =
+                                       (double)store_state(self->store)->settings.target_batch,
+                                   .coordinator_up = server_routes_own_up(self),
+                                   .coordinator_down = server_routes_own_down(self),
+                                   .sum_bytes_per_value = server_gather_sum_bytes(self)};
     bool changed = false;
     note_speeds(self);
     enum status status = routes_plan(routes->routes, &now, &changed);
@@ -433,8 +430,6 @@ void server_routes_reset(struct server *self)
     routes_reset(self->routes->routes);
 }
 
-/* ---- timers */
-
 static void dial_peers(struct server *self, uint64_t now_ms)
 {
     struct server_routes *routes = self->routes;
@@ -444,8 +439,8 @@ static void dial_peers(struct server *self, uint64_t now_ms)
             now_ms < peer->dial_ms || peer->dial_address[0] == '\0') {
             continue;
         }
-        enum status status = dials_start(routes->dials, peer->number, peer->dial_address,
-                                         peer->public_key, now_ms);
+        enum status status =
+            dials_start(routes->dials, peer->number, peer->dial_address, peer->public_key, now_ms);
         if (status == STATUS_FULL) {
             return;
         }
@@ -471,9 +466,8 @@ static void take_dials(struct server *self, uint64_t now_ms)
         peer->probed = result.reachable ? result.bytes_per_s : peer->probed;
         routes_note_change(self->routes->routes);
         log_info("routes", result.reachable ? "reachable" : "unreachable",
-                 "peer=%s address=%s mbit_per_s=%.1f",
-                 self->sessions->items[routes_index(peer)].id, peer->dial_address,
-                 (double)result.bytes_per_s * 8e-6);
+                 "peer=%s address=%s mbit_per_s=%.1f", self->sessions->items[routes_index(peer)].id,
+                 peer->dial_address, (double)result.bytes_per_s * 8e-6);
     }
 }
 

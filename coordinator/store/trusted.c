@@ -28,8 +28,9 @@ enum status trusted_parse(const char *text, uint8_t out_key[IDENTITY_KEY_BYTES])
     uint8_t curve[IDENTITY_KEY_BYTES];
     return read_hex(text, strlen(text), out_key) && identity_curve_of(out_key, curve) == STATUS_OK
                ? STATUS_OK
-               : fault(STATUS_USAGE, "a peer's key is 64 hexadecimal digits, as in the "
-                                     "coordinator's log behind key=; '%.80s' is none",
+               : fault(STATUS_USAGE,
+                       "a peer's key is 64 hexadecimal digits, as in the "
+                       "coordinator's log behind key=; '%.80s' is none",
                        text);
 }
 
@@ -43,8 +44,7 @@ static enum status read_file(const char *path, char **out, size_t *out_size_byte
         *out = calloc(1, 1);
         return *out != NULL ? STATUS_OK : fault(STATUS_NO_MEMORY, "no memory to read %s", path);
     }
-    enum status status =
-        files_read(path, (size_t)TRUSTED_MAX * LINE_BYTES, &text, out_size_bytes);
+    enum status status = files_read(path, (size_t)TRUSTED_MAX * LINE_BYTES, &text, out_size_bytes);
     bool fine = status == STATUS_OK && *out_size_bytes % LINE_BYTES == 0;
     for (size_t at = 0; fine && at < *out_size_bytes; at += LINE_BYTES) {
         fine = read_hex((const char *)text + at, LINE_BYTES - 1, key) &&
@@ -64,8 +64,8 @@ static size_t find_line(const char *text, size_t size_bytes, const uint8_t *key)
 {
     uint8_t other[IDENTITY_KEY_BYTES];
     size_t at = 0;
-    while (at < size_bytes && !(read_hex(text + at, LINE_BYTES - 1, other) &&
-                                memcmp(other, key, sizeof other) == 0)) {
+    while (at < size_bytes &&
+           !(read_hex(text + at, LINE_BYTES - 1, other) && memcmp(other, key, sizeof other) == 0)) {
         at += LINE_BYTES;
     }
     return at;
