@@ -26,7 +26,11 @@ enum {
     MOVE_WORK_MS = 5000 /* how long the lost samples may take those who are freed for them */
 };
 static const uint64_t kept_bytes_max = UINT64_C(512) << 20;
+/* Contributions that the coordinator fetches for checks, in a step at most; who asks for many
+ * checks gets them all. */
 static const double check_traffic = 1.0;
+static const double check_share_many = 0.1;
+static const double check_traffic_many = 1e9;
 
 #define ENTRY_NONE UINT32_MAX
 
@@ -138,14 +142,16 @@ static uint64_t deadline_ms(const struct server *self)
 static bool begin(struct server *self)
 {
     struct server_gather *state = self->gather;
+    double share = self->run->config.aggregation.check_share;
     struct gather_plan plan = {.step_tokens = server_step_tokens(self),
                                .value_count = value_count(self),
                                .owner_count = find_owners(self, state->facts),
                                .owners = state->facts,
                                .entries_expected = self->sessions->count,
                                .bytes_max = kept_bytes_max,
-                               .check_share = self->run->config.aggregation.check_share,
-                               .check_traffic = check_traffic,
+                               .check_share = share,
+                               .check_traffic =
+                                   share > check_share_many ? check_traffic_many : check_traffic,
                                .window = WINDOW,
                                .retry_ms = RETRY_MS,
                                .stall_ms = STALL_MS,

@@ -202,8 +202,8 @@ enum status channel_client_new(struct channel_set *set, enum channel_use use, co
     CU_ASSERT_PTR_NOT_NULL_FATAL(*out);
     (*out)->peer = (int)strtol(colon + 1, NULL, 10) - FAKE_PORT_FIRST;
     CU_ASSERT_FATAL((*out)->peer >= 0 && (*out)->peer < FAKE_PEERS_MAX);
-    CU_ASSERT_EQUAL(memcmp(fake.identities[(*out)->peer].public_key, public_key, IDENTITY_KEY_BYTES),
-                    0);
+    CU_ASSERT_EQUAL(
+        memcmp(fake.identities[(*out)->peer].public_key, public_key, IDENTITY_KEY_BYTES), 0);
     return STATUS_OK;
 }
 

@@ -6,11 +6,11 @@
 #ifndef DUGNAD_TESTS_UNIT_MATES_H
 #define DUGNAD_TESTS_UNIT_MATES_H
 
+#include "common/clock.h"
 #include "common/random.h"
 #include "coordinator/server/server_gather.h"
 #include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
-#include "common/clock.h"
 #include "coordinator/store/invites.h"
 #include "peer/aggregator/fraction.h"
 #include "proto/codec/chunks.h"
@@ -33,9 +33,9 @@ struct kept {
     uint64_t blob_id; /* 0: free */
     struct wire_contribution offer;
     uint8_t *data;
-    uint64_t serial;            /* 0: not on its way to owners */
-    uint32_t sent[MATES];       /* chunks that each got */
-    struct wire_route route;    /* that it is delivered by */
+    uint64_t serial;         /* 0: not on its way to owners */
+    uint32_t sent[MATES];    /* chunks that each got */
+    struct wire_route route; /* that it is delivered by */
 };
 
 struct mate {
@@ -87,7 +87,8 @@ static uint8_t *encode_held(const struct scene *s, const bool *held, uint64_t fi
     for (uint32_t j = 0; j < batch; j++) {
         uint32_t twist = (uint32_t)(first + j) * 40503U;
         for (size_t i = 0; held[j] && i < s->value_count; i++) {
-            values[i] += ((float)((((uint32_t)i * 2654435761U + twist) >> 13) % 7U) - 3.0F) * 0x1p-10F;
+            values[i] +=
+                ((float)((((uint32_t)i * 2654435761U + twist) >> 13) % 7U) - 3.0F) * 0x1p-10F;
         }
     }
     struct exact_grid grid = exact_grid_for(run_config_step_tokens(&s->run.config));
@@ -283,9 +284,9 @@ static void take_grant(struct scene *s, int i)
          j++) {
         struct blob_chunk_header header;
         const uint8_t *data = NULL;
-        CU_ASSERT_EQUAL_FATAL(blob_chunk(&kept->offer.blob, kept->data, NULL, grant.first_chunk + j,
-                                         &header, &data),
-                              STATUS_OK);
+        CU_ASSERT_EQUAL_FATAL(
+            blob_chunk(&kept->offer.blob, kept->data, NULL, grant.first_chunk + j, &header, &data),
+            STATUS_OK);
         send_chunk(s, i, &header, data);
     }
 }
@@ -537,8 +538,8 @@ static void deliver(struct scene *s, int i)
             const struct fraction_part part = {
                 .serial = kept->serial, .codec = kept->offer.codec, .tokens = kept->offer.tokens};
             if (!owner->here || owner->stuck || kept->sent[number] == entry->chunk_count ||
-                !begin_fraction(s, owner, kept->offer.step, kept->route.plan_id,
-                                entry->first_chunk, entry->chunk_count) ||
+                !begin_fraction(s, owner, kept->offer.step, kept->route.plan_id, entry->first_chunk,
+                                entry->chunk_count) ||
                 fraction_open(owner->fraction, &part) != STATUS_OK) {
                 continue;
             }

@@ -2,7 +2,7 @@
  * happens to them. */
 #include "tests/unit/mates.h"
 
-enum { STEPS = 6, PATIENCE_MS = 600000, KILL_RUNS = 25 };
+enum { STEPS = 6, PATIENCE_MS = 600000, KILL_RUNS = 16 };
 
 static const char *const central = "strategy: parameter_server";
 static const char *const shared = "strategy: all_reduce, check_share: 1.0, rest: false";
@@ -76,7 +76,7 @@ static void owners_sum_what_the_coordinator_would(void)
 }
 
 /* One of the mates that are here, but never the last one. */
-static void kill_some(struct scene *s, struct random *random, bool gently)
+static bool kill_some(struct scene *s, struct random *random, bool gently)
 {
     int here = 0;
     for (int i = 0; i < MATES; i++) {
@@ -84,13 +84,14 @@ static void kill_some(struct scene *s, struct random *random, bool gently)
     }
     int i = (int)random_below(random, MATES);
     if (here < 2 || !s->mates[i].here) {
-        return;
+        return false;
     }
     if (gently && s->mates[i].version == step_of(s)) {
         break_mate(s, i);
     } else {
         kill_mate(s, i, 1 + random_below(random, 12000));
     }
+    return true;
 }
 
 static void kills_at_any_moment_change_no_bit(void)
@@ -109,8 +110,7 @@ static void kills_at_any_moment_change_no_bit(void)
         while (step_of(&s) < STEPS && s.now_ms < end_ms) {
             turn(&s);
             if (s.now_ms >= next_ms) {
-                kill_some(&s, &random, random_below(&random, 4) == 0);
-                kills++;
+                kills += kill_some(&s, &random, random_below(&random, 4) == 0) ? 1 : 0;
                 next_ms = s.now_ms + 100 + random_below(&random, 3000);
             }
         }
@@ -120,8 +120,8 @@ static void kills_at_any_moment_change_no_bit(void)
         end_scene(&s);
     }
     (void)printf("(kills %llu, sums %llu) ", (unsigned long long)kills, (unsigned long long)sums);
-    CU_ASSERT_TRUE(sums > 500); /* owners were used, */
-    CU_ASSERT_TRUE(kills > 100);
+    CU_ASSERT_TRUE(sums > 300); /* owners were used, */
+    CU_ASSERT_TRUE(kills >= 50);
 }
 
 static void liar_is_found_and_owns_no_more(void)
@@ -136,8 +136,8 @@ static void liar_is_found_and_owns_no_more(void)
     const struct session *session =
         sessions_find(s.server->sessions, fake.identities[1].curve_public);
     CU_ASSERT_PTR_NOT_NULL_FATAL(session);
-    const struct route_peer *peer = routes_peer(
-        server_routes(s.server), sessions_index(s.server->sessions, session));
+    const struct route_peer *peer =
+        routes_peer(server_routes(s.server), sessions_index(s.server->sessions, session));
     CU_ASSERT_FALSE(peer->believed);
     CU_ASSERT_EQUAL(peer->share.chunk_count, 0);
     CU_ASSERT_EQUAL(routes_owner_count(server_routes(s.server)), 2);
@@ -172,13 +172,12 @@ static void peer_that_cannot_be_reached_owns_nothing(void)
     fake.reachable[0] = false;
     run_to(&s, STEPS);
     CU_ASSERT_EQUAL(routes_owner_count(server_routes(s.server)), 2);
-    fake.reachable[0] = true; /* tried again after a minute */
-    uint64_t end_ms = s.now_ms + 70000;
-    while (s.now_ms < end_ms) {
-        turn(&s);
-    }
-    run_to(&s, step_of(&s) + 2);
-    CU_ASSERT_EQUAL(routes_owner_count(server_routes(s.server)), 3);
+    struct route_peer *peer = routes_peer(server_routes(s.server), 0);
+    CU_ASSERT_TRUE(peer != NULL && !routes_can_own(peer));
+    fake.reachable[0] = true;
+    peer->dial_ms = s.now_ms + 1; /* as if a minute had passed */
+    run_to(&s, STEPS + 2);
+    CU_ASSERT_TRUE(routes_can_own(peer));
     end_scene(&s);
 }
 
