@@ -111,7 +111,7 @@ static void kills_at_any_moment_change_no_bit(void)
             turn(&s);
             if (s.now_ms >= next_ms) {
                 kills += kill_some(&s, &random, random_below(&random, 4) == 0) ? 1 : 0;
-                next_ms = s.now_ms + 100 + random_below(&random, 3000);
+                next_ms = s.now_ms + 100 + random_below(&random, 1500);
             }
         }
         CU_ASSERT_TRUE_FATAL(step_of(&s) >= STEPS);
@@ -122,6 +122,29 @@ static void kills_at_any_moment_change_no_bit(void)
     (void)printf("(kills %llu, sums %llu) ", (unsigned long long)kills, (unsigned long long)sums);
     CU_ASSERT_TRUE(sums > 300); /* owners were used, */
     CU_ASSERT_TRUE(kills >= 50);
+}
+
+/* All others have handed in, and wait for the whole step. */
+static void lost_samples_are_computed_by_those_who_wait(void)
+{
+    static struct scene s;
+    struct digest expected[STEPS];
+    find_expected("mx8", expected);
+    begin_shared(&s, "mx8");
+    uint64_t blobs = s.mates[4].blobs;
+    while (s.mates[4].blobs == blobs) {
+        turn(&s);
+    }
+    turn(&s); /* it is on its way */
+    CU_ASSERT_TRUE(server_gather_is_routing(s.server));
+    uint64_t step = step_of(&s);
+    uint64_t lost_ms = s.now_ms;
+    kill_mate(&s, 4, 0);
+    run_to(&s, step + 1);
+    CU_ASSERT_TRUE(s.now_ms - lost_ms < 10000); /* 6 s until it is missed */
+    run_to(&s, STEPS);
+    expect_digests(&s, expected);
+    end_scene(&s);
 }
 
 static void liar_is_found_and_owns_no_more(void)
@@ -212,6 +235,7 @@ static void slowest_link_rests_until_it_is_faster(void)
 static const struct suite_test tests[] = {
     SUITE_TEST(owners_sum_what_the_coordinator_would),
     SUITE_TEST(kills_at_any_moment_change_no_bit),
+    SUITE_TEST(lost_samples_are_computed_by_those_who_wait),
     SUITE_TEST(liar_is_found_and_owns_no_more),
     SUITE_TEST(owner_that_stands_still_is_taken_over),
     SUITE_TEST(peer_that_cannot_be_reached_owns_nothing),
