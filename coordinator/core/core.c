@@ -119,7 +119,7 @@ static enum status note_ready(struct core *self, uint64_t now_ms, const struct c
     struct peer *peer = &self->peers[event->peer];
     claim_nothing(self, event->peer);
     peer->version = event->version;
-    peer->wants_work = true;
+    peer->wants_work = !event->rests;
     uint64_t since_ms = peer->joined_ms > self->step_ms ? peer->joined_ms : self->step_ms;
     bool behind = self->settings.max_staleness > 0 && event->version + 1 == self->step;
     bool lost = event->version != self->step && !behind && !self->committing &&
@@ -329,6 +329,11 @@ uint32_t core_peer_count(const struct core *self)
 uint32_t core_counted(const struct core *self)
 {
     return self->table.counted_count;
+}
+
+uint32_t core_free_samples(const struct core *self)
+{
+    return self->table.free_count;
 }
 
 double core_peer_speed(const struct core *self, uint32_t peer)
