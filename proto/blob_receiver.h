@@ -49,7 +49,8 @@ struct blob_ask {
     uint32_t chunk_count;
     uint32_t window; /* chunks outstanding from this source at most; cut at BLOB_WINDOW_MAX */
     uint64_t now_ms;
-    uint64_t retry_ms; /* after which an outstanding chunk may be granted again, to anybody */
+    uint64_t retry_ms; /* an outstanding chunk may be granted again, to anybody, when neither its
+                          grant nor the latest chunk of its source is younger */
 };
 
 /* The next run of chunks to grant to the source; it is outstanding from there then. False: nothing
@@ -80,6 +81,9 @@ uint64_t blob_receiver_received_bytes(const struct blob_receiver *self);
 /* A chunk that is here, blob_chunk_size() bytes of it, before all are; NULL: it is not. Without a
  * list of hashes nothing but its own header vouches for it. Valid as long as the receiver. */
 const uint8_t *blob_receiver_chunk(const struct blob_receiver *self, uint32_t index);
+
+/* Its hash. Such a chunk is here (CHECKed). */
+const struct digest *blob_receiver_hash(const struct blob_receiver *self, uint32_t index);
 
 /* Checks the root once all chunks are there; with a list of hashes nothing is left to check.
  * Errors: AGAIN (chunks are missing), CORRUPT, REFUSED (a part without a list: its root cannot be
