@@ -291,6 +291,12 @@ bool blob_receiver_grant(struct blob_receiver *self, uint32_t window, uint64_t n
     return blob_receiver_grant_from(self, &ask, out);
 }
 
+uint32_t blob_receiver_outstanding(const struct blob_receiver *self, uint32_t source)
+{
+    CHECK(source < BLOB_SOURCES_MAX);
+    return self->sources[source].outstanding;
+}
+
 void blob_receiver_forget_source(struct blob_receiver *self, uint32_t source)
 {
     CHECK(source < BLOB_SOURCES_MAX);

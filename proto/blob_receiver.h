@@ -63,6 +63,9 @@ MUST_CHECK bool blob_receiver_grant_from(struct blob_receiver *self, const struc
 MUST_CHECK bool blob_receiver_grant(struct blob_receiver *self, uint32_t window, uint64_t now_ms,
                                     uint64_t retry_ms, struct wire_grant *out);
 
+/* Chunks that were granted to the source and have not come. */
+uint32_t blob_receiver_outstanding(const struct blob_receiver *self, uint32_t source);
+
 /* A source failed: what is outstanding from it can be granted elsewhere now. */
 void blob_receiver_forget_source(struct blob_receiver *self, uint32_t source);
 

@@ -126,8 +126,9 @@ static void take_refusal(struct session *self, uint64_t now_ms, const struct wir
 /* Computing for the version in hand makes sense now. */
 static bool may_work(const struct session *self)
 {
-    return self->phase == SESSION_TRAIN && !self->draining && !self->stopping && !self->finished &&
-           !self->claim_open && !self->offer_open && !self->applying && self->update_count == 0;
+    return self->phase == SESSION_TRAIN && !self->settings.aggregates_only && !self->draining &&
+           !self->stopping && !self->finished && !self->claim_open && !self->offer_open &&
+           !self->applying && self->update_count == 0;
 }
 
 /* What cannot be taken is given back at once: its coordinator would else wait for it for long. One

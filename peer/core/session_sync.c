@@ -8,8 +8,9 @@ void sync_welcome(struct session *self, uint64_t now_ms, const struct wire_welco
     if (self->phase != SESSION_HELLO) {
         return;
     }
-    if (welcome->has_snapshot ? welcome->snapshot.id >= WIRE_VERSION_NONE - 1
-                              : self->version == WIRE_VERSION_NONE) {
+    bool needs_none = self->settings.aggregates_only;
+    if (!needs_none && (welcome->has_snapshot ? welcome->snapshot.id >= WIRE_VERSION_NONE - 1
+                                              : self->version == WIRE_VERSION_NONE)) {
         return; /* it cannot mean us: we hold nothing; the next hello will ask again */
     }
     if (!self->welcomed) {
@@ -24,7 +25,9 @@ void sync_welcome(struct session *self, uint64_t now_ms, const struct wire_welco
         return;
     }
     self->hello_wait_ms = self->settings.hello_ms;
-    if (welcome->has_snapshot) {
+    if (needs_none) {
+        self->phase = SESSION_TRAIN;
+    } else if (welcome->has_snapshot) {
         if (self->version != WIRE_VERSION_NONE) {
             session_give_up(self, actions);
         }
@@ -43,7 +46,7 @@ void sync_committed(struct session *self, uint64_t now_ms, const struct wire_com
                     struct session_actions *actions)
 {
     bool counts = self->phase == SESSION_SYNC || self->phase == SESSION_TRAIN;
-    if (!counts || committed->step >= WIRE_VERSION_NONE - 1) {
+    if (!counts || self->settings.aggregates_only || committed->step >= WIRE_VERSION_NONE - 1) {
         return;
     }
     uint64_t expected = self->update_count > 0 ? self->updates[self->update_count - 1].step + 1
