@@ -95,7 +95,7 @@ static enum status note_ready(struct core *self, uint64_t now_ms, const struct c
     struct peer *peer = &self->peers[event->peer];
     claim_nothing(self, event->peer);
     peer->version = event->version;
-    peer->wants_work = true;
+    peer->wants_work = !event->rests;
     uint64_t since_ms = peer->joined_ms > self->step_ms ? peer->joined_ms : self->step_ms;
     bool lost = event->version != self->step && !self->committing && peer->offer != OFFER_ADDING &&
                 now_ms - since_ms > self->settings.patience_ms;
@@ -288,6 +288,11 @@ uint32_t core_peer_count(const struct core *self)
 uint32_t core_counted(const struct core *self)
 {
     return self->table.counted_count;
+}
+
+uint32_t core_free_samples(const struct core *self)
+{
+    return self->table.free_count;
 }
 
 double core_peer_speed(const struct core *self, uint32_t peer)

@@ -58,7 +58,7 @@ enum core_event_type {
     CORE_CLAIMED,   /* peer, step, ranges, kept, leases; READY and OFFERED claim nothing */
     CORE_LEFT,      /* peer */
     CORE_HEARD,     /* peer: any sign of life */
-    CORE_READY,     /* peer, version */
+    CORE_READY,     /* peer, version; rests: it is here, but is to get no work */
     CORE_PROGRESS,  /* peer, lease_id, samples */
     CORE_YIELDED,   /* peer, lease_id, samples (kept) */
     CORE_OFFERED,   /* peer, step, ranges, again: a contribution can be fetched */
@@ -86,6 +86,7 @@ struct core_event {
     const struct core_lease *leases;
     size_t lease_count;
     bool again; /* a kept contribution; the peer may hold more */
+    bool rests;
     bool ok;
 };
 
@@ -147,6 +148,7 @@ bool core_idle(const struct core *self);             /* paused, and not begun */
 uint64_t core_current_step(const struct core *self);
 uint32_t core_peer_count(const struct core *self);
 uint32_t core_counted(const struct core *self);
+uint32_t core_free_samples(const struct core *self); /* of the step in progress: nobody's */
 /* Samples per second of one peer as measured; 0: not yet. */
 double core_peer_speed(const struct core *self, uint32_t peer);
 

@@ -103,27 +103,18 @@ static void copy_candidate(struct candidate *self, const struct candidate *from)
     self->program_s = from->program_s;
 }
 
-static double step_of(const struct plan_problem *problem, double compute_s, double moving_s)
-{
-    return problem->overlap ? fmax(compute_s, moving_s) : compute_s + moving_s;
-}
-
-/* Solves for the shares that stand in self->trial. False, without solving, when not even the floors
- * of the two times make a step of step_s_max. */
+/* Solves for the shares that stand in self->trial. False, without solving, when no shares make
+ * a step of step_s_max. */
 static bool solve_trial(struct search *self, double step_s_max)
 {
     struct candidate *trial = &self->trial;
     struct traffic traffic;
     traffic_init(&traffic, self->problem, trial->assignment.shares);
-    double compute_s = self->problem->target_batch / traffic.samples_per_s;
-    double floor_s = linear_program_floor_s(self->program, &traffic, trial->assignment.shares);
-    if (step_of(self->problem, compute_s, floor_s) > step_s_max) {
+    if (linear_program_floor_s(self->program, &traffic, trial->assignment.shares) > step_s_max) {
         return false;
     }
-    double moving_s = 0.0;
-    linear_program_solve(self->program, &traffic, &trial->assignment, &moving_s);
+    linear_program_solve(self->program, &traffic, &trial->assignment, &trial->program_s);
     traffic_times(&traffic, &trial->assignment, &trial->times);
-    trial->program_s = step_of(self->problem, compute_s, moving_s);
     return true;
 }
 
@@ -235,7 +226,7 @@ static double link_key(const struct search *self, size_t peer)
     const struct plan_peer *link = &problem->peers[peer];
     return traffic_encoded_bytes(problem, self->base[peer].codec) /
                traffic_rate(link->up_bytes_per_s) +
-           traffic_encoded_bytes(problem, problem->update_codec) /
+           traffic_encoded_bytes(problem, problem->update_codecs[0]) /
                traffic_rate(link->down_bytes_per_s);
 }
 

@@ -3,6 +3,7 @@
 #include "common/check.h"
 #include "common/fault.h"
 #include "common/memory.h"
+#include "proto/codec/chunks.h"
 #include "trainer/optimizer/master_step.h"
 
 #include <stdlib.h>
@@ -94,6 +95,7 @@ size_t aggregate_encoded_bytes(const struct aggregate *self)
 /* One contribution on its way into the sums. */
 struct addition {
     struct aggregate *self;
+    enum codec codec;
     const uint8_t *data;
     uint64_t tokens;
     enum status checked[SLICES_THREADS_MAX];
@@ -102,7 +104,7 @@ struct addition {
 static void check_slice(void *context, size_t first, size_t count, size_t slice_index)
 {
     struct addition *addition = context;
-    enum codec codec = master_codec(addition->self->master);
+    enum codec codec = addition->codec;
     addition->checked[slice_index] = exact_sum_check(
         &addition->self->grid, codec, addition->data + codec_encoded_bytes(codec, first),
         codec_encoded_bytes(codec, count), count, addition->tokens);
@@ -111,26 +113,44 @@ static void check_slice(void *context, size_t first, size_t count, size_t slice_
 static void add_slice(void *context, size_t first, size_t count, size_t slice_index)
 {
     struct addition *addition = context;
-    enum codec codec = master_codec(addition->self->master);
+    enum codec codec = addition->codec;
     (void)slice_index;
     exact_sum_add(&addition->self->grid, codec, addition->data + codec_encoded_bytes(codec, first),
                   count, addition->self->sums + first);
 }
 
-enum status aggregate_add(struct aggregate *self, const uint8_t *data, size_t size_bytes,
-                          uint64_t tokens, double loss_sum)
+uint64_t aggregate_tokens(const struct aggregate *self)
 {
-    if (size_bytes != aggregate_encoded_bytes(self)) {
+    return self->tokens;
+}
+
+bool aggregate_takes(const struct aggregate *self, uint64_t tokens, double loss_sum)
+{
+    /* A sum of losses that is not finite would spoil the journal and every peer's view. */
+    return tokens > 0 && tokens <= self->grid.tokens_max - self->tokens && loss_sum >= 0.0 &&
+           loss_sum <= (double)(tokens << EXACT_SUM_PER_TOKEN_LOG2_MAX);
+}
+
+enum status aggregate_count(struct aggregate *self, uint64_t tokens, double loss_sum)
+{
+    if (!aggregate_takes(self, tokens, loss_sum)) {
+        return STATUS_OUT_OF_RANGE;
+    }
+    self->tokens += tokens;
+    self->loss_sum += loss_sum;
+    return STATUS_OK;
+}
+
+enum status aggregate_add(struct aggregate *self, enum codec codec, const uint8_t *data,
+                          size_t size_bytes, uint64_t tokens, double loss_sum)
+{
+    if (size_bytes != codec_encoded_bytes(codec, self->value_count)) {
         return STATUS_BAD_SHAPE;
     }
-    if (tokens == 0 || tokens > self->grid.tokens_max - self->tokens) {
+    if (!aggregate_takes(self, tokens, loss_sum)) {
         return STATUS_OUT_OF_RANGE;
     }
-    /* A sum of losses that is not finite would spoil the journal and every peer's view. */
-    if (!(loss_sum >= 0.0 && loss_sum <= (double)(tokens << EXACT_SUM_PER_TOKEN_LOG2_MAX))) {
-        return STATUS_OUT_OF_RANGE;
-    }
-    struct addition addition = {.self = self, .data = data, .tokens = tokens};
+    struct addition addition = {.self = self, .codec = codec, .data = data, .tokens = tokens};
     slices_run(self->slices, check_slice, &addition);
     for (size_t i = 0; i < slices_count(self->slices); i++) {
         if (addition.checked[i] != STATUS_OK) {
@@ -138,9 +158,36 @@ enum status aggregate_add(struct aggregate *self, const uint8_t *data, size_t si
         }
     }
     slices_run(self->slices, add_slice, &addition);
-    self->tokens += tokens;
-    self->loss_sum += loss_sum;
-    return STATUS_OK;
+    return aggregate_count(self, tokens, loss_sum);
+}
+
+/* Sums of others on their way into ours. */
+struct merger {
+    struct aggregate *self;
+    aggregate_merge_function *merge;
+    const void *context;
+};
+
+/* Chunks are larger than what slices are cut at, so each thread takes its share of them. */
+static void merge_slice(void *context, size_t first, size_t count, size_t slice_index)
+{
+    const struct merger *merger = context;
+    size_t chunks = chunks_count(merger->self->value_count);
+    size_t slices = slices_count(merger->self->slices);
+    size_t begin = chunks * slice_index / slices;
+    size_t end = chunks * (slice_index + 1) / slices;
+    (void)first;
+    (void)count;
+    if (end > begin) {
+        merger->merge(merger->context, (uint32_t)begin, (uint32_t)(end - begin),
+                      merger->self->sums);
+    }
+}
+
+void aggregate_merge(struct aggregate *self, aggregate_merge_function *merge, const void *context)
+{
+    struct merger merger = {.self = self, .merge = merge, .context = context};
+    slices_run(self->slices, merge_slice, &merger);
 }
 
 enum status aggregate_commit(struct aggregate *self, uint8_t *update, struct aggregate_result *out)

@@ -24,14 +24,29 @@ struct slices *aggregate_slices(struct aggregate *self); /* cut the master's vec
 /* Tokens of a whole step from now on; between two steps. */
 void aggregate_set_step_tokens(struct aggregate *self, uint64_t tokens);
 
-/* Bytes of a contribution and of an update, in the master's codec. */
+/* Bytes of an update, and of a contribution in its codec. */
 size_t aggregate_encoded_bytes(const struct aggregate *self);
+
+/* Tokens of the contributions that were added or counted so far. */
+uint64_t aggregate_tokens(const struct aggregate *self);
 
 /* Adds one contribution over `tokens` tokens with this sum of losses in nats, at most 2^10 a token
  * as for the gradient. On error nothing changes. Errors: BAD_SHAPE, OUT_OF_RANGE (the peer sent a
  * bad gradient or loss, or more tokens than the step has left). */
-MUST_CHECK enum status aggregate_add(struct aggregate *self, const uint8_t *data, size_t size_bytes,
-                                     uint64_t tokens, double loss_sum);
+MUST_CHECK enum status aggregate_add(struct aggregate *self, enum codec codec, const uint8_t *data,
+                                     size_t size_bytes, uint64_t tokens, double loss_sum);
+
+/* The tokens and the loss of a contribution are such as aggregate_add takes. */
+bool aggregate_takes(const struct aggregate *self, uint64_t tokens, double loss_sum);
+
+/* Adds sums that others have made: `merge` adds those of its chunks to `sums`, those of the whole
+ * vector; it is called for disjoint chunks at once by several threads. The contributions in them
+ * are then counted, one after the other. */
+typedef void aggregate_merge_function(const void *context, uint32_t first_chunk,
+                                      uint32_t chunk_count, int64_t *sums);
+void aggregate_merge(struct aggregate *self, aggregate_merge_function *merge, const void *context);
+/* Errors: OUT_OF_RANGE (aggregate_takes). */
+MUST_CHECK enum status aggregate_count(struct aggregate *self, uint64_t tokens, double loss_sum);
 
 struct aggregate_result {
     double loss_sum; /* nats, over all tokens */

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const command_names[CONTROL_COMMAND_COUNT] = {"pause", "resume", "stop", "set"};
+static const char *const command_names[CONTROL_COMMAND_COUNT] = {"pause", "resume", "stop", "set",
+                                                                 "plan"};
 
 static enum status add(json_t *json, const char *key, json_t *value)
 {

@@ -1,6 +1,7 @@
 /* control - what the owner of a run can ask of the coordinator that serves it, as one line of JSON.
  *
  *   {"command":"pause"}   {"command":"resume"}   {"command":"stop","wait_ms":60000}
+ *   {"command":"plan"}
  *   {"command":"set","learning_rate":1e-3,"target_batch":64,"codec":"mx8","journal":"bf16"}
  *
  * Pure, but for server_control (server_control.c). */
@@ -11,7 +12,7 @@
 
 enum {
     CONTROL_REQUEST_BYTES_MAX = 4096,
-    CONTROL_REPLY_BYTES_MAX = 1024,
+    CONTROL_REPLY_BYTES_MAX = 64 * 1024,
     CONTROL_WAIT_MS_MAX = 24 * 3600 * 1000
 };
 
@@ -21,6 +22,7 @@ enum control_command {
     CONTROL_STOP, /* the step in progress ends, or after wait_ms is left to the next serve; then the
                      coordinator ends */
     CONTROL_SET,  /* other settings from the next step on */
+    CONTROL_PLAN, /* the reply is JSON: the plan, predictions, what was measured */
     CONTROL_COMMAND_COUNT
 };
 

@@ -2,6 +2,8 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "coordinator/server/server_gather.h"
+#include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
 #include "trainer/run/run_data.h"
 
@@ -135,6 +137,12 @@ static enum status open_server(struct server *self, const struct server_options 
         status = channel_server_new(self->channels, CHANNEL_CONTROL, options->listen,
                                     &self->run->identity, &self->channel);
     }
+    if (status == STATUS_OK) {
+        status = server_gather_open(self);
+    }
+    if (status == STATUS_OK) {
+        status = server_routes_open(self);
+    }
     if (status != STATUS_OK) {
         return status;
     }
@@ -149,6 +157,8 @@ void server_free(struct server *self)
     if (self == NULL) {
         return;
     }
+    server_routes_close(self);
+    server_gather_close(self);
     channel_server_free(self->channel);
     channel_set_free(self->channels);
     if (self->sessions != NULL) {
@@ -203,6 +213,7 @@ void server_drop(struct server *self, struct session *session, const char *why)
     struct core_event event = {.type = CORE_LEFT, .peer = sessions_index(self->sessions, session)};
     server_push(self, &event);
     server_upload_end(self, session);
+    server_routes_leave(self, session);
     sessions_remove(self->sessions, session);
     log_info("peers", "left", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
              session->name, why, self->sessions->count);
@@ -328,6 +339,12 @@ enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
     /* While signs of life wait to be read (a checkpoint took long, say), nobody is silent. */
     bool tick_due =
         now_ms - self->tick_ms >= TICK_MS && (!unread || self->turns_unread > TURNS_UNREAD_MAX);
+    if (status == STATUS_OK) {
+        status = server_routes_turn(self, now_ms, tick_due);
+    }
+    if (status == STATUS_OK) {
+        status = server_gather_turn(self, now_ms);
+    }
     if (status == STATUS_OK && tick_due) {
         self->tick_ms = now_ms;
         cut_missed(self);
@@ -348,7 +365,7 @@ enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
 
 void server_wait(struct server *self, int wake_fd)
 {
-    channel_set_wait(self->channels, wake_fd, TICK_MS);
+    channel_set_wait(self->channels, wake_fd, server_gather_is_busy(self) ? 0 : TICK_MS);
 }
 
 enum status server_stop(struct server *self, uint64_t now_ms)

@@ -2,6 +2,8 @@
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "coordinator/server/server_gather.h"
+#include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
 
 #include <inttypes.h>
@@ -71,20 +73,29 @@ static enum status add_contribution(struct server *self, const struct core_actio
 {
     struct session *session = session_of(self, action->peer);
     const struct wire_contribution *offer = session->offer;
-    CHECK(offer != NULL && session->receiver != NULL);
+    bool merged = server_gather_is_merged(self, session);
+    CHECK(offer != NULL && (merged || session->receiver != NULL));
     const struct journal_contribution item = {.tokens = offer->tokens,
                                               .loss_sum = offer->loss_sum,
                                               .range_count = offer->range_count,
                                               .ranges = offer->ranges};
     enum status added = contributions_reserve(&self->contributions);
-    if (added == STATUS_OK) {
-        added = aggregate_add(self->aggregate, blob_receiver_data(session->receiver),
+    if (added == STATUS_OK && merged) {
+        added = aggregate_count(self->aggregate, offer->tokens, offer->loss_sum);
+    } else if (added == STATUS_OK) {
+        added = aggregate_add(self->aggregate, offer->codec, blob_receiver_data(session->receiver),
                               offer->blob.size_bytes, offer->tokens, offer->loss_sum);
+    }
+    if (merged && added != STATUS_OK) {
+        return fault(STATUS_NO_MEMORY, "what is summed already cannot be recorded");
     }
     if (added == STATUS_OK) {
         enum status status = contributions_add(&self->contributions, &item);
         if (status != STATUS_OK) {
             return fault(status, "no memory to record a contribution");
+        }
+        if (!merged) {
+            server_gather_count(self, offer->tokens);
         }
         memcpy(self->contributions.items[self->contributions.count - 1].key, session->public_key,
                IDENTITY_KEY_BYTES);
@@ -163,6 +174,8 @@ static enum status commit_step(struct server *self, const struct core_action *ac
                                        .tokens = result.tokens,
                                        .digest = result.digest};
     publisher_add(self->publisher, &committed);
+    server_gather_end(self);
+    server_routes_committed(self, action->step, now_ms); /* a new plan is told first */
     announce(self, &committed);
     note_step(self, &step, now_ms);
     contributions_clear(&self->contributions);
@@ -183,6 +196,7 @@ static void expel(struct server *self, const struct core_action *action)
 {
     struct session *session = session_of(self, action->peer);
     server_upload_end(self, session);
+    server_routes_leave(self, session);
     sessions_remove(self->sessions, session);
     log_warn("peers", "lost", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
              session->name, session->away ? "did not come back" : action->text,
@@ -212,12 +226,15 @@ enum status server_act(struct server *self, const struct core_action *action, ui
         send_reclaim(self, action);
         return STATUS_OK;
     case CORE_COLLECT:
+        server_routes_collecting(self, now_ms);
         self->message.type = WIRE_COLLECT;
         self->message.as.collect.step = action->step;
         server_send(self, session_of(self, action->peer), NULL, 0);
         return STATUS_OK;
     case CORE_FETCH:
-        server_upload_start(self, session_of(self, action->peer), now_ms);
+        if (!server_gather_fetch(self, session_of(self, action->peer), now_ms)) {
+            server_upload_start(self, session_of(self, action->peer), now_ms);
+        }
         return STATUS_OK;
     case CORE_ADD:
         return add_contribution(self, action);

@@ -2,6 +2,7 @@
 #include "common/disk.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
 
 #include <inttypes.h>
@@ -70,6 +71,7 @@ enum status server_change_settings(struct server *self)
         status = server_follow_settings(self);
     }
     if (status == STATUS_OK) {
+        server_routes_reset(self);
         send_away(self);
     }
     return status;
@@ -222,6 +224,9 @@ static enum status set(struct server *self, const struct control_request *reques
 static enum status obey(struct server *self, const struct control_request *request, uint64_t now_ms,
                         char *reply)
 {
+    if (request->command == CONTROL_PLAN) {
+        return server_report(self, reply);
+    }
     if (self->finishing) {
         return fault(STATUS_UNAVAILABLE, "the run is finished");
     }
@@ -234,6 +239,7 @@ static enum status obey(struct server *self, const struct control_request *reque
         return STATUS_OK;
     case CONTROL_SET:
         return set(self, request, reply);
+    case CONTROL_PLAN:
     case CONTROL_COMMAND_COUNT:
     default:
         return fault(STATUS_BAD_DATA, "there is no such command");

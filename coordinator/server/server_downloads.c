@@ -1,3 +1,4 @@
+#include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
 
 /* Chunks for one peer at a time: the others wait for theirs. */
@@ -59,6 +60,8 @@ void server_download_grant(struct server *self, struct session *session,
     if (status == STATUS_OUT_OF_RANGE) {
         server_drop(self, session, "asked for a chunk that does not exist");
     } else if (status == STATUS_OK) {
+        server_routes_granted(self, session, grant,
+                              (uint64_t)grant->chunk_count * blob.ref.chunk_bytes);
         send_granted(self, session);
     } /* without memory it asks again later */
 }

@@ -1,4 +1,6 @@
 #include "common/log.h"
+#include "coordinator/server/server_gather.h"
+#include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
 #include "coordinator/store/invites.h"
 
@@ -125,7 +127,7 @@ static void welcome_peer(struct server *self, struct session *session,
 /* A peer that comes back with the parameters of the step in progress may still hold samples of it:
  * they stay its own until it has said which. */
 static bool welcome_back(struct server *self, struct session *session,
-                         const struct wire_hello *hello)
+                         const struct wire_hello *hello, const char *host)
 {
     uint64_t version = master_version(aggregate_master(self->aggregate));
     if (hello->version_held != version || !can_follow(self, hello, version)) {
@@ -142,17 +144,19 @@ static bool welcome_back(struct server *self, struct session *session,
     log_info("peers", "returned", "peer=%s name=\"%s\" threads=%" PRIu32 " peers=%" PRIu32,
              session->id, session->name, session->threads, self->sessions->count);
     welcome_peer(self, session, hello);
+    server_routes_join(self, session, hello, host);
     return true;
 }
 
-static void take_hello(struct server *self, const uint8_t *curve_key)
+static void take_hello(struct server *self, const struct channel_message *incoming)
 {
+    const uint8_t *curve_key = incoming->curve_key;
     struct wire_hello hello = self->message.as.hello;
     const char *text = "";
     enum wire_refusal refusal = judge_hello(self, &hello, curve_key, &text);
     struct session *session = sessions_find(self->sessions, curve_key);
     if (session != NULL && refusal == 0 && !self->finishing &&
-        welcome_back(self, session, &hello)) {
+        welcome_back(self, session, &hello, incoming->host)) {
         return;
     }
     if (session != NULL) {
@@ -180,9 +184,10 @@ static void take_hello(struct server *self, const uint8_t *curve_key)
     log_info("peers", "joined", "peer=%s name=\"%s\" threads=%" PRIu32 " peers=%" PRIu32,
              session->id, session->name, session->threads, self->sessions->count);
     welcome_peer(self, session, &hello);
+    server_routes_join(self, session, &hello, incoming->host);
 }
 
-static void take_applied(struct server *self, struct session *session)
+static void take_applied(struct server *self, struct session *session, uint64_t now_ms)
 {
     const struct wire_applied *applied = &self->message.as.applied;
     uint64_t version = master_version(aggregate_master(self->aggregate));
@@ -191,6 +196,7 @@ static void take_applied(struct server *self, struct session *session)
     if (!known) {
         return;
     }
+    server_routes_applied(self, session, applied->version, now_ms);
     if (digest_equal(&applied->digest, &self->digests[applied->version % DIGESTS_KEPT])) {
         self->status.digests_agreed++;
     } else {
@@ -276,13 +282,16 @@ static void push_simple(struct server *self, const struct session *session, stru
     server_push(self, &event);
 }
 
-static void take_control(struct server *self, struct session *session)
+static void take_control(struct server *self, struct session *session, uint64_t now_ms)
 {
     const struct wire_message *message = &self->message;
     switch (message->type) {
     case WIRE_READY:
         push_simple(self, session,
-                    (struct core_event){.type = CORE_READY, .version = message->as.ready.version});
+                    (struct core_event){
+                        .type = CORE_READY,
+                        .version = message->as.ready.version,
+                        .rests = server_routes_ready(self, session, message->as.ready.version)});
         break;
     case WIRE_PROGRESS:
         push_simple(self, session,
@@ -303,15 +312,20 @@ static void take_control(struct server *self, struct session *session)
         take_claim(self, session);
         break;
     case WIRE_APPLIED:
-        take_applied(self, session);
+        take_applied(self, session, now_ms);
         break;
     case WIRE_GRANT: {
         const struct wire_grant grant = message->as.grant; /* answers are made where it lies */
         server_download_grant(self, session, &grant);
         break;
     }
-    case WIRE_RATES: /* nothing here is decided by them */
-    case WIRE_PROBE:
+    case WIRE_RATES:
+        server_routes_rates(self, session, &message->as.rates);
+        break;
+    case WIRE_HOLDS:
+        server_gather_holds(self, session, &message->as.holds, now_ms);
+        break;
+    case WIRE_PROBE: /* nothing here is decided by it */
         break;
     case WIRE_ALIVE:
         server_send(self, session, NULL, 0); /* so that the peer knows that we live */
@@ -333,7 +347,6 @@ static void take_control(struct server *self, struct session *session)
     case WIRE_DELIVER:
     case WIRE_OPEN:
     case WIRE_SET:
-    case WIRE_HOLDS: /* nobody owns chunks here */
     case WIRE_TYPE_END:
     default:
         server_drop(self, session, "sent a message that only a coordinator sends");
@@ -361,11 +374,11 @@ void server_receive(struct server *self, const struct channel_message *incoming,
         return;
     }
     if (self->message.type == WIRE_HELLO) {
-        take_hello(self, incoming->curve_key);
+        take_hello(self, incoming);
     } else if (session == NULL) {
         refuse(self, incoming->curve_key, WIRE_REFUSED_UNKNOWN, "no session; say hello");
     } else {
         push_simple(self, session, (struct core_event){.type = CORE_HEARD});
-        take_control(self, session);
+        take_control(self, session, now_ms);
     }
 }

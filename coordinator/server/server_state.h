@@ -29,6 +29,8 @@ struct server {
     size_t event_first;
     size_t event_count;
     struct aggregate *aggregate;
+    struct server_routes *routes; /* server_routes.h */
+    struct server_gather *gather; /* server_gather.h */
     struct publisher *publisher;
     enum codec publisher_codec; /* of its updates */
     struct sessions *sessions;

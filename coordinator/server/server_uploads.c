@@ -1,4 +1,6 @@
 #include "common/log.h"
+#include "coordinator/server/server_gather.h"
+#include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
 
 enum { UPLOAD_RETRY_MS = 5000, UPLOAD_STALL_MS_MAX = 60000 };
@@ -20,11 +22,17 @@ static void tell_received(struct server *self, const struct session *session, bo
                                            .ok = ok});
 }
 
-/* The codec that the peer was told, and what follows from it. */
-static bool fits(const struct server *self, const struct wire_contribution *offer)
+/* A codec that the peer was told, and what follows from it. */
+static bool fits(const struct server *self, const struct session *session)
 {
-    return offer->codec == store_state(self->store)->settings.codec &&
-           offer->blob.size_bytes == aggregate_encoded_bytes(self->aggregate) &&
+    const struct wire_contribution *offer = session->offer;
+    enum codec codec = store_state(self->store)->settings.codec;
+    const struct route_peer *peer =
+        routes_peer(server_routes(self), sessions_index(self->sessions, session));
+    size_t value_count = layout_value_count(self->run->layout);
+    return (offer->codec == codec ||
+            (peer != NULL && routes_takes_codec(peer, codec, offer->codec))) &&
+           offer->blob.size_bytes == codec_encoded_bytes(offer->codec, value_count) &&
            offer->blob.chunk_bytes == codec_encoded_bytes(offer->codec, CODEC_CHUNK_VALUES);
 }
 
@@ -34,7 +42,8 @@ static void begin(struct server *self, struct session *session, uint64_t now_ms)
     session->upload = UPLOAD_RUNNING;
     session->upload_ms = now_ms;
     self->uploads_running++;
-    if (!fits(self, session->offer) ||
+    server_routes_upload(self, session, 0, now_ms, false);
+    if (!fits(self, session) ||
         blob_receiver_new(ref, ref->size_bytes, &session->receiver) != STATUS_OK) {
         tell_received(self, session, false);
         return;
@@ -55,6 +64,7 @@ void server_upload_end(struct server *self, struct session *session)
     if (session->upload == UPLOAD_RUNNING) {
         self->uploads_running--;
     }
+    server_gather_drop(self, session);
     session_drop_upload(session);
 }
 
@@ -64,6 +74,10 @@ void server_upload_chunk(struct server *self, struct session *session,
     struct blob_chunk_header header;
     if (blob_header_read(incoming->head, incoming->head_size_bytes, &header) != STATUS_OK) {
         server_drop(self, session, "sent a malformed chunk");
+        return;
+    }
+    if (server_gather_chunk(self, session, &header, incoming->body, incoming->body_size_bytes,
+                            now_ms)) {
         return;
     }
     if (session->receiver == NULL || blob_receiver_complete(session->receiver)) {
@@ -77,6 +91,7 @@ void server_upload_chunk(struct server *self, struct session *session,
         return;
     }
     session->upload_ms = now_ms;
+    server_routes_upload(self, session, incoming->body_size_bytes, now_ms, true);
     if (blob_receiver_complete(session->receiver)) {
         tell_received(self, session, blob_receiver_verify(session->receiver) == STATUS_OK);
     } else {

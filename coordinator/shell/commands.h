@@ -21,6 +21,9 @@ MUST_CHECK enum status cmd_pause(int argc, char **argv);
 MUST_CHECK enum status cmd_resume(int argc, char **argv);
 MUST_CHECK enum status cmd_stop(int argc, char **argv);
 MUST_CHECK enum status cmd_set(int argc, char **argv);
+MUST_CHECK enum status cmd_plan(int argc, char **argv);
+MUST_CHECK enum status cmd_trust(int argc, char **argv);
+MUST_CHECK enum status cmd_untrust(int argc, char **argv);
 MUST_CHECK enum status cmd_fork(int argc, char **argv);
 
 /* The number behind --threads. Errors: USAGE. */

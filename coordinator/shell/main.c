@@ -21,6 +21,9 @@ static const char help[] =
     "  stop    --dir RUN [--wait SECONDS]     end in order after the step in progress\n"
     "  set     --dir RUN [--learning-rate X] [--target-batch N] [--codec C] [--journal C]\n"
     "                                         change a run that is being served\n"
+    "  plan    --dir RUN [--json]             who sums what, over which links, and how fast\n"
+    "  trust   --dir RUN KEY                  believe the sums of the peer with this key\n"
+    "  untrust --dir RUN KEY                  no longer\n"
     "  fork    --dir RUN --step N --to NEW    a new run that goes on from a step of this one\n"
     "  credit  --dir RUN [--json]             print who computed how much\n"
     "\n"
@@ -29,19 +32,14 @@ static const char help[] =
 static const struct {
     const char *name;
     enum status (*run)(int argc, char **argv);
-} commands[] = {{"init", cmd_init},
-                {"serve", cmd_serve},
-                {"invite", cmd_invite},
-                {"status", cmd_status},
-                {"log", cmd_log},
-                {"credit", cmd_credit},
-                {"pause", cmd_pause},
-                {"resume", cmd_resume},
-                {"stop", cmd_stop},
-                {"set", cmd_set},
-                {"verify", cmd_verify},
-                {"fork", cmd_fork},
-                {"rebuild-ledger", cmd_rebuild_ledger}};
+} commands[] = {{"init", cmd_init},       {"serve", cmd_serve},
+                {"invite", cmd_invite},   {"status", cmd_status},
+                {"log", cmd_log},         {"credit", cmd_credit},
+                {"pause", cmd_pause},     {"resume", cmd_resume},
+                {"stop", cmd_stop},       {"set", cmd_set},
+                {"plan", cmd_plan},       {"trust", cmd_trust},
+                {"untrust", cmd_untrust}, {"verify", cmd_verify},
+                {"fork", cmd_fork},       {"rebuild-ledger", cmd_rebuild_ledger}};
 
 static enum status dispatch(int argc, char **argv)
 {

@@ -296,7 +296,7 @@ static enum status make_step(struct bench *self, struct figures *figures)
     uint64_t times_ns[5];
     memset(&spent, 0, sizeof spent);
     times_ns[0] = clock_now_ns();
-    enum status status = aggregate_add(self->aggregate, self->contribution,
+    enum status status = aggregate_add(self->aggregate, self->run.config.codec, self->contribution,
                                        aggregate_encoded_bytes(self->aggregate), tokens, 3.0);
     if (status != STATUS_OK) {
         return fault(status, "the contribution was refused");

@@ -17,8 +17,7 @@ wait_for_step run 10
 
 kill -TERM "$leaver"
 wait "$leaver" || fail "a peer that was asked to stop ended with $?"
-grep -q 'event=left.*name="leaver".*reason="left"' coordinator.log ||
-    fail "the peer did not take its leave"
+wait_for "the peer's leave" "grep -q 'event=left.*name=\"leaver\".*reason=\"left\"' coordinator.log" 10
 ! grep -q event=contribution_refused coordinator.log || fail "its last work was refused"
 
 kill -TERM "$coordinator"

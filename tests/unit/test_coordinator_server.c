@@ -124,10 +124,10 @@ static void add_range(struct aggregate *aggregate, const struct run_dir *run, ui
                       uint64_t end)
 {
     uint8_t *data = encode_sum(run, first, end);
-    CU_ASSERT_EQUAL(aggregate_add(aggregate, data, aggregate_encoded_bytes(aggregate),
-                                  CONTRIBUTION_TOKENS * (end - first),
-                                  100.0 * (double)(end - first)),
-                    STATUS_OK);
+    CU_ASSERT_EQUAL(
+        aggregate_add(aggregate, run->config.codec, data, aggregate_encoded_bytes(aggregate),
+                      CONTRIBUTION_TOKENS * (end - first), 100.0 * (double)(end - first)),
+        STATUS_OK);
     free(data);
 }
 
@@ -279,21 +279,27 @@ static void refused_contribution_changes_nothing(void)
         aggregate = new_aggregate(&run, 5);
         add_range(aggregate, &run, 0, 1);
         uint8_t *data = encode_sum(&run, 5, 6);
-        CU_ASSERT_EQUAL(aggregate_add(aggregate, data, size_bytes - 1, 32, 1.0), STATUS_BAD_SHAPE);
-        CU_ASSERT_EQUAL(aggregate_add(aggregate, data, size_bytes + 1, 32, 1.0), STATUS_BAD_SHAPE);
-        CU_ASSERT_EQUAL(aggregate_add(aggregate, data, 0, 32, 1.0), STATUS_BAD_SHAPE);
+        CU_ASSERT_EQUAL(aggregate_add(aggregate, run.config.codec, data, size_bytes - 1, 32, 1.0),
+                        STATUS_BAD_SHAPE);
+        CU_ASSERT_EQUAL(aggregate_add(aggregate, run.config.codec, data, size_bytes + 1, 32, 1.0),
+                        STATUS_BAD_SHAPE);
+        CU_ASSERT_EQUAL(aggregate_add(aggregate, run.config.codec, data, 0, 32, 1.0),
+                        STATUS_BAD_SHAPE);
         static const uint64_t bad_tokens[] = {0, 128 - CONTRIBUTION_TOKENS + 1, UINT64_MAX};
         for (size_t i = 0; i < 3; i++) {
-            CU_ASSERT_EQUAL(aggregate_add(aggregate, data, size_bytes, bad_tokens[i], 1.0),
-                            STATUS_OUT_OF_RANGE);
+            CU_ASSERT_EQUAL(
+                aggregate_add(aggregate, run.config.codec, data, size_bytes, bad_tokens[i], 1.0),
+                STATUS_OUT_OF_RANGE);
         }
         const double bad_losses[] = {-1.0, NAN, INFINITY, 1e308, 32.0 * 1024.0 * 1.001};
         for (size_t i = 0; i < 5; i++) {
-            CU_ASSERT_EQUAL(aggregate_add(aggregate, data, size_bytes, 32, bad_losses[i]),
-                            STATUS_OUT_OF_RANGE);
+            CU_ASSERT_EQUAL(
+                aggregate_add(aggregate, run.config.codec, data, size_bytes, 32, bad_losses[i]),
+                STATUS_OUT_OF_RANGE);
         }
         spoil_end(&run, data, size_bytes);
-        CU_ASSERT_EQUAL(aggregate_add(aggregate, data, size_bytes, 32, 1.0), STATUS_OUT_OF_RANGE);
+        CU_ASSERT_EQUAL(aggregate_add(aggregate, run.config.codec, data, size_bytes, 32, 1.0),
+                        STATUS_OUT_OF_RANGE);
         free(data);
         free(commit(aggregate, &result));
         CU_ASSERT_TRUE(digest_equal(&result.digest, &clean.digest));
@@ -312,7 +318,8 @@ static void step_takes_its_batch_and_the_next_begins_at_zero(void)
     add_range(aggregate, &run, 0, 3);
     add_range(aggregate, &run, 3, 4); /* 4 * 32 = 128: the step is full */
     uint8_t *data = encode_sum(&run, 4, 5);
-    CU_ASSERT_EQUAL(aggregate_add(aggregate, data, aggregate_encoded_bytes(aggregate), 1, 1.0),
+    CU_ASSERT_EQUAL(aggregate_add(aggregate, run.config.codec, data,
+                                  aggregate_encoded_bytes(aggregate), 1, 1.0),
                     STATUS_OUT_OF_RANGE);
     free(data);
     free(commit(aggregate, &result));
@@ -323,7 +330,8 @@ static void step_takes_its_batch_and_the_next_begins_at_zero(void)
     CU_ASSERT_EQUAL(codec_encode(run.config.codec, CODEC_EXPONENT_ANY, zeros,
                                  layout_value_count(run.layout), nothing),
                     STATUS_OK);
-    CU_ASSERT_EQUAL(aggregate_add(aggregate, nothing, aggregate_encoded_bytes(aggregate), 128, 0.0),
+    CU_ASSERT_EQUAL(aggregate_add(aggregate, run.config.codec, nothing,
+                                  aggregate_encoded_bytes(aggregate), 128, 0.0),
                     STATUS_OK);
     free(commit(aggregate, &result));
     CU_ASSERT(result.grad_l2 == 0.0 && result.loss_sum == 0.0 && result.tokens == 128);
