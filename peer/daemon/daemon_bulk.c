@@ -13,17 +13,16 @@ enum { UNSENT_MAX = 8, MESSAGES_PER_CALL = 64, LOST_MS = 1500, CONNECT_MS_MAX = 
 struct owner_link {
     struct wire_owner owner;
     struct wire_owner before;      /* as the plan before had it: a step may be under way */
-    bool self;                     /* this peer owns the chunks itself */
     struct channel_client *client; /* NULL: not needed yet */
-    bool fine;                     /* connected, at the last look */
     uint64_t connections;
     uint64_t down_ms; /* since when it is not connected, while it is needed; 0: it is */
-    uint32_t unsent_count;
     struct wire_grant unsent[UNSENT_MAX]; /* the queue was full */
     struct blob_senders sends;
-    bool crowded;
     struct pace_flow flow;
     struct rate_meter meter;
+    uint32_t unsent_count;
+    bool self; /* this peer owns the chunks itself */
+    bool crowded;
     bool sent; /* something was under way at the last look */
 };
 
@@ -67,7 +66,6 @@ static void close_link(struct owner_link *link)
 {
     channel_client_drop(link->client);
     link->client = NULL;
-    link->fine = false;
     link->connections = 0;
     link->unsent_count = 0;
     link->flow = (struct pace_flow){.delivered_bytes = 0};
@@ -271,8 +269,7 @@ static void tend_link(struct bulk *self, struct owner_link *link, uint64_t now_m
         return;
     }
     uint64_t connections = channel_client_connections(link->client);
-    link->fine = channel_client_trouble(link->client) == CHANNEL_FINE;
-    if (link->fine) {
+    if (channel_client_trouble(link->client) == CHANNEL_FINE) {
         link->down_ms = 0;
     } else if (link->down_ms == 0) {
         link->down_ms = now_ms;
