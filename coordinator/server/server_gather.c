@@ -23,10 +23,15 @@ enum {
     DEADLINE_MS_MIN = 15000,
     DEADLINE_SHARE = 4, /* times the gathering that was predicted */
     WORK_PER_TURN = 16, /* chunks */
+    MOVES_PER_TURN = 16,
     MOVE_WORK_MS = 5000 /* how long the lost samples may take those who are freed for them */
 };
 static const uint64_t kept_bytes_max = UINT64_C(512) << 20;
+/* Contributions that the coordinator fetches for checks, in a step at most; who asks for many
+ * checks gets them all. */
 static const double check_traffic = 1.0;
+static const double check_share_many = 0.1;
+static const double check_traffic_many = 1e9;
 
 #define ENTRY_NONE UINT32_MAX
 
@@ -101,7 +106,8 @@ static size_t value_count(const struct server *self)
     return layout_value_count(self->run->layout);
 }
 
-/* Owners of the plan that are there. What the others own is the coordinator's in this step. */
+/* Owners of the plan that are there and were fine so far. What the others own is the coordinator's
+ * in this step. */
 static uint32_t find_owners(struct server *self, struct gather_owner *out)
 {
     struct server_gather *state = self->gather;
@@ -110,7 +116,7 @@ static uint32_t find_owners(struct server *self, struct gather_owner *out)
         const struct session *session = &self->sessions->items[i];
         const struct route_peer *peer = routes_peer(server_routes(self), i);
         if (!session->used || session->away || peer == NULL || peer->share.chunk_count == 0 ||
-            !peer->believed) {
+            !peer->believed || !peer->reachable) {
             continue;
         }
         state->owners[state->owner_count] = (struct owner){.number = peer->number,
@@ -138,14 +144,16 @@ static uint64_t deadline_ms(const struct server *self)
 static bool begin(struct server *self)
 {
     struct server_gather *state = self->gather;
+    double share = self->run->config.aggregation.check_share;
     struct gather_plan plan = {.step_tokens = server_step_tokens(self),
                                .value_count = value_count(self),
                                .owner_count = find_owners(self, state->facts),
                                .owners = state->facts,
                                .entries_expected = self->sessions->count,
                                .bytes_max = kept_bytes_max,
-                               .check_share = self->run->config.aggregation.check_share,
-                               .check_traffic = check_traffic,
+                               .check_share = share,
+                               .check_traffic =
+                                   share > check_share_many ? check_traffic_many : check_traffic,
                                .window = WINDOW,
                                .retry_ms = RETRY_MS,
                                .stall_ms = STALL_MS,
@@ -508,7 +516,9 @@ static void free_workers(struct server *self, uint64_t now_ms)
             speed += core_peer_speed(self->core, i); /* is freed already */
         }
     }
-    while (state->live > 0 && (speed <= 0.0 || work > speed * MOVE_WORK_MS / 1000.0)) {
+    for (int moves = 0; moves < MOVES_PER_TURN && state->live > 0 &&
+                        (speed <= 0.0 || work > speed * MOVE_WORK_MS / 1000.0);
+         moves++) {
         uint32_t best = ENTRY_NONE;
         for (uint32_t i = 0; i < self->sessions->end; i++) {
             bool better = state->entries[i] != ENTRY_NONE &&

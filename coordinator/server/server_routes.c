@@ -286,7 +286,7 @@ static void note_speeds(const struct server *self)
     for (uint32_t i = 0; i < self->sessions->end; i++) {
         struct route_peer *peer = routes_peer(self->routes->routes, i);
         double speed = peer != NULL ? core_peer_speed(self->core, i) : 0.0;
-        if (speed > 0.0) {
+        if (peer != NULL && speed > 0.0) {
             peer->samples_per_s = speed;
         }
     }

@@ -4,6 +4,7 @@
  *   model.json         the model's config.json
  *   identity.key       the coordinator's secret key (0600)
  *   invites.json       hashes of invite tokens
+ *   trusted            keys of peers whose sums are believed (trusted.h)
  *   journal/           what happened, in order: every committed step (journal.h)
  *   checkpoints/       step-NNNNNN folders (checkpoint.h)
  *   ledger.db          who did what, made from the journal (ledger.h)

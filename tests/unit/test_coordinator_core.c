@@ -30,6 +30,29 @@ static void first_lease_is_one_sample_a_thread(void)
     fixture_deinit(&f);
 }
 
+static void peer_that_rests_gets_no_lease_and_holds_up_nobody(void)
+{
+    struct fixture f;
+    struct core_settings settings = fixture_settings(4);
+    fixture_init(&f, &settings);
+    fixture_join(&f, 0, 1);
+    fixture_join(&f, 1, 1);
+    fixture_step(&f, &(struct core_event){.type = CORE_READY, .peer = 0, .rests = true});
+    CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_LEASE, 0));
+    for (int i = 0; i < 4; i++) {
+        struct core_action lease = fixture_ready(&f, 1);
+        CU_ASSERT_EQUAL_FATAL(lease.count, 1);
+        fixture_report(&f, CORE_PROGRESS, 1, lease.lease_id, 1);
+    }
+    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_COLLECT, 1)); /* all of the step is done */
+    CU_ASSERT_EQUAL(core_free_samples(f.core), 0);
+    fixture_step(&f, &(struct core_event){.type = CORE_LEFT, .peer = 1});
+    CU_ASSERT_EQUAL(core_free_samples(f.core), 4);
+    CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_LEASE, 0));
+    CU_ASSERT_EQUAL(fixture_ready(&f, 0).count, 1); /* it need not rest any more */
+    fixture_deinit(&f);
+}
+
 static void lease_size_follows_speed_and_shrinks_at_the_end(void)
 {
     struct fixture f;
@@ -481,6 +504,7 @@ int main(void)
 {
     static const struct suite_test tests[] = {
         SUITE_TEST(first_lease_is_one_sample_a_thread),
+        SUITE_TEST(peer_that_rests_gets_no_lease_and_holds_up_nobody),
         SUITE_TEST(lease_size_follows_speed_and_shrinks_at_the_end),
         SUITE_TEST(speed_counts_reports_of_the_same_moment_together),
         SUITE_TEST(samples_of_a_lost_peer_are_leased_again),

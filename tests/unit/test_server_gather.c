@@ -1,0 +1,248 @@
+/* The server with peers that sum for it: what a step sums up to is the same whoever sums, whatever
+ * happens to them. */
+#include "tests/unit/mates.h"
+
+enum { STEPS = 6, PATIENCE_MS = 600000, KILL_RUNS = 16 };
+
+static const char *const central = "strategy: parameter_server";
+static const char *const shared = "strategy: all_reduce, check_share: 1.0, rest: false";
+
+/* The digests of P[1] to P[STEPS] as the coordinator alone makes them. */
+static void find_expected(const char *codec, struct digest *out)
+{
+    static struct scene s;
+    begin_scene(&s, codec, central);
+    for (int i = 0; i < MATES; i++) {
+        start_mate(&s, i);
+    }
+    while (core_current_step(s.server->core) < STEPS) {
+        turn(&s);
+        CU_ASSERT_FATAL(s.now_ms < PATIENCE_MS);
+    }
+    CU_ASSERT_EQUAL(s.sums, 0);
+    for (uint64_t v = 1; v <= STEPS; v++) {
+        out[v - 1] = s.server->digests[v % DIGESTS_KEPT];
+    }
+    end_scene(&s);
+}
+
+static void expect_digests(const struct scene *s, const struct digest *expected)
+{
+    for (uint64_t v = 1; v <= STEPS; v++) {
+        CU_ASSERT_TRUE(digest_equal(&s->server->digests[v % DIGESTS_KEPT], &expected[v - 1]));
+    }
+    CU_ASSERT_EQUAL(s->server->status.refused_contributions, 0);
+    CU_ASSERT_EQUAL(s->server->status.digest_mismatches, 0);
+}
+
+static uint64_t step_of(const struct scene *s)
+{
+    return core_current_step(s->server->core);
+}
+
+static void run_to(struct scene *s, uint64_t step)
+{
+    uint64_t end_ms = s->now_ms + PATIENCE_MS;
+    while (step_of(s) < step && s->now_ms < end_ms) {
+        turn(s);
+    }
+    CU_ASSERT_TRUE_FATAL(step_of(s) >= step);
+}
+
+static void begin_shared(struct scene *s, const char *codec)
+{
+    begin_scene(s, codec, shared);
+    for (int i = 0; i < MATES; i++) {
+        start_mate(s, i);
+    }
+    run_to(s, 1);
+    CU_ASSERT_EQUAL(routes_owner_count(server_routes(s->server)), 3);
+}
+
+static void owners_sum_what_the_coordinator_would(void)
+{
+    static const char *const codecs[] = {"fp32", "mx8"};
+    static struct scene s;
+    for (int c = 0; c < 2; c++) {
+        struct digest expected[STEPS];
+        find_expected(codecs[c], expected);
+        begin_shared(&s, codecs[c]);
+        run_to(&s, STEPS);
+        /* Every chunk of every step but the first, which had no plan. */
+        CU_ASSERT_EQUAL(s.sums, (uint64_t)(STEPS - 1) * s.chunk_count);
+        expect_digests(&s, expected);
+        end_scene(&s);
+    }
+}
+
+/* One of the mates that are here, but never the last one. */
+static bool kill_some(struct scene *s, struct random *random, bool gently)
+{
+    int here = 0;
+    for (int i = 0; i < MATES; i++) {
+        here += s->mates[i].here ? 1 : 0;
+    }
+    int i = (int)random_below(random, MATES);
+    if (here < 2 || !s->mates[i].here) {
+        return false;
+    }
+    if (gently && s->mates[i].version == step_of(s)) {
+        break_mate(s, i);
+    } else {
+        kill_mate(s, i, 1 + random_below(random, 12000));
+    }
+    return true;
+}
+
+static void kills_at_any_moment_change_no_bit(void)
+{
+    static struct scene s;
+    struct digest expected[STEPS];
+    uint64_t sums = 0;
+    uint64_t kills = 0;
+    find_expected("mx8", expected);
+    for (uint64_t seed = 1; seed <= KILL_RUNS; seed++) {
+        struct random random;
+        random_init(&random, seed, 0);
+        begin_shared(&s, "mx8");
+        uint64_t end_ms = s.now_ms + PATIENCE_MS;
+        uint64_t next_ms = s.now_ms;
+        while (step_of(&s) < STEPS && s.now_ms < end_ms) {
+            turn(&s);
+            if (s.now_ms >= next_ms) {
+                kills += kill_some(&s, &random, random_below(&random, 4) == 0) ? 1 : 0;
+                next_ms = s.now_ms + 100 + random_below(&random, 1500);
+            }
+        }
+        CU_ASSERT_TRUE_FATAL(step_of(&s) >= STEPS);
+        expect_digests(&s, expected);
+        sums += s.sums;
+        end_scene(&s);
+    }
+    (void)printf("(kills %llu, sums %llu) ", (unsigned long long)kills, (unsigned long long)sums);
+    CU_ASSERT_TRUE(sums > 300); /* owners were used, */
+    CU_ASSERT_TRUE(kills >= 50);
+}
+
+/* All others have handed in, and wait for the whole step. */
+static void lost_samples_are_computed_by_those_who_wait(void)
+{
+    static struct scene s;
+    struct digest expected[STEPS];
+    find_expected("mx8", expected);
+    begin_shared(&s, "mx8");
+    uint64_t blobs = s.mates[4].blobs;
+    while (s.mates[4].blobs == blobs) {
+        turn(&s);
+    }
+    turn(&s); /* it is on its way */
+    CU_ASSERT_TRUE(server_gather_is_routing(s.server));
+    uint64_t step = step_of(&s);
+    uint64_t lost_ms = s.now_ms;
+    kill_mate(&s, 4, 0);
+    run_to(&s, step + 1);
+    CU_ASSERT_TRUE(s.now_ms - lost_ms < 10000); /* 6 s until it is missed */
+    run_to(&s, STEPS);
+    expect_digests(&s, expected);
+    end_scene(&s);
+}
+
+static void liar_is_found_and_owns_no_more(void)
+{
+    static struct scene s;
+    struct digest expected[STEPS];
+    find_expected("mx8", expected);
+    begin_shared(&s, "mx8");
+    s.mates[1].lies = true;
+    run_to(&s, STEPS);
+    expect_digests(&s, expected);
+    const struct session *session =
+        sessions_find(s.server->sessions, fake.identities[1].curve_public);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(session);
+    const struct route_peer *peer =
+        routes_peer(server_routes(s.server), sessions_index(s.server->sessions, session));
+    CU_ASSERT_FALSE(peer->believed);
+    CU_ASSERT_EQUAL(peer->share.chunk_count, 0);
+    CU_ASSERT_EQUAL(routes_owner_count(server_routes(s.server)), 2);
+    kill_mate(&s, 1, 1); /* the same key on a new connection */
+    run_to(&s, STEPS + 3);
+    CU_ASSERT_EQUAL(routes_owner_count(server_routes(s.server)), 2);
+    end_scene(&s);
+}
+
+static void owner_that_stands_still_is_taken_over(void)
+{
+    static struct scene s;
+    struct digest expected[STEPS];
+    find_expected("mx8", expected);
+    begin_shared(&s, "mx8");
+    s.mates[2].stuck = true;
+    fake.reachable[2] = false;
+    run_to(&s, STEPS);
+    expect_digests(&s, expected);
+    CU_ASSERT_EQUAL(routes_owner_count(server_routes(s.server)), 2);
+    CU_ASSERT_TRUE(s.mates[2].here); /* it computes on */
+    end_scene(&s);
+}
+
+static void peer_that_cannot_be_reached_owns_nothing(void)
+{
+    static struct scene s;
+    begin_scene(&s, "mx8", shared);
+    for (int i = 0; i < MATES; i++) {
+        start_mate(&s, i);
+    }
+    fake.reachable[0] = false;
+    run_to(&s, STEPS);
+    CU_ASSERT_EQUAL(routes_owner_count(server_routes(s.server)), 2);
+    struct route_peer *peer = routes_peer(server_routes(s.server), 0);
+    CU_ASSERT_TRUE(peer != NULL && !routes_can_own(peer));
+    fake.reachable[0] = true;
+    peer->dial_ms = s.now_ms + 1; /* as if a minute had passed */
+    run_to(&s, STEPS + 2);
+    CU_ASSERT_TRUE(routes_can_own(peer));
+    end_scene(&s);
+}
+
+static void say_rates(struct scene *s, int i, uint64_t rate)
+{
+    s->message.type = WIRE_RATES;
+    memset(&s->message.as.rates, 0, sizeof s->message.as.rates);
+    s->message.as.rates.up_bytes_per_s = rate;
+    s->message.as.rates.down_bytes_per_s = rate;
+    tell(s, i);
+}
+
+static void slowest_link_rests_until_it_is_faster(void)
+{
+    static struct scene s;
+    begin_scene(&s, "mx8", "strategy: adaptive");
+    for (int i = 0; i < MATES; i++) {
+        start_mate(&s, i);
+        turn(&s);
+        say_rates(&s, i, i == 4 ? 2000 : 50000000);
+    }
+    run_to(&s, STEPS);
+    CU_ASSERT_TRUE(s.mates[4].routed && !s.mates[4].route.computes); /* hear() checks: no lease */
+    CU_ASSERT_TRUE(s.mates[3].route.computes);
+    say_rates(&s, 4, 50000000);
+    run_to(&s, STEPS + 4);
+    CU_ASSERT_TRUE(s.mates[4].route.computes);
+    CU_ASSERT_TRUE(s.mates[4].blobs > 0);
+    end_scene(&s);
+}
+
+static const struct suite_test tests[] = {
+    SUITE_TEST(owners_sum_what_the_coordinator_would),
+    SUITE_TEST(kills_at_any_moment_change_no_bit),
+    SUITE_TEST(lost_samples_are_computed_by_those_who_wait),
+    SUITE_TEST(liar_is_found_and_owns_no_more),
+    SUITE_TEST(owner_that_stands_still_is_taken_over),
+    SUITE_TEST(peer_that_cannot_be_reached_owns_nothing),
+    SUITE_TEST(slowest_link_rests_until_it_is_faster),
+};
+
+int main(void)
+{
+    return suite_run("server_gather", tests, sizeof tests / sizeof tests[0]);
+}
