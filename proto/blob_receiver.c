@@ -9,7 +9,8 @@
 
 enum { RECEIVED = 1, OUTSTANDING = 2, GRANTED = 4 /* at some time */, BATCHES_PER_WINDOW = 8 };
 
-/* One chunk of the part. What is outstanding is chained in the order of its grants. */
+/* One chunk of the part. What is outstanding from a source is chained in the order of its grants.
+ */
 struct slot {
     uint64_t granted_ms;
     uint32_t older;
@@ -20,8 +21,12 @@ struct slot {
 
 struct source {
     uint32_t outstanding;
-    uint32_t first; /* of the range that it was last asked for */
-    uint32_t next;  /* from `first` to here, every chunk is received or outstanding */
+    uint32_t oldest; /* ends of its chain */
+    uint32_t newest;
+    bool came;         /* a chunk, since the time was last told */
+    uint64_t heard_ms; /* when the latest one did, about */
+    uint32_t first;    /* of the range that it was last asked for */
+    uint32_t next;     /* from `first` to here, every chunk is received or outstanding */
 };
 
 struct blob_receiver {
@@ -31,8 +36,7 @@ struct blob_receiver {
     uint64_t size_bytes;  /* of the part */
     uint32_t received_count;
     uint64_t received_bytes;
-    uint32_t oldest; /* ends of the chain */
-    uint32_t newest;
+    bool came;          /* from some source */
     bool trusts_hashes; /* they are the checked list, not what the chunks came with */
     struct source sources[BLOB_SOURCES_MAX];
     struct slot *slots;    /* (chunk_count) */
@@ -77,7 +81,9 @@ enum status blob_receiver_new_part(const struct blob_ref *ref, uint32_t first_ch
     self->chunk_count = chunk_count;
     self->size_bytes = (uint64_t)(chunk_count - 1) * ref->chunk_bytes +
                        blob_chunk_size(ref, first_chunk + chunk_count - 1);
-    self->oldest = self->newest = NONE;
+    for (size_t i = 0; i < BLOB_SOURCES_MAX; i++) {
+        self->sources[i].oldest = self->sources[i].newest = NONE;
+    }
     self->slots = calloc(chunk_count, sizeof *self->slots);
     self->hashes = calloc(chunk_count, sizeof *self->hashes);
     self->data = malloc(self->size_bytes);
@@ -129,24 +135,25 @@ static void release(struct blob_receiver *self, uint32_t index)
     if ((slot->flags & OUTSTANDING) == 0) {
         return;
     }
+    struct source *source = &self->sources[slot->source];
     slot->flags &= (uint8_t)~OUTSTANDING;
-    self->sources[slot->source].outstanding--;
-    *(slot->older != NONE ? &self->slots[slot->older].newer : &self->oldest) = slot->newer;
-    *(slot->newer != NONE ? &self->slots[slot->newer].older : &self->newest) = slot->older;
+    source->outstanding--;
+    *(slot->older != NONE ? &self->slots[slot->older].newer : &source->oldest) = slot->newer;
+    *(slot->newer != NONE ? &self->slots[slot->newer].older : &source->newest) = slot->older;
 }
 
 static void grant_one(struct blob_receiver *self, uint32_t index, const struct blob_ask *ask)
 {
     release(self, index);
-    struct slot *slot = &self->slots[index];
-    *slot = (struct slot){.granted_ms = ask->now_ms,
-                          .older = self->newest,
-                          .newer = NONE,
-                          .source = (uint16_t)ask->source,
-                          .flags = OUTSTANDING | GRANTED};
-    *(self->newest != NONE ? &self->slots[self->newest].newer : &self->oldest) = index;
-    self->newest = index;
-    self->sources[ask->source].outstanding++;
+    struct source *source = &self->sources[ask->source];
+    self->slots[index] = (struct slot){.granted_ms = ask->now_ms,
+                                       .older = source->newest,
+                                       .newer = NONE,
+                                       .source = (uint16_t)ask->source,
+                                       .flags = OUTSTANDING | GRANTED};
+    *(source->newest != NONE ? &self->slots[source->newest].newer : &source->oldest) = index;
+    source->newest = index;
+    source->outstanding++;
 }
 
 /* A range of slots. */
@@ -155,31 +162,44 @@ struct span {
     uint32_t end;
 };
 
-static bool is_overdue(const struct slot *slot, const struct blob_ask *ask)
+/* While chunks come from a source, however slowly, the others are still under way. */
+static bool is_overdue(const struct blob_receiver *self, uint32_t index, const struct blob_ask *ask)
 {
-    return (slot->flags & OUTSTANDING) != 0 && ask->now_ms >= slot->granted_ms &&
-           ask->now_ms - slot->granted_ms >= ask->retry_ms;
+    const struct slot *slot = &self->slots[index];
+    uint64_t heard_ms = self->sources[slot->source].heard_ms;
+    uint64_t since_ms = slot->granted_ms > heard_ms ? slot->granted_ms : heard_ms;
+    return (slot->flags & OUTSTANDING) != 0 && ask->now_ms >= since_ms &&
+           ask->now_ms - since_ms >= ask->retry_ms;
 }
 
 /* An overdue chunk of its own holds its place in the source's window already. */
 static bool may_take(const struct blob_receiver *self, uint32_t index, const struct blob_ask *ask)
 {
-    return is_overdue(&self->slots[index], ask) &&
-           (self->slots[index].source == ask->source ||
-            self->sources[ask->source].outstanding < ask->window);
+    return is_overdue(self, index, ask) && (self->slots[index].source == ask->source ||
+                                            self->sources[ask->source].outstanding < ask->window);
+}
+
+/* The lowest overdue chunk of the span; its end: there is none. */
+static uint32_t find_overdue(const struct blob_receiver *self, const struct blob_ask *ask,
+                             struct span span)
+{
+    uint32_t first = span.end;
+    for (size_t source = 0; source < BLOB_SOURCES_MAX; source++) {
+        for (uint32_t i = self->sources[source].oldest; i != NONE && is_overdue(self, i, ask);
+             i = self->slots[i].newer) {
+            if (i >= span.first && i < first && may_take(self, i, ask)) {
+                first = i;
+            }
+        }
+    }
+    return first;
 }
 
 /* Grants the lowest overdue chunk again, and those overdue right behind it. */
 static uint32_t grant_overdue(struct blob_receiver *self, const struct blob_ask *ask,
                               struct span span, uint32_t *out_first)
 {
-    uint32_t first = span.end;
-    for (uint32_t i = self->oldest; i != NONE && is_overdue(&self->slots[i], ask);
-         i = self->slots[i].newer) {
-        if (i >= span.first && i < first && may_take(self, i, ask)) {
-            first = i;
-        }
-    }
+    uint32_t first = find_overdue(self, ask, span);
     uint32_t end = first;
     while (end < span.end && may_take(self, end, ask)) {
         grant_one(self, end, ask);
@@ -227,6 +247,17 @@ static struct span span_of(const struct blob_receiver *self, const struct blob_a
                          (uint32_t)(end - self->first_chunk)};
 }
 
+/* Whoever sent since the last call is heard now: a call follows each chunk. */
+static void note_heard(struct blob_receiver *self, uint64_t now_ms)
+{
+    for (size_t i = 0; self->came && i < BLOB_SOURCES_MAX; i++) {
+        struct source *source = &self->sources[i];
+        source->heard_ms = source->came ? now_ms : source->heard_ms;
+        source->came = false;
+    }
+    self->came = false;
+}
+
 bool blob_receiver_grant_from(struct blob_receiver *self, const struct blob_ask *ask,
                               struct wire_grant *out)
 {
@@ -234,6 +265,7 @@ bool blob_receiver_grant_from(struct blob_receiver *self, const struct blob_ask 
     struct span span = span_of(self, ask);
     uint32_t first = 0;
     CHECK(ask->source < BLOB_SOURCES_MAX);
+    note_heard(self, ask->now_ms);
     if (cut.window > BLOB_WINDOW_MAX) {
         cut.window = BLOB_WINDOW_MAX;
     }
@@ -259,25 +291,26 @@ bool blob_receiver_grant(struct blob_receiver *self, uint32_t window, uint64_t n
     return blob_receiver_grant_from(self, &ask, out);
 }
 
+uint32_t blob_receiver_outstanding(const struct blob_receiver *self, uint32_t source)
+{
+    CHECK(source < BLOB_SOURCES_MAX);
+    return self->sources[source].outstanding;
+}
+
 void blob_receiver_forget_source(struct blob_receiver *self, uint32_t source)
 {
     CHECK(source < BLOB_SOURCES_MAX);
-    uint32_t newer = NONE;
-    for (uint32_t i = self->oldest; i != NONE; i = newer) {
-        newer = self->slots[i].newer;
-        if (self->slots[i].source == source) {
-            release(self, i);
-        }
+    while (self->sources[source].oldest != NONE) {
+        release(self, self->sources[source].oldest);
     }
     rewind_sources(self);
 }
 
 void blob_receiver_reset_grants(struct blob_receiver *self)
 {
-    while (self->oldest != NONE) {
-        release(self, self->oldest);
+    for (uint32_t i = 0; i < BLOB_SOURCES_MAX; i++) {
+        blob_receiver_forget_source(self, i);
     }
-    rewind_sources(self);
 }
 
 enum status blob_receiver_use_hashes(struct blob_receiver *self, const struct digest *hashes,
@@ -323,6 +356,8 @@ enum status blob_receiver_add(struct blob_receiver *self, const struct blob_chun
     }
     memcpy(self->data + (size_t)index * self->ref.chunk_bytes, data, size_bytes);
     release(self, index);
+    self->sources[slot->source].came = true;
+    self->came = true;
     self->hashes[index] = hash;
     slot->flags |= RECEIVED;
     self->received_count++;
@@ -348,6 +383,12 @@ const uint8_t *blob_receiver_chunk(const struct blob_receiver *self, uint32_t in
         return NULL;
     }
     return self->data + (size_t)at * self->ref.chunk_bytes;
+}
+
+const struct digest *blob_receiver_hash(const struct blob_receiver *self, uint32_t index)
+{
+    CHECK(blob_receiver_chunk(self, index) != NULL);
+    return &self->hashes[index - self->first_chunk];
 }
 
 enum status blob_receiver_verify(const struct blob_receiver *self)

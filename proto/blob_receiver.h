@@ -49,7 +49,8 @@ struct blob_ask {
     uint32_t chunk_count;
     uint32_t window; /* chunks outstanding from this source at most; cut at BLOB_WINDOW_MAX */
     uint64_t now_ms;
-    uint64_t retry_ms; /* after which an outstanding chunk may be granted again, to anybody */
+    uint64_t retry_ms; /* an outstanding chunk may be granted again, to anybody, when neither its
+                          grant nor the latest chunk of its source is younger */
 };
 
 /* The next run of chunks to grant to the source; it is outstanding from there then. False: nothing
@@ -61,6 +62,9 @@ MUST_CHECK bool blob_receiver_grant_from(struct blob_receiver *self, const struc
 /* The same for source 0 and the whole blob. */
 MUST_CHECK bool blob_receiver_grant(struct blob_receiver *self, uint32_t window, uint64_t now_ms,
                                     uint64_t retry_ms, struct wire_grant *out);
+
+/* Chunks that were granted to the source and have not come. */
+uint32_t blob_receiver_outstanding(const struct blob_receiver *self, uint32_t source);
 
 /* A source failed: what is outstanding from it can be granted elsewhere now. */
 void blob_receiver_forget_source(struct blob_receiver *self, uint32_t source);
@@ -80,6 +84,9 @@ uint64_t blob_receiver_received_bytes(const struct blob_receiver *self);
 /* A chunk that is here, blob_chunk_size() bytes of it, before all are; NULL: it is not. Without a
  * list of hashes nothing but its own header vouches for it. Valid as long as the receiver. */
 const uint8_t *blob_receiver_chunk(const struct blob_receiver *self, uint32_t index);
+
+/* Its hash. Such a chunk is here (CHECKed). */
+const struct digest *blob_receiver_hash(const struct blob_receiver *self, uint32_t index);
 
 /* Checks the root once all chunks are there; with a list of hashes nothing is left to check.
  * Errors: AGAIN (chunks are missing), CORRUPT, REFUSED (a part without a list: its root cannot be

@@ -91,6 +91,10 @@ MUST_CHECK enum status channel_server_send(struct channel_server *self,
 void channel_server_disconnect(struct channel_server *self,
                                const uint8_t curve_key[IDENTITY_KEY_BYTES]);
 
+/* As the client's, of the client with this key. */
+uint64_t channel_server_delivered_bytes(struct channel_server *self,
+                                        const uint8_t curve_key[IDENTITY_KEY_BYTES]);
+
 struct channel_client;
 
 enum channel_trouble {
@@ -121,6 +125,10 @@ enum channel_trouble channel_client_trouble(struct channel_client *self);
 /* How often the connection was established so far: what was on its way before the latest time may
  * be lost, and nobody else tells. */
 uint64_t channel_client_connections(struct channel_client *self);
+
+/* Bytes that the other side's kernel has confirmed since the connection was established; 0: not
+ * known. What a queue took says nothing about the line, this does. */
+uint64_t channel_client_delivered_bytes(struct channel_client *self);
 
 /* As the server's. */
 MUST_CHECK enum status channel_client_receive(struct channel_client *self,

@@ -1,6 +1,7 @@
 #include "common/check.h"
 #include "common/fault.h"
 #include "proto/channel_socket.h"
+#include "proto/channel_tcp.h"
 #include "proto/wire.h"
 
 #include <arpa/inet.h>
@@ -32,6 +33,8 @@ struct channel_client {
     bool connected;
     uint64_t connections;       /* so far */
     unsigned failed_handshakes; /* since the last one that worked */
+    int fd;                     /* of the connection; -1: none */
+    struct sockaddr_in6 remote;
 };
 
 /* A name that has IPv4 addresses is used by them: libzmq tries only one family, and an IPv6
@@ -136,11 +139,12 @@ static enum status check_address(enum channel_use use, const char *address)
     return STATUS_OK;
 }
 
-static void note_event(struct channel_client *self, uint16_t event)
+static void note_event(struct channel_client *self, uint16_t event, uint32_t value)
 {
     switch (event) {
     case ZMQ_EVENT_CONNECTED:
         self->handshaking = true;
+        self->fd = channel_tcp_remote((int)value, &self->remote) ? (int)value : -1;
         break;
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
         self->handshaking = false;
@@ -154,6 +158,7 @@ static void note_event(struct channel_client *self, uint16_t event)
         }
         self->handshaking = false;
         self->connected = false;
+        self->fd = -1;
         break;
     }
 }
@@ -165,7 +170,7 @@ static void read_events(void *owner)
     uint16_t event = 0;
     uint32_t value = 0;
     while (channel_set_event(self->monitor, &event, &value)) {
-        note_event(self, event);
+        note_event(self, event, value);
     }
 }
 
@@ -186,6 +191,7 @@ enum status channel_client_new(struct channel_set *set, enum channel_use use, co
         return fault(STATUS_OS, "no memory for the client's socket");
     }
     self->set = set;
+    self->fd = -1;
     self->body_bytes_max = use == CHANNEL_BULK ? CHANNEL_BULK_BODY_MAX : WIRE_BODY_MAX;
     status = make_socket(self, use, address, public_key, identity);
     if (status == STATUS_OK) {
@@ -244,6 +250,12 @@ uint64_t channel_client_connections(struct channel_client *self)
 {
     read_events(self);
     return self->connections;
+}
+
+uint64_t channel_client_delivered_bytes(struct channel_client *self)
+{
+    read_events(self);
+    return channel_tcp_delivered_bytes(self->fd, &self->remote);
 }
 
 enum status channel_client_receive(struct channel_client *self, struct channel_message *out)

@@ -4,6 +4,7 @@
 #include "proto/channel_door.h"
 #include "proto/channel_socket.h"
 #include "proto/channel_table.h"
+#include "proto/channel_tcp.h"
 #include "proto/wire.h"
 
 #include <errno.h>
@@ -195,13 +196,6 @@ uint64_t channel_server_dropped(const struct channel_server *self)
     return self->dropped_count;
 }
 
-static bool remote_of(int fd, struct sockaddr_in6 *out)
-{
-    socklen_t size_bytes = sizeof *out;
-    memset(out, 0, sizeof *out);
-    return fd >= 0 && getpeername(fd, (struct sockaddr *)out, &size_bytes) == 0;
-}
-
 /* The key that the connection's handshake proved. libzmq 4.3.4 may lose the metadata of a
  * message's first frame, so this reads that of the head; without it there is no sender. */
 static bool read_key(zmq_msg_t *head, uint8_t out[IDENTITY_KEY_BYTES])
@@ -236,7 +230,7 @@ static void remember(struct channel_server *self, const struct channel_message *
     if (connection->fd != fd ||
         memcmp(connection->routing_id, routing_id, CHANNEL_ROUTING_ID_BYTES) != 0) {
         memcpy(connection->routing_id, routing_id, CHANNEL_ROUTING_ID_BYTES);
-        connection->fd = remote_of(fd, &connection->remote) ? fd : -1;
+        connection->fd = channel_tcp_remote(fd, &connection->remote) ? fd : -1;
     }
 }
 
@@ -318,11 +312,16 @@ void channel_server_disconnect(struct channel_server *self,
     if (connection == NULL) {
         return;
     }
-    /* The number may be somebody else's by now: cut it only if the same remote is behind it. */
-    struct sockaddr_in6 remote;
-    if (remote_of(connection->fd, &remote) &&
-        memcmp(&remote, &connection->remote, sizeof remote) == 0) {
+    if (channel_tcp_is(connection->fd, &connection->remote)) {
         (void)shutdown(connection->fd, SHUT_RDWR);
     }
     connection->used = false;
+}
+
+uint64_t channel_server_delivered_bytes(struct channel_server *self,
+                                        const uint8_t curve_key[IDENTITY_KEY_BYTES])
+{
+    const struct channel_connection *connection = channel_table_find(self->table, curve_key);
+    return connection != NULL ? channel_tcp_delivered_bytes(connection->fd, &connection->remote)
+                              : 0;
 }

@@ -333,7 +333,7 @@ uint32_t core_counted(const struct core *self)
 
 uint32_t core_free_samples(const struct core *self)
 {
-    return self->table.free_count;
+    return self->table.now.free_count;
 }
 
 double core_peer_speed(const struct core *self, uint32_t peer)

@@ -170,8 +170,9 @@ static bool may_work(const struct session *self)
 {
     bool free = !self->offer_open && self->update_count == 0;
     bool follows = self->may_be_stale && self->update_count <= 1;
-    return self->phase == SESSION_TRAIN && !self->draining && !self->stopping && !self->finished &&
-           !self->claim_open && !self->applying && (free || follows);
+    return self->phase == SESSION_TRAIN && !self->settings.aggregates_only && !self->draining &&
+           !self->stopping && !self->finished && !self->claim_open && !self->applying &&
+           (free || follows);
 }
 
 /* It is of the version's own step, or of the next one and may be begun on these parameters. */

@@ -30,6 +30,7 @@ struct session_settings {
     uint64_t first_ms_max; /* give up when never welcomed for this long; 0: never give up */
     uint64_t progress_ms;  /* between progress reports of a lease that has not ended */
     uint64_t leave_ms_max; /* wait for a verdict when leaving */
+    bool aggregates_only;  /* it computes nothing, so it needs no parameters and no updates */
 };
 
 enum session_phase { SESSION_HELLO, SESSION_SYNC, SESSION_TRAIN, SESSION_OVER };

@@ -21,8 +21,9 @@ void sync_welcome(struct session *self, uint64_t now_ms, const struct wire_welco
     if (self->phase != SESSION_HELLO) {
         return;
     }
-    if (welcome->has_snapshot ? welcome->snapshot.id >= WIRE_VERSION_NONE - 1
-                              : self->version == WIRE_VERSION_NONE) {
+    bool needs_none = self->settings.aggregates_only;
+    if (!needs_none && (welcome->has_snapshot ? welcome->snapshot.id >= WIRE_VERSION_NONE - 1
+                                              : self->version == WIRE_VERSION_NONE)) {
         return; /* it cannot mean us: we hold nothing; the next hello will ask again */
     }
     if (!self->welcomed) {
@@ -38,7 +39,9 @@ void sync_welcome(struct session *self, uint64_t now_ms, const struct wire_welco
     }
     self->hello_wait_ms = self->settings.hello_ms;
     self->may_be_stale = welcome->max_staleness > 0;
-    if (welcome->has_snapshot && leads_on(self, welcome->snapshot.id)) {
+    if (needs_none) {
+        self->phase = SESSION_TRAIN;
+    } else if (welcome->has_snapshot && leads_on(self, welcome->snapshot.id)) {
         self->phase = SESSION_TRAIN;
         self->updates[self->update_count++] = (struct session_update){
             .step = self->version, .ref = welcome->snapshot, .snapshot = true};
@@ -63,7 +66,7 @@ void sync_committed(struct session *self, uint64_t now_ms, const struct wire_com
                     struct session_actions *actions)
 {
     bool counts = self->phase == SESSION_SYNC || self->phase == SESSION_TRAIN;
-    if (!counts || committed->step >= WIRE_VERSION_NONE - 1) {
+    if (!counts || self->settings.aggregates_only || committed->step >= WIRE_VERSION_NONE - 1) {
         return;
     }
     uint64_t expected = self->update_count > 0 ? self->updates[self->update_count - 1].step + 1

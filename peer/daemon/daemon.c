@@ -192,8 +192,11 @@ static void take_message(struct daemon *self, const struct channel_message *inco
 {
     struct session_event event = {.type = SESSION_MESSAGE, .message = &self->incoming};
     if (wire_is_chunk(incoming->head, incoming->head_size_bytes)) {
-        daemon_take_chunk(self, incoming);
+        daemon_take_chunk(self, FETCH_COORDINATOR, incoming);
         return;
+    }
+    if (self->over) {
+        return; /* it only passes on what it has */
     }
     if (wire_decode(incoming->head, incoming->head_size_bytes, &self->incoming) != STATUS_OK) {
         log_warn("peer", "malformed", "bytes=%zu", incoming->head_size_bytes);
@@ -217,11 +220,14 @@ static void take_message(struct daemon *self, const struct channel_message *inco
         compute_follow(self->compute, &self->incoming.as.welcome);
     }
     daemon_step(self, &event);
+    if (!self->over) {
+        daemon_plan_message(self, incoming);
+    }
 }
 
 static void receive_all(struct daemon *self)
 {
-    for (int i = 0; i < MESSAGES_PER_TURN && !self->over; i++) {
+    for (int i = 0; i < MESSAGES_PER_TURN && self->channel != NULL; i++) {
         struct channel_message incoming;
         if (channel_client_receive(self->channel, &incoming) != STATUS_OK) {
             return;
@@ -261,6 +267,7 @@ static void watch_connection(struct daemon *self, uint64_t now_ms)
                  again ? "connection" : "message");
         self->missed_ms = 0;
         blob_senders_clear(&self->uploads); /* it asks again for what is missing */
+        self->flow = (struct pace_flow){.delivered_bytes = 0};
         daemon_step(self, &(struct session_event){.type = SESSION_CONNECTED});
     }
     watch_handshake(self, trouble, now_ms);
@@ -274,10 +281,12 @@ static const char *doing(const struct daemon *self)
     case SESSION_SYNC:
         return "fetching parameters";
     case SESSION_TRAIN:
-        return self->session.stopping                ? "leaving"
+        return self->options->aggregates_only        ? "summing for others"
+               : self->session.stopping              ? "leaving"
                : work_ready(&self->session.work) > 0 ? "computing"
                : self->session.offer_open            ? "handing in"
                : self->session.update_count > 0      ? "updating"
+               : self->rests                         ? "resting: the links are better without it"
                : self->session.asked                 ? "waiting for work"
                                                      : "computing";
     case SESSION_OVER:
@@ -296,9 +305,13 @@ static void drain_wakeups(int wake_fd)
 bool daemon_turn(struct daemon *self, uint64_t now_ms, bool stop, enum status *out_result)
 {
     self->now_ms = now_ms;
+    self->more = false;
     drain_wakeups(self->shared.wake_fd);
-    watch_connection(self, now_ms);
+    if (!self->over) {
+        watch_connection(self, now_ms);
+    }
     receive_all(self);
+    daemon_plan_turn(self);
     struct session_event event = {.type = SESSION_WORKED};
     if (stop && !self->stop_told) {
         self->stop_told = true;
@@ -312,19 +325,23 @@ bool daemon_turn(struct daemon *self, uint64_t now_ms, bool stop, enum status *o
     if (!self->over) {
         daemon_step(self, &event);
     }
-    if (!self->over && event.type == SESSION_TICK) {
-        daemon_transfer_tick(self);
+    if (event.type == SESSION_TICK) {
+        daemon_fetch_tick(self);
     }
+    daemon_transfer(self);
+    daemon_measure(self);
     if (!self->over) {
         progress_show(&self->progress, doing(self), now_ms);
     }
     *out_result = self->result;
-    return self->over;
+    return self->over && !daemon_lingers(self);
 }
 
 void daemon_wait(struct daemon *self)
 {
-    channel_set_wait(self->channels, self->shared.wake_fd, TICK_MS);
+    uint64_t capped_ms = pace_wait_ms(&self->pace, self->now_ms);
+    int timeout_ms = capped_ms > 0 && capped_ms < TICK_MS ? (int)capped_ms : TICK_MS;
+    channel_set_wait(self->channels, self->shared.wake_fd, self->more ? 0 : timeout_ms);
 }
 
 enum status daemon_connect(struct daemon *self)
@@ -334,9 +351,24 @@ enum status daemon_connect(struct daemon *self)
                               self->identity, &self->channel);
 }
 
+static enum status open_links(struct daemon *self)
+{
+    const struct bulk_settings settings = {.set = self->channels,
+                                           .identity = self->identity,
+                                           .coordinator_address = self->options->link.address,
+                                           .pace = &self->pace,
+                                           .offers = &self->offers};
+    if (bulk_new(&settings, &self->bulk) != STATUS_OK) {
+        return fault(STATUS_NO_MEMORY, "no memory to start");
+    }
+    return self->options->aggregates ? daemon_open_owner(self) : STATUS_OK;
+}
+
 static enum status open_daemon(struct daemon *self, uint64_t now_ms)
 {
     self->now_ms = now_ms;
+    pace_init(&self->pace, self->options->up_bytes_per_s_max, self->options->down_bytes_per_s_max,
+              now_ms);
     struct session_settings settings = {.thread_count =
                                             (uint32_t)self->options->compute.thread_count,
                                         .alive_ms = ALIVE_MS,
@@ -345,7 +377,8 @@ static enum status open_daemon(struct daemon *self, uint64_t now_ms)
                                         .hello_ms_max = HELLO_MS_MAX,
                                         .first_ms_max = self->options->first_ms_max,
                                         .progress_ms = PROGRESS_MS,
-                                        .leave_ms_max = LEAVE_MS_MAX};
+                                        .leave_ms_max = LEAVE_MS_MAX,
+                                        .aggregates_only = self->options->aggregates_only};
     session_init(&self->session, &settings, now_ms);
     progress_init(&self->progress, now_ms);
     self->shared.work = &self->session.work;
@@ -361,6 +394,9 @@ static enum status open_daemon(struct daemon *self, uint64_t now_ms)
         return fault(STATUS_NO_MEMORY, "no memory to start");
     }
     enum status status = channel_set_new(IO_THREADS, &self->channels);
+    if (status == STATUS_OK) {
+        status = open_links(self);
+    }
     return status == STATUS_OK ? daemon_connect(self) : status;
 }
 
@@ -371,8 +407,10 @@ void daemon_free(struct daemon *self)
     }
     compute_free(self->compute);
     channel_client_free(self->channel);
+    daemon_owner_free(self->owner);
+    bulk_free(self->bulk);
     channel_set_free(self->channels);
-    blob_receiver_free(self->receiver);
+    shelf_clear(&self->shelf);
     blob_senders_clear(&self->uploads);
     offers_clear(&self->offers);
     session_deinit(&self->session);

@@ -15,6 +15,13 @@ struct daemon_options {
     char name[WIRE_NAME_MAX];
     struct compute_settings compute;
     uint64_t first_ms_max; /* give up when nobody answers for this long at the start; 0: never */
+    bool aggregates;       /* it would own chunks: */
+    char bulk_host[WIRE_ADDRESS_MAX - 8]; /* where others reach it; "": as the coordinator does */
+    uint16_t bulk_port;                   /* 0: a free one */
+    uint64_t aggregate_bytes_max;         /* memory for others' contributions and their sums */
+    bool aggregates_only;                 /* it computes nothing */
+    uint64_t up_bytes_per_s_max;          /* the owner's limits; 0: none */
+    uint64_t down_bytes_per_s_max;
 };
 
 struct daemon;

@@ -2,6 +2,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "peer/daemon/daemon_state.h"
+#include "trainer/layout/layout.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,7 +21,14 @@ static void send_hello(struct daemon *self, uint64_t version_held)
     hello->thread_count = (uint32_t)self->options->compute.thread_count;
     hello->version_held = version_held;
     hello->digest_held = self->digest;
-    hello->computes = true;
+    hello->computes = !self->options->aggregates_only;
+    hello->aggregates = self->owner != NULL;
+    if (self->owner != NULL) {
+        (void)snprintf(hello->bulk_address, sizeof hello->bulk_address, "%s:%u",
+                       self->options->bulk_host, (unsigned)daemon_owner_port(self->owner));
+    }
+    hello->up_bytes_per_s_max = self->options->up_bytes_per_s_max;
+    hello->down_bytes_per_s_max = self->options->down_bytes_per_s_max;
     daemon_send(self);
 }
 
@@ -123,17 +131,38 @@ static void send_message(struct daemon *self, const struct session_action *actio
     daemon_send(self);
 }
 
+/* The length of the vector of a model that is not computed here. */
+static enum status read_size(const struct wire_welcome *welcome, size_t *out_value_count)
+{
+    struct model_config config;
+    struct layout *layout = NULL;
+    enum status status =
+        model_config_from_json(welcome->model_json, strlen(welcome->model_json), &config);
+    if (status == STATUS_OK) {
+        status = layout_new(&config, &layout);
+    }
+    if (status == STATUS_OK) {
+        *out_value_count = layout_value_count(layout);
+        layout_free(layout);
+    }
+    return status;
+}
+
 static void set_up(struct daemon *self)
 {
     const struct wire_welcome *welcome = &self->incoming.as.welcome;
     enum status status =
-        compute_new(welcome, &self->options->compute, &self->shared, &self->compute);
+        self->options->aggregates_only
+            ? read_size(welcome, &self->value_count)
+            : compute_new(welcome, &self->options->compute, &self->shared, &self->compute);
     if (status != STATUS_OK) {
         daemon_fail(self, status);
         return;
     }
-    log_info("peer", "joined", "run=%s parameters=%zu", welcome->run_name,
-             compute_value_count(self->compute));
+    if (self->compute != NULL) {
+        self->value_count = compute_value_count(self->compute);
+    }
+    log_info("peer", "joined", "run=%s parameters=%zu", welcome->run_name, self->value_count);
 }
 
 static void send_offer(struct daemon *self, const struct offer *offer)
@@ -217,6 +246,7 @@ static void reconnect(struct daemon *self)
     log_warn("peer", "reconnecting", "address=%s", self->options->link.address);
     channel_client_drop(self->channel); /* what it still had to say must not come after a hello */
     blob_senders_clear(&self->uploads);
+    self->flow = (struct pace_flow){.delivered_bytes = 0};
     self->channel = NULL;
     self->connections = 0;
     enum status status = daemon_connect(self);
@@ -227,8 +257,11 @@ static void reconnect(struct daemon *self)
 
 static void tell_applied(struct daemon *self, struct digest digest)
 {
-    blob_receiver_free(self->receiver);
-    self->receiver = NULL;
+    if (self->owner != NULL && fetch_ref(self->shelf.coming)->kind == BLOB_UPDATE) {
+        shelf_keep(&self->shelf);
+    } else {
+        shelf_drop(&self->shelf);
+    }
     self->digest = digest;
     struct session_event event = {.type = SESSION_APPLIED, .digest = digest};
     daemon_step(self, &event);
@@ -265,10 +298,10 @@ void daemon_act(struct daemon *self, const struct session_action *action)
         daemon_fetch(self, &action->ref);
         break;
     case SESSION_LOAD:
-        tell_applied(self, compute_load(self->compute, blob_receiver_data(self->receiver)));
+        tell_applied(self, compute_load(self->compute, fetch_data(self->shelf.coming)));
         break;
     case SESSION_APPLY:
-        tell_applied(self, compute_apply(self->compute, blob_receiver_data(self->receiver)));
+        tell_applied(self, compute_apply(self->compute, fetch_data(self->shelf.coming)));
         break;
     case SESSION_ENCODE:
         hand_in(self, action->offer_id);

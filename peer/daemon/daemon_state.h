@@ -3,9 +3,10 @@
 #define DUGNAD_PEER_DAEMON_DAEMON_STATE_H
 
 #include "peer/daemon/daemon.h"
+#include "peer/daemon/daemon_bulk.h"
+#include "peer/daemon/daemon_owner.h"
 #include "peer/daemon/offers.h"
 #include "peer/daemon/progress.h"
-#include "proto/blob_receiver.h"
 #include "proto/blob_sender.h"
 #include "proto/channel.h"
 
@@ -22,9 +23,20 @@ struct daemon {
     struct compute *compute; /* NULL before the first welcome */
     struct digest digest;    /* of P here */
     struct offers offers;
-    struct blob_receiver *receiver; /* what is being fetched */
-    uint64_t fetch_ms;              /* when its latest chunk came */
-    struct blob_senders uploads;    /* what was granted of the offers and has not been sent */
+    struct shelf shelf;          /* what is being fetched, and what others fetch here */
+    uint64_t fetch_ms;           /* when its latest chunk came */
+    struct blob_senders uploads; /* what was granted of the offers and has not been sent */
+    bool upload_crowded;         /* the queue was full in this turn */
+    struct pace pace;
+    struct pace_flow flow;      /* of the channel */
+    struct wire_route route;    /* the newest plan; without owners before the first */
+    struct bulk *bulk;          /* towards its owners */
+    struct daemon_owner *owner; /* NULL: it does not aggregate */
+    size_t value_count;         /* of the vector; 0: not known yet */
+    unsigned send_turn;         /* which kind of chunks is sent next */
+    bool rests;                 /* the plan has nothing to compute for it */
+    bool more;                  /* there is something to do at once */
+    uint64_t over_ms;           /* since when it only passes on what others wait for */
     struct progress progress;
     uint64_t held_samples; /* already counted in `progress` */
     uint64_t connections;  /* of the channel, at the last look */
@@ -54,10 +66,24 @@ void daemon_send(struct daemon *self);
 /* daemon_actions.c */
 void daemon_act(struct daemon *self, const struct session_action *action);
 
-/* daemon_transfer.c: blobs in both directions. */
+/* daemon_fetch.c: blobs that come. The first is what the session wants, the second an update that
+ * this peer only passes on; `source` as in fetch.h. */
 void daemon_fetch(struct daemon *self, const struct blob_ref *ref);
-void daemon_take_chunk(struct daemon *self, const struct channel_message *incoming);
+void daemon_fetch_own(struct daemon *self, const struct wire_committed *committed);
+void daemon_fetch_replan(struct daemon *self);
+void daemon_take_chunk(struct daemon *self, uint32_t source,
+                       const struct channel_message *incoming);
+void daemon_fetch_tick(struct daemon *self);
+
+/* daemon_transfer.c: chunks that go, to whomever. */
 void daemon_serve_grant(struct daemon *self, const struct wire_grant *grant);
-void daemon_transfer_tick(struct daemon *self);
+void daemon_transfer(struct daemon *self);
+void daemon_measure(struct daemon *self);
+
+/* daemon_plan.c: what a plan with owners asks of this peer. */
+MUST_CHECK enum status daemon_open_owner(struct daemon *self);
+void daemon_plan_message(struct daemon *self, const struct channel_message *incoming);
+void daemon_plan_turn(struct daemon *self);
+bool daemon_lingers(struct daemon *self);
 
 #endif

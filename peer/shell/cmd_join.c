@@ -4,9 +4,12 @@
 #include "common/fault.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "peer/daemon/daemon.h"
 #include "peer/daemon/state_dir.h"
+#include "proto/rate.h"
 
+#include <arpa/inet.h>
 #include <getopt.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -14,7 +17,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WAIT_S_MAX = 86400, MEMORY_MIB_MAX = 1 << 30, LINK_FILE_BYTES_MAX = 4096 };
+enum { WAIT_S_MAX = 86400, MEMORY_MIB_MAX = 1 << 30, LINK_FILE_BYTES_MAX = 4096, PORT_MAX = 65535 };
+
+/* Of the memory that the peer may use, what is for others' contributions and their sums: the rest
+ * is for computing. */
+enum { AGGREGATE_SHARE = 4, AGGREGATE_ONLY_PERCENT = 75 };
 
 static const char help[] =
     "dugnad-peer join LINK [OPTIONS]\n"
@@ -32,6 +39,13 @@ static const char help[] =
     "  --recompute none|blocks     blocks needs less memory and is about a fifth slower (none)\n"
     "  --pin                keep each thread on one processor\n"
     "  --backend cpu|bf16|ref      instead of --precision, to compare arithmetics\n"
+    "  --aggregate [HOST:]PORT     sum and pass on for others, who reach this machine at that "
+    "port\n"
+    "                       (HOST: an IP address; by itself the one the coordinator sees; PORT 0:\n"
+    "                       a free one)\n"
+    "  --no-compute         with --aggregate: do nothing else\n"
+    "  --max-up RATE        send no faster than this, such as 20mbit or 2.5MB a second\n"
+    "  --max-down RATE      and receive no faster\n"
     "  --log text|json      form of the log lines on stderr (text)\n"
     "  --verbose            more of them, to find out what went on\n";
 
@@ -50,6 +64,47 @@ static enum status parse_number(const char *option, const char *text, unsigned l
     if (text[0] < '0' || text[0] > '9' || *end != '\0' || *out < least || *out > most) {
         return fault(STATUS_USAGE, "%s takes a number from %lu to %lu, not '%s'", option, least,
                      most, text);
+    }
+    return STATUS_OK;
+}
+
+/* Nobody looks up names for an owner's port. */
+static bool is_ip_address(const char *host)
+{
+    uint8_t binary[sizeof(struct in6_addr)];
+    char inner[INET6_ADDRSTRLEN + 2];
+    size_t length = strlen(host);
+    bool bracketed =
+        length > 2 && length < sizeof inner && host[0] == '[' && host[length - 1] == ']';
+    if (!bracketed) {
+        return inet_pton(AF_INET, host, binary) == 1;
+    }
+    (void)snprintf(inner, sizeof inner, "%.*s", (int)length - 2, host + 1);
+    return inet_pton(AF_INET6, inner, binary) == 1;
+}
+
+static enum status parse_aggregate(const char *value, struct daemon_options *out)
+{
+    const char *colon = strrchr(value, ':');
+    const char *port = colon != NULL ? colon + 1 : value;
+    size_t host_length = colon != NULL ? (size_t)(colon - value) : 0;
+    unsigned long number = 0;
+    enum status status = parse_number("the port of --aggregate", port, 0, PORT_MAX, &number);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (host_length >= sizeof out->bulk_host) {
+        host_length = sizeof out->bulk_host - 1; /* no address is so long */
+    }
+    memcpy(out->bulk_host, value, host_length);
+    out->bulk_host[host_length] = '\0';
+    out->bulk_port = (uint16_t)number;
+    out->aggregates = true;
+    if (colon != NULL && !is_ip_address(out->bulk_host)) {
+        return fault(STATUS_USAGE,
+                     "--aggregate takes PORT, or HOST:PORT with the IP address at which others "
+                     "reach this machine (IPv6 in brackets), not '%.100s'",
+                     value);
     }
     return STATUS_OK;
 }
@@ -98,6 +153,15 @@ static enum status take_option(struct join_arguments *out, int option, const cha
         return precision_find(value, &out->daemon.compute.precision);
     case 'r':
         return recompute_find(value, &out->daemon.compute.recompute);
+    case 'a':
+        return parse_aggregate(value, &out->daemon);
+    case 'x':
+        out->daemon.aggregates_only = true;
+        return STATUS_OK;
+    case 'u':
+        return rate_from_text("--max-up", value, &out->daemon.up_bytes_per_s_max);
+    case 'd':
+        return rate_from_text("--max-down", value, &out->daemon.down_bytes_per_s_max);
     case 'i':
         out->daemon.compute.pinned = true;
         return STATUS_OK;
@@ -129,6 +193,10 @@ static enum status parse(int argc, char **argv, struct join_arguments *out)
                                             {"state", required_argument, NULL, 's'},
                                             {"name", required_argument, NULL, 'n'},
                                             {"backend", required_argument, NULL, 'b'},
+                                            {"aggregate", required_argument, NULL, 'a'},
+                                            {"no-compute", no_argument, NULL, 'x'},
+                                            {"max-up", required_argument, NULL, 'u'},
+                                            {"max-down", required_argument, NULL, 'd'},
                                             {"log", required_argument, NULL, 'o'},
                                             {"verbose", no_argument, NULL, 'v'},
                                             {"help", no_argument, NULL, 'h'},
@@ -139,6 +207,10 @@ static enum status parse(int argc, char **argv, struct join_arguments *out)
         status = take_option(out, option, optarg);
     }
     if (status == STATUS_OK && !out->helped) {
+        if (out->daemon.aggregates_only && !out->daemon.aggregates) {
+            return fault(STATUS_USAGE, "--no-compute needs --aggregate PORT: a peer that neither "
+                                       "computes nor aggregates does nothing");
+        }
         if (optind + 1 != argc) {
             return fault(STATUS_USAGE, "join needs one LINK; ask for it whoever runs the "
                                        "coordinator ('dugnad-coordinator invite')");
@@ -175,6 +247,20 @@ static enum status read_link(const char *argument, struct join_link *out)
     return status;
 }
 
+/* Memory for others, out of --memory or of what the machine has. */
+static void share_memory(struct daemon_options *options)
+{
+    uint64_t *limit = &options->compute.memory_bytes_max;
+    uint64_t bytes = *limit > 0 ? *limit : memory_available_bytes();
+    if (options->aggregates_only) {
+        options->aggregate_bytes_max = bytes / 100 * AGGREGATE_ONLY_PERCENT;
+        options->compute.thread_count = 1; /* as others see it */
+    } else if (options->aggregates) {
+        options->aggregate_bytes_max = bytes / AGGREGATE_SHARE;
+        *limit = *limit > 0 ? *limit - options->aggregate_bytes_max : 0;
+    }
+}
+
 enum status cmd_join(int argc, char **argv)
 {
     struct join_arguments arguments = {
@@ -187,6 +273,7 @@ enum status cmd_join(int argc, char **argv)
     if (status != STATUS_OK || arguments.link == NULL) {
         return status; /* with --help there is no link */
     }
+    share_memory(&arguments.daemon);
     struct identity identity;
     status = read_link(arguments.link, &arguments.daemon.link);
     if (status == STATUS_OK) {

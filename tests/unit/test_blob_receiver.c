@@ -94,6 +94,7 @@ static void part_takes_its_own_chunks_alone(void)
         CU_ASSERT_PTR_NOT_NULL_FATAL(chunk);
         CU_ASSERT_EQUAL(
             memcmp(chunk, fixture.data + (size_t)i * CHUNK, blob_chunk_size(&fixture.ref, i)), 0);
+        CU_ASSERT_TRUE(digest_equal(blob_receiver_hash(fixture.receiver, i), &fixture.hashes[i]));
     }
     CU_ASSERT_PTR_NULL(blob_receiver_chunk(fixture.receiver, 34));
     CU_ASSERT_PTR_NULL(blob_receiver_chunk(fixture.receiver, 40));
@@ -268,6 +269,7 @@ static void overdue_chunks_go_to_who_asks_if_its_window_has_room(void)
     CU_ASSERT_TRUE(asks(&fixture, &slow, 0, 10));
     CU_ASSERT_TRUE(asks_nothing(&fixture, &fast));
     CU_ASSERT_EQUAL(deliver(&fixture, 1), STATUS_OK);
+    CU_ASSERT_TRUE(asks_nothing(&fixture, &fast));
     fast.now_ms = RETRY_MS - 1;
     CU_ASSERT_TRUE(asks_nothing(&fixture, &fast));
     slow.now_ms = fast.now_ms = RETRY_MS;
@@ -276,6 +278,32 @@ static void overdue_chunks_go_to_who_asks_if_its_window_has_room(void)
     CU_ASSERT_TRUE(asks_nothing(&fixture, &fast));
     CU_ASSERT_TRUE(asks(&fixture, &slow, 5, 5)); /* its own, again */
     CU_ASSERT_TRUE(asks_nothing(&fixture, &slow));
+    blob_receiver_free(fixture.receiver);
+}
+
+/* A slow line takes longer for what is under way than anybody waits for a lost chunk. */
+static void chunks_are_not_overdue_while_their_source_delivers(void)
+{
+    static struct fixture fixture;
+    begin(&fixture, 0, CHUNKS);
+    struct blob_ask slow = ask_of(1, 0, 10, 10);
+    struct blob_ask dead = ask_of(2, 10, 10, 4);
+    struct blob_ask other = ask_of(3, 0, 20, 20);
+    CU_ASSERT_TRUE(asks(&fixture, &slow, 0, 10));
+    CU_ASSERT_TRUE(asks(&fixture, &dead, 10, 4));
+    for (uint32_t i = 0; i < 5; i++) {
+        slow.now_ms += RETRY_MS - 1;
+        CU_ASSERT_EQUAL(deliver(&fixture, i), STATUS_OK);
+        CU_ASSERT_TRUE(asks_nothing(&fixture, &slow));
+    }
+    other.now_ms = slow.now_ms; /* what the other one owes is overdue long since */
+    CU_ASSERT_TRUE(asks(&fixture, &other, 10, 4));
+    CU_ASSERT_TRUE(asks(&fixture, &other, 14, 6));
+    CU_ASSERT_TRUE(asks_nothing(&fixture, &other));
+    slow.now_ms += RETRY_MS - 1;
+    CU_ASSERT_TRUE(asks_nothing(&fixture, &slow));
+    slow.now_ms++;
+    CU_ASSERT_TRUE(asks(&fixture, &slow, 5, 5));
     blob_receiver_free(fixture.receiver);
 }
 
@@ -359,6 +387,7 @@ int main(void)
         SUITE_TEST(sources_are_granted_their_ranges_and_windows),
         SUITE_TEST(chunks_of_a_source_that_failed_are_granted_elsewhere),
         SUITE_TEST(overdue_chunks_go_to_who_asks_if_its_window_has_room),
+        SUITE_TEST(chunks_are_not_overdue_while_their_source_delivers),
         SUITE_TEST(windows_are_refilled_in_batches),
         SUITE_TEST(many_sources_deliver_the_whole_in_the_end),
     };

@@ -33,6 +33,12 @@ static void echo_of_the_largest_message_is_the_same(void)
     CU_ASSERT_EQUAL(memcmp(message.body, body, WIRE_BODY_MAX), 0);
     channel_message_close(&message);
     CU_ASSERT_EQUAL(channel_client_trouble(client), CHANNEL_FINE);
+    /* The last confirmation of all may take its time. */
+    uint64_t up = channel_client_delivered_bytes(client);
+    uint64_t down = channel_server_delivered_bytes(fixture.server, fixture.anna.curve_public);
+    CU_ASSERT_TRUE(up > WIRE_BODY_MAX && up < 2 * WIRE_BODY_MAX);
+    CU_ASSERT_TRUE(down > WIRE_BODY_MAX / 2 && down < 2 * WIRE_BODY_MAX);
+    CU_ASSERT_EQUAL(channel_server_delivered_bytes(fixture.server, fixture.bert.curve_public), 0);
     free(head);
     free(body);
     channel_client_free(client);

@@ -360,11 +360,12 @@ static void grant_keeps_a_window_and_asks_again(void)
     CU_ASSERT_EQUAL(add_chunk(self, 0, FIRST), STATUS_OK);
     CU_ASSERT_TRUE(fraction_grant(self, 1, 2, 1060, 100, &run));
     CU_ASSERT_EQUAL(run.first_chunk, FIRST + 2);
-    CU_ASSERT_TRUE(fraction_grant(self, 1, 2, 1100, 100, &run)); /* FIRST + 1 is overdue */
+    CU_ASSERT_FALSE(fraction_grant(self, 1, 2, 1159, 100, &run)); /* something came at 1060 */
+    CU_ASSERT_TRUE(fraction_grant(self, 1, 2, 1160, 100, &run));
     CU_ASSERT_EQUAL(run.first_chunk, FIRST + 1);
-    CU_ASSERT_EQUAL(run.chunk_count, 1);
+    CU_ASSERT_EQUAL(run.chunk_count, 2);
     fraction_reset_grants(self, 1);
-    CU_ASSERT_TRUE(fraction_grant(self, 1, 1000, 1101, 100, &run));
+    CU_ASSERT_TRUE(fraction_grant(self, 1, 1000, 1161, 100, &run));
     CU_ASSERT_EQUAL(run.first_chunk, FIRST + 1);
     CU_ASSERT_EQUAL(run.chunk_count, 2);
     add_item(self, 0);

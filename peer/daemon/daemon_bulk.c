@@ -1,0 +1,443 @@
+#include "peer/daemon/daemon_bulk.h"
+
+#include "common/log.h"
+#include "proto/blob_sender.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { UNSENT_MAX = 8, MESSAGES_PER_CALL = 64, LOST_MS = 1500, CONNECT_MS_MAX = 3000 };
+
+struct owner_link {
+    struct wire_owner owner;
+    struct wire_owner before;      /* as the plan before had it: a step may be under way */
+    struct channel_client *client; /* NULL: not needed yet */
+    uint64_t connections;
+    uint64_t down_ms; /* since when it is not connected, while it is needed; 0: it is */
+    struct wire_grant unsent[UNSENT_MAX]; /* the queue was full */
+    struct blob_senders sends;
+    struct pace_flow flow;
+    struct rate_meter meter;
+    uint32_t unsent_count;
+    bool self; /* this peer owns the chunks itself */
+    bool crowded;
+    bool sent; /* something was under way at the last look */
+};
+
+/* A contribution on its way to the owners. */
+struct delivery {
+    uint64_t blob_id;
+    uint8_t ticket[TICKET_BYTES];
+};
+
+struct bulk {
+    struct bulk_settings settings;
+    uint8_t pass[TICKET_BYTES];
+    uint32_t link_count;
+    struct owner_link *links; /* (link_count), as in the route */
+    uint32_t delivery_count;
+    struct delivery deliveries[OFFERS_MAX];
+    uint32_t receive_cursor;
+    uint32_t send_cursor;
+    struct wire_message message; /* scratch: it is large */
+    uint8_t *head;               /* (WIRE_HEAD_MAX) scratch */
+};
+
+enum status bulk_new(const struct bulk_settings *settings, struct bulk **out)
+{
+    *out = NULL;
+    struct bulk *self = calloc(1, sizeof *self);
+    if (self == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    self->settings = *settings;
+    self->head = malloc(WIRE_HEAD_MAX);
+    if (self->head == NULL) {
+        free(self);
+        return STATUS_NO_MEMORY;
+    }
+    *out = self;
+    return STATUS_OK;
+}
+
+static void close_link(struct owner_link *link)
+{
+    channel_client_drop(link->client);
+    link->client = NULL;
+    link->connections = 0;
+    link->unsent_count = 0;
+    link->flow = (struct pace_flow){.delivered_bytes = 0};
+    blob_senders_clear(&link->sends);
+}
+
+static void close_all(struct owner_link *links, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        close_link(&links[i]);
+    }
+    free(links);
+}
+
+void bulk_free(struct bulk *self)
+{
+    if (self != NULL) {
+        close_all(self->links, self->link_count);
+        free(self->head);
+        free(self);
+    }
+}
+
+static enum status say(struct bulk *self, struct owner_link *link)
+{
+    size_t size_bytes = 0;
+    enum status status = wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &size_bytes);
+    return status == STATUS_OK ? channel_client_send(link->client, self->head, size_bytes, NULL, 0)
+                               : status;
+}
+
+static void say_open(struct bulk *self, struct owner_link *link, const uint8_t ticket[TICKET_BYTES],
+                     uint64_t blob_id)
+{
+    self->message.type = WIRE_OPEN;
+    self->message.as.open.blob_id = blob_id;
+    memcpy(self->message.as.open.ticket, ticket, TICKET_BYTES);
+    (void)say(self, link); /* a queue that was just made has room */
+}
+
+/* Where an owner is; ":PORT" means the coordinator's machine. */
+static void complete_address(const struct bulk *self, const struct wire_owner *owner,
+                             char out[LINK_ADDRESS_MAX])
+{
+    const char *coordinator = self->settings.coordinator_address;
+    const char *colon = strrchr(coordinator, ':');
+    int host = owner->address[0] == ':' && colon != NULL ? (int)(colon - coordinator) : 0;
+    (void)snprintf(out, LINK_ADDRESS_MAX, "%.*s%s", host, coordinator, owner->address);
+}
+
+static bool open_link(struct bulk *self, struct owner_link *link)
+{
+    char address[LINK_ADDRESS_MAX];
+    if (link->client != NULL || link->self) {
+        return link->client != NULL;
+    }
+    complete_address(self, &link->owner, address);
+    if (channel_client_new(self->settings.set, CHANNEL_BULK, address, link->owner.public_key,
+                           self->settings.identity, &link->client) != STATUS_OK) {
+        log_event(LOG_DEBUG, "peer", "owner_unreachable", "address=%s", address);
+        return false;
+    }
+    say_open(self, link, self->pass, 0);
+    for (uint32_t i = 0; i < self->delivery_count; i++) {
+        say_open(self, link, self->deliveries[i].ticket, self->deliveries[i].blob_id);
+    }
+    return true;
+}
+
+/* The link of the plan before to the same owner at the same place. */
+static struct owner_link *find_link(const struct bulk *self, const struct wire_owner *owner)
+{
+    for (uint32_t i = 0; i < self->link_count; i++) {
+        const struct wire_owner *known = &self->links[i].owner;
+        if (memcmp(known->public_key, owner->public_key, IDENTITY_KEY_BYTES) == 0 &&
+            strcmp(known->address, owner->address) == 0) {
+            return &self->links[i];
+        }
+    }
+    return NULL;
+}
+
+void bulk_route(struct bulk *self, const struct wire_route *route)
+{
+    struct owner_link *links = calloc(route->owner_count + 1U, sizeof *links);
+    uint32_t count = links != NULL ? route->owner_count : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct owner_link *before = find_link(self, &route->owners[i]);
+        if (before != NULL) {
+            links[i] = *before;
+            *before = (struct owner_link){.client = NULL};
+        } else {
+            rate_meter_init(&links[i].meter);
+        }
+        links[i].before = links[i].owner;
+        links[i].owner = route->owners[i];
+        links[i].down_ms = 0;
+        links[i].self = memcmp(route->owners[i].public_key, self->settings.identity->public_key,
+                               IDENTITY_KEY_BYTES) == 0;
+    }
+    close_all(self->links, self->link_count);
+    self->links = links;
+    self->link_count = count;
+    self->send_cursor = self->receive_cursor = 0;
+    memcpy(self->pass, route->pass, TICKET_BYTES);
+    for (uint32_t i = 0; i < count; i++) {
+        if (links[i].client != NULL) {
+            say_open(self, &links[i], self->pass, 0); /* the older one may end */
+        }
+    }
+}
+
+static struct delivery *find_delivery(struct bulk *self, uint64_t blob_id)
+{
+    for (uint32_t i = 0; i < self->delivery_count; i++) {
+        if (self->deliveries[i].blob_id == blob_id) {
+            return &self->deliveries[i];
+        }
+    }
+    return NULL;
+}
+
+static void forget_ended(struct bulk *self)
+{
+    for (uint32_t i = 0; i < self->delivery_count;) {
+        if (offers_find(self->settings.offers, self->deliveries[i].blob_id) != NULL) {
+            i++;
+            continue;
+        }
+        for (uint32_t j = 0; j < self->link_count; j++) {
+            blob_senders_drop(&self->links[j].sends, BLOB_CONTRIBUTION,
+                              self->deliveries[i].blob_id);
+        }
+        self->deliveries[i] = self->deliveries[--self->delivery_count];
+    }
+}
+
+void bulk_deliver(struct bulk *self, const struct wire_deliver *deliver)
+{
+    forget_ended(self);
+    struct delivery *place = find_delivery(self, deliver->blob_id);
+    if (place == NULL) {
+        if (self->delivery_count == OFFERS_MAX) {
+            return; /* there are no more offers than this */
+        }
+        place = &self->deliveries[self->delivery_count++];
+    }
+    place->blob_id = deliver->blob_id;
+    memcpy(place->ticket, deliver->ticket, TICKET_BYTES);
+    for (uint32_t i = 0; i < self->link_count; i++) {
+        struct owner_link *link = &self->links[i];
+        if (link->client != NULL) {
+            say_open(self, link, place->ticket, place->blob_id);
+        } else {
+            (void)open_link(self, link); /* which tells all tickets */
+        }
+    }
+}
+
+static void ask_unsent(struct bulk *self, struct owner_link *link)
+{
+    uint32_t sent = 0;
+    self->message.type = WIRE_GRANT;
+    while (sent < link->unsent_count) {
+        self->message.as.grant = link->unsent[sent];
+        if (say(self, link) == STATUS_AGAIN) {
+            break;
+        }
+        sent++;
+    }
+    link->unsent_count -= sent;
+    memmove(link->unsent, link->unsent + sent, link->unsent_count * sizeof link->unsent[0]);
+}
+
+bool bulk_ask(struct bulk *self, uint32_t owner, const struct wire_grant *grant)
+{
+    struct owner_link *link = owner < self->link_count ? &self->links[owner] : NULL;
+    if (link == NULL || !open_link(self, link) || link->unsent_count == UNSENT_MAX) {
+        return false;
+    }
+    link->unsent[link->unsent_count++] = *grant;
+    ask_unsent(self, link);
+    return true;
+}
+
+bool bulk_is_lost(struct bulk *self, uint32_t owner, uint64_t now_ms)
+{
+    const struct owner_link *link = owner < self->link_count ? &self->links[owner] : NULL;
+    if (link == NULL || link->self || link->down_ms == 0) {
+        return link == NULL || link->self;
+    }
+    uint64_t patience_ms = link->connections > 0 ? LOST_MS : CONNECT_MS_MAX;
+    return now_ms - link->down_ms > patience_ms;
+}
+
+/* On a connection that was made again, the first thing said must be the pass: what the old one had
+ * queued goes with it. */
+static void tend_link(struct bulk *self, struct owner_link *link, uint64_t now_ms)
+{
+    if (link->client == NULL) {
+        return;
+    }
+    uint64_t connections = channel_client_connections(link->client);
+    if (channel_client_trouble(link->client) == CHANNEL_FINE) {
+        link->down_ms = 0;
+    } else if (link->down_ms == 0) {
+        link->down_ms = now_ms;
+    }
+    if (connections > 1) {
+        close_link(link);
+        (void)open_link(self, link);
+        return;
+    }
+    link->connections = connections;
+    if (link->unsent_count > 0) {
+        ask_unsent(self, link);
+    }
+}
+
+void bulk_tend(struct bulk *self, uint64_t now_ms)
+{
+    forget_ended(self);
+    for (uint32_t i = 0; i < self->link_count; i++) {
+        tend_link(self, &self->links[i], now_ms);
+    }
+}
+
+static bool owns(const struct wire_owner *owner, const struct wire_grant *grant)
+{
+    return grant->first_chunk >= owner->first_chunk &&
+           (uint64_t)grant->first_chunk + grant->chunk_count <=
+               (uint64_t)owner->first_chunk + owner->chunk_count;
+}
+
+/* An owner is sent its own chunks of what is delivered to it, and nothing else. */
+static void take_grant(struct bulk *self, struct owner_link *link, const struct wire_grant *grant)
+{
+    const struct offer *offer =
+        grant->kind == BLOB_CONTRIBUTION && find_delivery(self, grant->id) != NULL
+            ? offers_find(self->settings.offers, grant->id)
+            : NULL;
+    if (offer == NULL || (!owns(&link->owner, grant) && !owns(&link->before, grant))) {
+        return;
+    }
+    const struct blob_ref *ref = &offer->facts.blob;
+    enum status status = blob_senders_grant(&link->sends, grant,
+                                            blob_chunk_count(ref->size_bytes, ref->chunk_bytes));
+    if (status != STATUS_OK) {
+        log_warn("peer", "grant_refused", "reason=\"%s\"", status_text(status));
+    }
+}
+
+/* True: it is news, and the message stays open if it is a chunk. */
+static bool take_message(struct bulk *self, uint32_t index, struct bulk_news *out)
+{
+    struct channel_message *incoming = &out->message;
+    out->owner = index;
+    if (wire_is_chunk(incoming->head, incoming->head_size_bytes)) {
+        out->type = BULK_CHUNK;
+        return true;
+    }
+    if (wire_decode(incoming->head, incoming->head_size_bytes, &self->message) != STATUS_OK) {
+        return false;
+    }
+    if (self->message.type == WIRE_GRANT) {
+        take_grant(self, &self->links[index], &self->message.as.grant);
+        return false;
+    }
+    out->type = self->message.type == WIRE_REFUSED ? BULK_GONE : BULK_ALIVE;
+    return self->message.type == WIRE_REFUSED || self->message.type == WIRE_ALIVE;
+}
+
+bool bulk_receive(struct bulk *self, struct bulk_news *out)
+{
+    unsigned taken = 0;
+    for (uint32_t silent = 0; taken < MESSAGES_PER_CALL && silent < self->link_count;) {
+        uint32_t index = self->receive_cursor % self->link_count;
+        struct channel_client *client = self->links[index].client;
+        if (client == NULL || channel_client_receive(client, &out->message) != STATUS_OK) {
+            self->receive_cursor++;
+            silent++;
+            continue;
+        }
+        taken++;
+        silent = 0;
+        if (take_message(self, index, out)) {
+            return true;
+        }
+        channel_message_close(&out->message);
+    }
+    return false;
+}
+
+void bulk_send_begin(struct bulk *self)
+{
+    for (uint32_t i = 0; i < self->link_count; i++) {
+        self->links[i].crowded = false;
+    }
+}
+
+/* True: a chunk was sent. */
+static bool send_one(struct bulk *self, struct owner_link *link, uint64_t now_ms)
+{
+    struct blob_sender *sender = NULL;
+    uint32_t index = 0;
+    struct blob_chunk_header header;
+    const uint8_t *chunk = NULL;
+    uint8_t head[BLOB_HEADER_BYTES];
+    if (link->client == NULL || link->crowded ||
+        !blob_senders_next(&link->sends, &sender, &index)) {
+        return false;
+    }
+    const struct offer *offer = offers_find(self->settings.offers, blob_sender_id(sender));
+    if (offer == NULL || blob_chunk(&offer->facts.blob, offer->data, offer->hashes, index, &header,
+                                    &chunk) != STATUS_OK) {
+        blob_senders_drop(&link->sends, BLOB_CONTRIBUTION, blob_sender_id(sender));
+        return false;
+    }
+    blob_header_write(&header, head);
+    if (channel_client_send(link->client, head, sizeof head, chunk, header.size_bytes) !=
+        STATUS_OK) {
+        link->crowded = true;
+        return false;
+    }
+    blob_sender_sent(sender, index);
+    pace_sent(self->settings.pace, header.size_bytes, now_ms);
+    pace_flow_add(&link->flow, header.size_bytes);
+    return true;
+}
+
+bool bulk_send(struct bulk *self, uint64_t now_ms, unsigned *budget)
+{
+    bool sent = false;
+    for (uint32_t i = 0; i<self->link_count && * budget> 0; i++) {
+        if (!pace_may_send(self->settings.pace, now_ms)) {
+            break;
+        }
+        if (send_one(self, &self->links[self->send_cursor++ % self->link_count], now_ms)) {
+            sent = true;
+            (*budget)--;
+        }
+    }
+    return sent;
+}
+
+void bulk_look(struct bulk *self, uint64_t now_ms, struct pace_look *look)
+{
+    for (uint32_t i = 0; i < self->link_count; i++) {
+        struct owner_link *link = &self->links[i];
+        struct blob_sender *sender = NULL;
+        uint32_t index = 0;
+        if (link->client == NULL) {
+            continue;
+        }
+        uint64_t fresh = pace_flow_look(&link->flow, channel_client_delivered_bytes(link->client));
+        bool sends = link->flow.backlog_bytes > PACE_BACKLOG_BYTES ||
+                     blob_senders_next(&link->sends, &sender, &index);
+        rate_meter_add(&link->meter, fresh, now_ms, sends && link->sent);
+        link->sent = sends;
+        look->delivered_bytes += fresh;
+        look->sends = look->sends || sends;
+    }
+}
+
+void bulk_rates(const struct bulk *self, struct wire_rates *out)
+{
+    for (uint32_t i = 0; i < self->link_count && out->count < WIRE_RATES_MAX; i++) {
+        uint64_t rate = rate_meter_bytes_per_s(&self->links[i].meter);
+        if (rate > 0) {
+            struct wire_rate *item = &out->items[out->count++];
+            memcpy(item->public_key, self->links[i].owner.public_key, IDENTITY_KEY_BYTES);
+            item->bytes_per_s = rate < WIRE_RATE_MAX ? rate : WIRE_RATE_MAX;
+        }
+    }
+}

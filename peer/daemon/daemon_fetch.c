@@ -1,0 +1,199 @@
+#include "common/fault.h"
+#include "common/log.h"
+#include "peer/daemon/daemon_state.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { FETCH_STALL_MS_MAX = 60000 };
+
+static void tell_fetched(struct daemon *self, bool ok)
+{
+    struct session_event event = {.type = SESSION_FETCHED, .ok = ok};
+    daemon_step(self, &event);
+}
+
+/* True: somebody waits for what is coming. */
+static bool is_fetching(const struct daemon *self)
+{
+    return self->shelf.coming != NULL && (self->options->aggregates_only || self->session.fetching);
+}
+
+/* Whom to ask for an update: its chunks' owners, but this peer for its own. */
+static void make_plan(const struct daemon *self, enum blob_kind kind, struct fetch_plan *out)
+{
+    memset(out, 0, sizeof *out);
+    for (uint32_t i = 0; kind == BLOB_UPDATE && i < self->route.owner_count; i++) {
+        const struct wire_owner *owner = &self->route.owners[i];
+        struct fetch_range range = {owner->first_chunk, owner->chunk_count};
+        if (memcmp(owner->public_key, self->identity->public_key, IDENTITY_KEY_BYTES) == 0) {
+            out->own = range;
+            range.chunk_count = 0;
+        }
+        out->owners[i] = range;
+        out->owner_count = self->options->aggregates_only ? 0 : i + 1;
+    }
+}
+
+/* An owner that is asked, and says nothing, or cannot be reached. */
+static void judge_owners(struct daemon *self)
+{
+    uint32_t source = 0;
+    while (fetch_judge(self->shelf.coming, self->now_ms, &source)) {
+        log_warn("peer", "owner_slow", "address=%s", self->route.owners[source - 1].address);
+    }
+    for (uint32_t i = 0; i < self->route.owner_count; i++) {
+        if (bulk_is_lost(self->bulk, i, self->now_ms)) {
+            fetch_owner_out(self->shelf.coming, 1 + i);
+        }
+    }
+}
+
+static void grant_more(struct daemon *self)
+{
+    struct fetch *fetch = self->shelf.coming;
+    uint32_t source = 0;
+    uint64_t bytes_max = 0;
+    struct wire_grant grant;
+    while ((bytes_max = pace_may_ask(&self->pace, self->now_ms)) > 0 &&
+           fetch_grant(fetch, self->now_ms, bytes_max, &source, &grant)) {
+        pace_asked(&self->pace, (uint64_t)grant.chunk_count * fetch_ref(fetch)->chunk_bytes,
+                   self->now_ms);
+        if (source == FETCH_COORDINATOR) {
+            self->outgoing.type = WIRE_GRANT;
+            self->outgoing.as.grant = grant;
+            daemon_send(self);
+        } else if (!bulk_ask(self->bulk, source - 1, &grant)) {
+            fetch_owner_out(fetch, source);
+        }
+    }
+}
+
+static bool same_blob(const struct blob_ref *a, const struct blob_ref *b)
+{
+    return a->kind == b->kind && a->id == b->id && a->size_bytes == b->size_bytes &&
+           a->chunk_bytes == b->chunk_bytes && digest_equal(&a->root, &b->root);
+}
+
+/* Size and chunks follow from the model and the codec. */
+static bool fits(const struct daemon *self, const struct blob_ref *ref, enum codec codec)
+{
+    return ref->size_bytes == codec_encoded_bytes(codec, self->value_count) &&
+           ref->chunk_bytes == codec_encoded_bytes(codec, CODEC_CHUNK_VALUES);
+}
+
+void daemon_fetch(struct daemon *self, const struct blob_ref *ref)
+{
+    static const struct fetch_range all = {0, 0};
+    struct fetch_plan plan;
+    make_plan(self, ref->kind, &plan);
+    self->fetch_ms = self->now_ms;
+    if (self->shelf.coming != NULL && same_blob(fetch_ref(self->shelf.coming), ref)) {
+        fetch_restart(self->shelf.coming, &plan); /* go on where the connection broke */
+    } else {
+        shelf_drop(&self->shelf);
+        enum codec codec = ref->kind == BLOB_SNAPSHOT ? CODEC_FP32 : compute_codec(self->compute);
+        enum status status = fits(self, ref, codec)
+                                 ? fetch_new(ref, &all, &plan, &self->shelf.coming)
+                                 : STATUS_BAD_SHAPE;
+        if (status != STATUS_OK) {
+            daemon_fail(self, fault(STATUS_PROTOCOL, "the coordinator offers parameters of the "
+                                                     "wrong size; tell whoever runs it"));
+            return;
+        }
+    }
+    grant_more(self);
+}
+
+void daemon_fetch_own(struct daemon *self, const struct wire_committed *committed)
+{
+    struct fetch_plan plan;
+    make_plan(self, BLOB_UPDATE, &plan);
+    shelf_drop(&self->shelf);
+    if (plan.own.chunk_count == 0 || self->value_count == 0) {
+        return; /* it owns nothing of this */
+    }
+    self->fetch_ms = self->now_ms;
+    if (!fits(self, &committed->update, committed->codec) ||
+        fetch_new(&committed->update, &plan.own, &plan, &self->shelf.coming) != STATUS_OK) {
+        log_warn("owner", "fetch_refused", "step=%" PRIu64, committed->step);
+        return;
+    }
+    grant_more(self);
+}
+
+void daemon_fetch_replan(struct daemon *self)
+{
+    struct fetch_plan plan;
+    if (self->shelf.coming != NULL && !self->options->aggregates_only) {
+        make_plan(self, fetch_ref(self->shelf.coming)->kind, &plan);
+        fetch_restart(self->shelf.coming, &plan);
+    }
+}
+
+static void finish_fetch(struct daemon *self)
+{
+    const struct blob_ref *ref = fetch_ref(self->shelf.coming);
+    enum status status = fetch_verify(self->shelf.coming);
+    if (status == STATUS_OK && self->compute != NULL) {
+        status = compute_check_blob(self->compute, ref->kind, fetch_data(self->shelf.coming),
+                                    ref->size_bytes);
+    }
+    self->shelf.arrivals++;
+    if (status != STATUS_OK) {
+        log_warn("peer", "fetch_refused", "reason=\"%s\"", status_text(status));
+        shelf_drop(&self->shelf);
+    } else if (self->options->aggregates_only) {
+        shelf_keep(&self->shelf);
+    }
+    if (!self->options->aggregates_only) {
+        tell_fetched(self, status == STATUS_OK);
+    }
+}
+
+void daemon_take_chunk(struct daemon *self, uint32_t source, const struct channel_message *incoming)
+{
+    struct blob_chunk_header header;
+    if (!is_fetching(self) ||
+        blob_header_read(incoming->head, incoming->head_size_bytes, &header) != STATUS_OK) {
+        return; /* late, or nothing that was asked for */
+    }
+    enum status status = fetch_take(self->shelf.coming, source, &header, incoming->body,
+                                    incoming->body_size_bytes, self->now_ms);
+    if (status != STATUS_OK) {
+        log_event(status == STATUS_CORRUPT ? LOG_WARN : LOG_DEBUG, "peer", "chunk_refused",
+                  "source=%" PRIu32 " reason=\"%s\"", source, status_text(status));
+        return;
+    }
+    self->fetch_ms = self->now_ms;
+    self->shelf.arrivals++;
+    pace_came(&self->pace, incoming->body_size_bytes);
+    if (source == FETCH_COORDINATOR) {
+        session_heard(&self->session, self->now_ms);
+    }
+    if (fetch_complete(self->shelf.coming)) {
+        finish_fetch(self);
+    } else {
+        grant_more(self);
+    }
+}
+
+void daemon_fetch_tick(struct daemon *self)
+{
+    if (!is_fetching(self)) {
+        return;
+    }
+    if (fetch_complete(self->shelf.coming)) {
+        finish_fetch(self); /* it was here already when it was asked for again */
+    } else if (self->now_ms - self->fetch_ms > FETCH_STALL_MS_MAX) {
+        log_warn("peer", "fetch_stalled", "seconds=%d", FETCH_STALL_MS_MAX / 1000);
+        if (self->options->aggregates_only) {
+            shelf_drop(&self->shelf);
+        } else {
+            tell_fetched(self, false);
+        }
+    } else {
+        judge_owners(self);
+        grant_more(self);
+    }
+}

@@ -1,0 +1,101 @@
+#include "peer/daemon/pace.h"
+
+enum { USER = 0 /* the turns are taken by whoever asks */ };
+
+void pace_flow_add(struct pace_flow *self, uint64_t bytes)
+{
+    self->backlog_bytes += bytes;
+}
+
+/* The kernel counts more than was handed over, what the transport adds to it: so a backlog ends a
+ * little early, and never stays. */
+uint64_t pace_flow_look(struct pace_flow *self, uint64_t delivered_bytes)
+{
+    uint64_t fresh = delivered_bytes;
+    if (delivered_bytes >= self->delivered_bytes) {
+        fresh -= self->delivered_bytes;
+    } else {
+        self->backlog_bytes = 0; /* another connection: what the old one had is lost */
+    }
+    self->delivered_bytes = delivered_bytes;
+    self->backlog_bytes =
+        delivered_bytes > 0 && self->backlog_bytes > fresh ? self->backlog_bytes - fresh : 0;
+    return fresh;
+}
+
+void pace_init(struct pace *self, uint64_t up_max, uint64_t down_max, uint64_t now_ms)
+{
+    *self = (struct pace){.looked_ms = now_ms, .told_ms = now_ms};
+    token_bucket_init(&self->up, up_max, now_ms);
+    token_bucket_init(&self->down, down_max, now_ms);
+    rate_meter_init(&self->up_meter);
+    rate_meter_init(&self->down_meter);
+}
+
+bool pace_may_send(struct pace *self, uint64_t now_ms)
+{
+    return token_bucket_ask(&self->up, USER, now_ms) > 0;
+}
+
+void pace_sent(struct pace *self, uint64_t bytes, uint64_t now_ms)
+{
+    token_bucket_take(&self->up, USER, bytes, now_ms);
+}
+
+uint64_t pace_may_ask(struct pace *self, uint64_t now_ms)
+{
+    return token_bucket_ask(&self->down, USER, now_ms);
+}
+
+void pace_asked(struct pace *self, uint64_t bytes, uint64_t now_ms)
+{
+    token_bucket_take(&self->down, USER, bytes, now_ms);
+}
+
+void pace_came(struct pace *self, uint64_t bytes)
+{
+    self->came_bytes += bytes;
+}
+
+uint64_t pace_wait_ms(struct pace *self, uint64_t now_ms)
+{
+    return token_bucket_wait_ms(&self->up, now_ms);
+}
+
+bool pace_look_is_due(const struct pace *self, uint64_t now_ms)
+{
+    return now_ms - self->looked_ms >= PACE_LOOK_MS;
+}
+
+/* A time counts as busy when it began and ended so. Where a cap holds a line back, that says
+ * nothing about the line. */
+void pace_look(struct pace *self, uint64_t now_ms, const struct pace_look *look)
+{
+    bool capped = token_bucket_wait_ms(&self->up, now_ms) > 0;
+    bool asks_little = token_bucket_wait_ms(&self->down, now_ms) > 0;
+    bool sends = look->sends && !capped;
+    bool receives = look->receives && !asks_little;
+    rate_meter_add(&self->up_meter, look->delivered_bytes, now_ms, sends && self->sent);
+    rate_meter_add(&self->down_meter, self->came_bytes, now_ms, receives && self->received);
+    self->came_bytes = 0;
+    self->sent = sends;
+    self->received = receives;
+    self->looked_ms = now_ms;
+}
+
+bool pace_tell(struct pace *self, uint64_t now_ms, struct wire_rates *out)
+{
+    uint64_t bytes =
+        rate_meter_measured_bytes(&self->up_meter) + rate_meter_measured_bytes(&self->down_meter);
+    uint64_t up = rate_meter_bytes_per_s(&self->up_meter);
+    uint64_t down = rate_meter_bytes_per_s(&self->down_meter);
+    if (bytes == self->told_bytes || up + down == 0 || now_ms - self->told_ms < PACE_TELL_MS) {
+        return false;
+    }
+    self->told_bytes = bytes;
+    self->told_ms = now_ms;
+    out->up_bytes_per_s = up < WIRE_RATE_MAX ? up : WIRE_RATE_MAX;
+    out->down_bytes_per_s = down < WIRE_RATE_MAX ? down : WIRE_RATE_MAX;
+    out->count = 0;
+    return true;
+}
