@@ -210,8 +210,8 @@ static enum status connect_ends(struct end *server, struct end *client)
     (void)snprintf(address, sizeof address, "127.0.0.1:%u",
                    (unsigned)channel_server_port(server->server));
     memcpy(server->peer_key, peer.curve_public, sizeof server->peer_key);
-    status = channel_client_new(client->set, CHANNEL_CONTROL, address, coordinator.public_key, &peer,
-                                &client->client);
+    status = channel_client_new(client->set, CHANNEL_CONTROL, address, coordinator.public_key,
+                                &peer, &client->client);
     if (status != STATUS_OK ||
         channel_client_send(client->client, (const uint8_t *)"!", 1, NULL, 0) != STATUS_OK) {
         return STATUS_UNAVAILABLE;
