@@ -70,7 +70,7 @@ static inline int fixture_check(const struct session *session)
         session->again_count > session->kept_count || session->kept_count > SESSION_OFFERS_MAX ||
         (session->kept_count > 0 && session->version == WIRE_VERSION_NONE) ||
         (session->fetching && session->fetched) || (session->asked && !here) ||
-        (here && session->version == WIRE_VERSION_NONE) ||
+        (here && session->version == WIRE_VERSION_NONE && !session->settings.aggregates_only) ||
         (session->draining && work_running(&session->work) == 0) ||
         (session->phase == SESSION_SYNC && session->version != WIRE_VERSION_NONE)) {
         return __LINE__;
