@@ -426,7 +426,7 @@ void bulk_look(struct bulk *self, uint64_t now_ms, struct pace_look *look)
         rate_meter_add(&link->meter, fresh, now_ms, sends && link->sent);
         link->sent = sends;
         look->delivered_bytes += fresh;
-        look->sends = look->sends || sends;
+        look->senders += sends ? 1 : 0;
     }
 }
 

@@ -152,6 +152,7 @@ bool owner_open(struct daemon_owner *self, struct guest_delivery *delivery)
     }
     fraction_reset_grants(self->fraction, delivery->part.serial);
     delivery->task = self->task;
+    delivery->came = 0;
     delivery->unsent.chunk_count = 0;
     return true;
 }

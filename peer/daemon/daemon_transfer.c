@@ -125,8 +125,8 @@ static bool knows_session(const struct daemon *self)
 
 void daemon_measure(struct daemon *self)
 {
-    struct pace_look look = {.receives =
-                                 self->shelf.coming != NULL && fetch_waits(self->shelf.coming)};
+    struct pace_look look = {
+        .receivers = self->shelf.coming != NULL ? fetch_waits_for(self->shelf.coming) : 0};
     struct blob_sender *sender = NULL;
     uint32_t index = 0;
     if (self->channel == NULL || !pace_look_is_due(&self->pace, self->now_ms)) {
@@ -134,8 +134,9 @@ void daemon_measure(struct daemon *self)
     }
     look.delivered_bytes =
         pace_flow_look(&self->flow, channel_client_delivered_bytes(self->channel));
-    look.sends = self->flow.backlog_bytes > PACE_BACKLOG_BYTES ||
+    bool sends = self->flow.backlog_bytes > PACE_BACKLOG_BYTES ||
                  blob_senders_next(&self->uploads, &sender, &index);
+    look.senders = sends ? 1 : 0;
     bulk_look(self->bulk, self->now_ms, &look);
     if (self->owner != NULL) {
         daemon_owner_look(self->owner, &look);

@@ -263,13 +263,13 @@ bool fetch_judge(struct fetch *self, uint64_t now_ms, uint32_t *out_source)
     return false;
 }
 
-bool fetch_waits(const struct fetch *self)
+uint32_t fetch_waits_for(const struct fetch *self)
 {
-    bool waits = self->list != NULL;
-    for (uint32_t i = 0; !waits && i <= self->plan.owner_count; i++) {
-        waits = blob_receiver_outstanding(self->receiver, i) > 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i <= self->plan.owner_count; i++) {
+        count += blob_receiver_outstanding(self->receiver, i) > 0 ? 1 : 0;
     }
-    return waits;
+    return count > 0 || self->list == NULL ? count : 1;
 }
 
 bool fetch_complete(const struct fetch *self)

@@ -64,8 +64,8 @@ void fetch_owner_out(struct fetch *self, uint32_t source);
 /* The next owner that was silent for too long, which is out now. False: none. */
 MUST_CHECK bool fetch_judge(struct fetch *self, uint64_t now_ms, uint32_t *out_source);
 
-/* Something was asked for and has not come. */
-bool fetch_waits(const struct fetch *self);
+/* How many sources were asked for something that has not come. */
+uint32_t fetch_waits_for(const struct fetch *self);
 
 /* All of the part is here; then whether it is what was promised. Errors: as
  * blob_receiver_verify. */

@@ -257,7 +257,19 @@ bool daemon_owner_serve(struct daemon_owner *self, uint64_t now_ms, unsigned *bu
 
 static bool has_here(const struct daemon_owner *self, const struct guest *guest)
 {
-    return guest->used && guest->arrivals != self->settings.shelf->arrivals && guest_waits(guest);
+    return guest->arrivals != self->settings.shelf->arrivals && guest_waits(guest);
+}
+
+/* Chunks of a contribution of this step are still to come from the guest. */
+static bool owes(const struct daemon_owner *self, const struct guest *guest)
+{
+    const struct fraction_task *task = fraction_task(self->fraction);
+    bool owes = false;
+    for (uint32_t i = 0; task != NULL && !self->over && i < guest->delivery_count; i++) {
+        const struct guest_delivery *delivery = &guest->deliveries[i];
+        owes = owes || (delivery->task == self->task && delivery->came < task->chunk_count);
+    }
+    return owes;
 }
 
 void daemon_owner_look(struct daemon_owner *self, struct pace_look *look)
@@ -269,10 +281,10 @@ void daemon_owner_look(struct daemon_owner *self, struct pace_look *look)
         }
         uint64_t delivered = channel_server_delivered_bytes(self->server, guest->curve_key);
         look->delivered_bytes += pace_flow_look(&guest->flow, delivered);
-        look->sends =
-            look->sends || guest->flow.backlog_bytes > PACE_BACKLOG_BYTES || has_here(self, guest);
+        look->senders +=
+            guest->flow.backlog_bytes > PACE_BACKLOG_BYTES || has_here(self, guest) ? 1 : 0;
+        look->receivers += owes(self, guest) ? 1 : 0;
     }
-    look->receives = look->receives || (!self->over && self->told.parts_missing > 0);
 }
 
 bool daemon_owner_is_wanted(const struct daemon_owner *self)

@@ -67,19 +67,26 @@ bool pace_look_is_due(const struct pace *self, uint64_t now_ms)
     return now_ms - self->looked_ms >= PACE_LOOK_MS;
 }
 
-/* A time counts as busy when it began and ended so. Where a cap holds a line back, that says
- * nothing about the line. */
+/* Whether this line is what holds back those at work. While most of those that began together are
+ * still there it is; the last ones wait for the lines of others. A time counts when it began and
+ * ended so. Where a cap holds a line back, that says nothing about the line. */
+static bool is_busy(struct pace_crowd *self, uint32_t count, bool capped)
+{
+    bool before = self->busy;
+    self->peak = count == 0 ? 0 : count > self->peak ? count : self->peak;
+    self->busy = !capped && count > 0 && count > self->peak / 2;
+    return before && self->busy;
+}
+
 void pace_look(struct pace *self, uint64_t now_ms, const struct pace_look *look)
 {
-    bool capped = token_bucket_wait_ms(&self->up, now_ms) > 0;
-    bool asks_little = token_bucket_wait_ms(&self->down, now_ms) > 0;
-    bool sends = look->sends && !capped;
-    bool receives = look->receives && !asks_little;
-    rate_meter_add(&self->up_meter, look->delivered_bytes, now_ms, sends && self->sent);
-    rate_meter_add(&self->down_meter, self->came_bytes, now_ms, receives && self->received);
+    bool up_capped = token_bucket_wait_ms(&self->up, now_ms) > 0;
+    bool down_capped = token_bucket_wait_ms(&self->down, now_ms) > 0;
+    rate_meter_add(&self->up_meter, look->delivered_bytes, now_ms,
+                   is_busy(&self->senders, look->senders, up_capped));
+    rate_meter_add(&self->down_meter, self->came_bytes, now_ms,
+                   is_busy(&self->receivers, look->receivers, down_capped));
     self->came_bytes = 0;
-    self->sent = sends;
-    self->received = receives;
     self->looked_ms = now_ms;
 }
 

@@ -29,8 +29,14 @@ uint64_t pace_flow_look(struct pace_flow *self, uint64_t delivered_bytes);
 /* One look at all flows. */
 struct pace_look {
     uint64_t delivered_bytes; /* of all, since the last look */
-    bool sends;               /* some flow has a backlog, or more waits to be sent */
-    bool receives;            /* something that was asked for has not come */
+    uint32_t senders;         /* flows with a backlog, or that have more to send */
+    uint32_t receivers;       /* who was asked for something that has not come */
+};
+
+/* How many are at work, and how many were at most since nobody was. */
+struct pace_crowd {
+    uint32_t peak;
+    bool busy; /* at the last look */
 };
 
 struct pace {
@@ -39,8 +45,8 @@ struct pace {
     struct rate_meter up_meter;
     struct rate_meter down_meter;
     uint64_t came_bytes; /* since the last look */
-    bool sent;           /* at the last look, as `sends` and `receives` */
-    bool received;
+    struct pace_crowd senders;
+    struct pace_crowd receivers;
     uint64_t looked_ms;
     uint64_t told_ms;
     uint64_t told_bytes; /* that the told rates rest on */

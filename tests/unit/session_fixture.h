@@ -83,7 +83,7 @@ static inline int fixture_check(const struct session *session)
          work_ready(&session->work) > 0) ||
         (session->kept_count > 0 && session->version == WIRE_VERSION_NONE) ||
         (session->fetching && session->fetched) || (session->asked && !here) ||
-        (here && session->version == WIRE_VERSION_NONE) ||
+        (here && session->version == WIRE_VERSION_NONE && !session->settings.aggregates_only) ||
         (session->draining && work_running(&session->work) == 0) ||
         (session->phase == SESSION_SYNC && session->version != WIRE_VERSION_NONE)) {
         return __LINE__;

@@ -113,14 +113,14 @@ static void chunks_come_from_their_owners_and_the_rest_from_the_coordinator(void
     for (uint32_t i = 0; i < CHUNKS; i++) {
         CU_ASSERT_EQUAL(self->asked[0][i], i < 10 || i >= 30 ? 1 : 0);
     }
-    CU_ASSERT_TRUE(fetch_waits(self->fetch));
+    CU_ASSERT_EQUAL(fetch_waits_for(self->fetch), 3);
     CU_ASSERT_EQUAL(deliver_list(self, 1, false), STATUS_PROTOCOL); /* an owner's word is none */
     CU_ASSERT_EQUAL(deliver_list(self, 0, false), STATUS_OK);
     for (uint32_t i = 0; i < CHUNKS; i++) {
         uint32_t source = i >= 10 && i < 30 ? i / 10 : 0;
         CU_ASSERT_EQUAL(deliver(self, source, i, false), STATUS_OK);
     }
-    CU_ASSERT_FALSE(fetch_waits(self->fetch));
+    CU_ASSERT_EQUAL(fetch_waits_for(self->fetch), 0);
     expect_whole(self);
 }
 
@@ -307,7 +307,7 @@ static void rates_are_measured_while_something_waits_and_told_once_a_second(void
     struct pace pace;
     pace_init(&pace, 0, 0, 0);
     CU_ASSERT_FALSE(pace_tell(&pace, 5000, &rates));
-    const struct pace_look busy = {.delivered_bytes = 20000, .sends = true, .receives = true};
+    const struct pace_look busy = {.delivered_bytes = 20000, .senders = 4, .receivers = 2};
     for (uint64_t now_ms = 20; now_ms <= 4000; now_ms += 20) { /* 1 MB/s up, 0.5 down */
         CU_ASSERT_TRUE(pace_look_is_due(&pace, now_ms));
         pace_came(&pace, 10000);
@@ -327,6 +327,29 @@ static void rates_are_measured_while_something_waits_and_told_once_a_second(void
     CU_ASSERT_TRUE(pace_tell(&pace, 61000, &rates));
     CU_ASSERT_TRUE(rates.up_bytes_per_s > 900000); /* an idle line is no slow one */
     CU_ASSERT_FALSE(pace_tell(&pace, 61500, &rates));
+}
+
+/* The last flow of four goes at the pace of whoever receives it. */
+static void slow_line_of_another_is_not_taken_for_its_own(void)
+{
+    static struct wire_rates rates;
+    struct pace pace;
+    uint64_t now_ms = 20;
+    pace_init(&pace, 0, 0, 0);
+    for (int step = 0; step < 10; step++) {
+        struct pace_look look = {.delivered_bytes = 20000, .senders = 4};
+        for (uint64_t end_ms = now_ms + 2000; now_ms < end_ms; now_ms += 20) {
+            pace_look(&pace, now_ms, &look);
+        }
+        look = (struct pace_look){.delivered_bytes = 2000, .senders = 1};
+        for (uint64_t end_ms = now_ms + 8000; now_ms < end_ms; now_ms += 20) {
+            pace_look(&pace, now_ms, &look);
+        }
+        look = (struct pace_look){.delivered_bytes = 0};
+        pace_look(&pace, now_ms += 20, &look);
+    }
+    CU_ASSERT_TRUE_FATAL(pace_tell(&pace, now_ms, &rates));
+    CU_ASSERT_TRUE(rates.up_bytes_per_s > 900000 && rates.up_bytes_per_s < 1100000);
 }
 
 static void cap_holds_over_all_that_is_sent(void)
@@ -361,6 +384,7 @@ int main(void)
         SUITE_TEST(no_more_is_asked_for_than_may_come),
         SUITE_TEST(flow_knows_what_was_handed_over_and_not_delivered),
         SUITE_TEST(rates_are_measured_while_something_waits_and_told_once_a_second),
+        SUITE_TEST(slow_line_of_another_is_not_taken_for_its_own),
         SUITE_TEST(cap_holds_over_all_that_is_sent),
     };
     return suite_run("daemon_fetch", tests, sizeof tests / sizeof tests[0]);

@@ -107,6 +107,35 @@ static void updates_queue_and_are_applied_in_order(void)
     session_deinit(&f.session);
 }
 
+/* It holds no parameters: the shell fetches what it passes on. */
+static void who_only_aggregates_fetches_and_asks_for_nothing(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    f.session.settings.aggregates_only = true;
+    fixture_tick(&f, 0);
+    CU_ASSERT_EQUAL(fixture_sent(&f, WIRE_HELLO)->as.version_held, WIRE_VERSION_NONE);
+    fixture_welcome(&f, 1, 5);
+    CU_ASSERT_EQUAL(f.session.phase, SESSION_TRAIN);
+    CU_ASSERT_EQUAL(fixture_count(&f, SESSION_SETUP), 1);
+    CU_ASSERT_EQUAL(f.actions.count, 1);
+    fixture_committed(&f, 5, 5);
+    fixture_committed(&f, 9, 9);
+    CU_ASSERT_EQUAL(f.actions.count, 0);
+    fixture_collect(&f);
+    CU_ASSERT_EQUAL(f.actions.count, 0);
+    fixture_lease(&f, 1, 30, 2);
+    CU_ASSERT_EQUAL(f.actions.count, 1);
+    CU_ASSERT_EQUAL(fixture_sent(&f, WIRE_YIELDED)->as.yielded.kept, 0);
+    fixture_refused(&f, WIRE_REFUSED_UNKNOWN);
+    fixture_tick(&f, 0);
+    fixture_welcome(&f, 1, WIRE_VERSION_NONE); /* with or without one */
+    CU_ASSERT_EQUAL(f.session.phase, SESSION_TRAIN);
+    fixture_deliver(&f, WIRE_FINISHED);
+    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, SESSION_EXIT));
+    session_deinit(&f.session);
+}
+
 static void gap_in_the_updates_leads_to_a_new_hello(void)
 {
     struct fixture f;
@@ -502,6 +531,7 @@ int main(void)
         SUITE_TEST(welcome_without_a_snapshot_keeps_the_parameters),
         SUITE_TEST(welcome_to_another_run_ends_the_session),
         SUITE_TEST(updates_queue_and_are_applied_in_order),
+        SUITE_TEST(who_only_aggregates_fetches_and_asks_for_nothing),
         SUITE_TEST(gap_in_the_updates_leads_to_a_new_hello),
         SUITE_TEST(more_updates_than_fit_are_asked_for_later),
         SUITE_TEST(wrong_digest_is_told_and_leads_to_a_snapshot),
