@@ -1,0 +1,238 @@
+/* Rates as they are measured, and the plan that follows from them. */
+#include "tests/sim/experiment_state.h"
+
+#include "tests/sim/sim_memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { ROUTE_BYTES = 250, ROUTE_OWNER_BYTES = 72, SUM_BYTES_PER_VALUE = 2, OWNERS_MAX = 256 };
+static const double rate_noise = 0.03;
+static const double smoothing = 0.3;
+static const double rate_changed = 0.15;
+static const double worth_changing = 0.97; /* of the step's time */
+static const double fraction_max = 0.25;
+
+static void measure(struct trial *self)
+{
+    for (size_t node = 1; node < self->peer_count; node++) {
+        struct trial_peer *peer = &self->peers[node];
+        double up = 1.0 + rate_noise * (2.0 * random_uniform(&self->chance) - 1.0);
+        double down = 1.0 + rate_noise * (2.0 * random_uniform(&self->chance) - 1.0);
+        peer->seen_up += smoothing * (up * peer->spec.up_bytes_per_s - peer->seen_up);
+        peer->seen_down += smoothing * (down * peer->spec.down_bytes_per_s - peer->seen_down);
+    }
+}
+
+static double value_count(const struct trial *self)
+{
+    return (double)self->settings.value_count;
+}
+
+/* problem->peers(all that are here), owned by the caller. */
+static void pose(const struct trial *self, uint32_t *nodes, struct plan_peer *peers,
+                 struct plan_problem *out)
+{
+    const struct trial_settings *settings = &self->settings;
+    size_t count = 0;
+    for (uint32_t node = 1; node < self->peer_count; node++) {
+        const struct trial_peer *peer = &self->peers[node];
+        if (!peer->gone) {
+            nodes[count] = node;
+            peers[count++] = (struct plan_peer){.up_bytes_per_s = peer->seen_up,
+                                                .down_bytes_per_s = peer->seen_down,
+                                                .samples_per_s = peer->spec.samples_per_s,
+                                                .aggregates = peer->spec.aggregates &&
+                                                              !peer->behind};
+        }
+    }
+    *out = (struct plan_problem){.peers = peers,
+                                 .peer_count = count,
+                                 .coordinator_up_bytes_per_s = settings->coordinator_bytes_per_s,
+                                 .coordinator_down_bytes_per_s = settings->coordinator_bytes_per_s,
+                                 .coordinator_bytes_max = settings->coordinator_bytes_max,
+                                 .value_count = settings->value_count,
+                                 .target_batch = settings->target_batch,
+                                 .codecs = {CODEC_MX8},
+                                 .codec_count = 1,
+                                 .update_codec = CODEC_MX8,
+                                 .sum_bytes_per_value = SUM_BYTES_PER_VALUE,
+                                 .overlap = settings->overlap,
+                                 .may_rest = settings->may_rest,
+                                 .fraction_max = fraction_max,
+                                 .owners_max = OWNERS_MAX};
+}
+
+static bool rates_changed(const struct trial *self, const struct plan_problem *problem)
+{
+    for (size_t i = 0; i < problem->peer_count; i++) {
+        double up = problem->peers[i].up_bytes_per_s / self->plan_rates[2 * i];
+        double down = problem->peers[i].down_bytes_per_s / self->plan_rates[2 * i + 1];
+        if (fabs(up - 1.0) > rate_changed || fabs(down - 1.0) > rate_changed) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void set_parts(struct trial *self)
+{
+    const struct aggregation_plan *plan = &self->plan;
+    self->part_count = 0;
+    self->parts = sim_memory_resize(self->parts, plan->peer_count + 1, sizeof *self->parts);
+    if (plan->coordinator_chunk_count > 0) {
+        self->parts[self->part_count++] =
+            (struct trial_part){.owner = 0,
+                                .first = plan->coordinator_first_chunk,
+                                .count = plan->coordinator_chunk_count};
+    }
+    for (size_t i = 0; i < plan->peer_count; i++) {
+        if (plan->shares[i].chunk_count > 0) {
+            self->parts[self->part_count++] =
+                (struct trial_part){.owner = self->plan_nodes[i],
+                                    .first = plan->shares[i].first_chunk,
+                                    .count = plan->shares[i].chunk_count};
+        }
+    }
+}
+
+/* Tells each peer what the plan wants of it. */
+static void route(struct trial *self)
+{
+    double bytes = ROUTE_BYTES + (double)ROUTE_OWNER_BYTES * (double)self->part_count;
+    trial_count_capacity(self);
+    self->rate_here = 0.0;
+    for (size_t i = 0; i < self->plan.peer_count; i++) {
+        uint32_t node = self->plan_nodes[i];
+        struct trial_peer *peer = &self->peers[node];
+        bool before = peer->computes;
+        peer->computes = self->plan.shares[i].computes;
+        peer->codec = self->plan.shares[i].codec;
+        self->rate_here += peer->computes ? peer->spec.samples_per_s : 0.0;
+        trial_send(self, &(struct net_tag){.kind = KIND_CONTROL}, node,
+                   peer->computes ? bytes : ROUTE_BYTES);
+        if (peer->computes && !before && !peer->behind && peer->version < self->committed) {
+            trial_join(self, node);
+        }
+        trial_work_want(self, node);
+    }
+}
+
+static void adopt(struct trial *self, struct aggregation_plan *made, uint32_t *nodes,
+                  const struct plan_problem *problem)
+{
+    trial_plan_free(self);
+    self->plan = *made;
+    self->planned = true;
+    self->members_changed = false;
+    self->plan_nodes = nodes;
+    self->plan_rates = sim_memory_new(2 * problem->peer_count, sizeof *self->plan_rates);
+    for (size_t i = 0; i < problem->peer_count; i++) {
+        self->plan_rates[2 * i] = problem->peers[i].up_bytes_per_s;
+        self->plan_rates[2 * i + 1] = problem->peers[i].down_bytes_per_s;
+    }
+    self->plans++;
+    set_parts(self);
+    route(self);
+}
+
+void trial_plan(struct trial *self)
+{
+    uint32_t *nodes = sim_memory_new(self->peer_count, sizeof *nodes);
+    struct plan_peer *peers = sim_memory_new(self->peer_count, sizeof *peers);
+    struct plan_problem problem;
+    measure(self);
+    pose(self, nodes, peers, &problem);
+    bool kept = true;
+    if (!self->planned || self->members_changed || rates_changed(self, &problem)) {
+        struct aggregation_plan made;
+        self->status = plan_make(&problem, self->settings.strategy, &made);
+        struct plan_times current = {.step_s = INFINITY};
+        if (self->planned && !self->members_changed) {
+            plan_predict(&problem, &self->plan, &current);
+        }
+        if (self->status == STATUS_OK && made.predicted.step_s < worth_changing * current.step_s) {
+            adopt(self, &made, nodes, &problem);
+            kept = false;
+        } else {
+            plan_deinit(&made);
+        }
+    }
+    self->predicted = self->plan.predicted;
+    self->bound_s = self->plan.bound_step_s;
+    if (kept) {
+        sim_memory_free(nodes);
+    }
+    sim_memory_free(peers);
+}
+
+void trial_plan_free(struct trial *self)
+{
+    if (self->planned) {
+        plan_deinit(&self->plan);
+    }
+    sim_memory_free(self->plan_nodes);
+    sim_memory_free(self->plan_rates);
+    self->plan_nodes = NULL;
+    self->plan_rates = NULL;
+    self->planned = false;
+}
+
+struct candidate {
+    double seconds; /* that a link needs for what it must move */
+    double samples_per_s;
+};
+
+static int by_seconds(const void *a, const void *b)
+{
+    const struct candidate *left = a;
+    const struct candidate *right = b;
+    return (left->seconds > right->seconds) - (left->seconds < right->seconds);
+}
+
+/* The step of a set of peers that compute `rate` together cannot be shorter. */
+static double step_of(const struct trial *self, double compute_s, double up_s, double down_s)
+{
+    if (!self->settings.overlap) {
+        return compute_s + up_s + down_s;
+    }
+    /* A sample may be one update behind: over two steps that chain must still fit. */
+    return fmax(fmax(compute_s, (compute_s + up_s + down_s) / 2.0), fmax(up_s, down_s));
+}
+
+double trial_limit_s(const struct trial *self)
+{
+    size_t count = self->settings.peer_count;
+    double bytes = (double)codec_encoded_bytes(CODEC_MX8, CODEC_BLOCK_VALUES) / CODEC_BLOCK_VALUES *
+                   value_count(self);
+    struct candidate *ups = sim_memory_new(count, sizeof *ups);
+    struct candidate *downs = sim_memory_new(count, sizeof *downs);
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct trial_peer_spec *spec = &self->settings.peers[i];
+        if (spec->samples_per_s > 0.0) {
+            ups[used] = (struct candidate){bytes / spec->up_bytes_per_s, spec->samples_per_s};
+            downs[used++] = (struct candidate){bytes / spec->down_bytes_per_s, spec->samples_per_s};
+        }
+    }
+    qsort(ups, used, sizeof *ups, by_seconds);
+    qsort(downs, used, sizeof *downs, by_seconds);
+    /* So fast a set needs at least so slow an uplink, and at least so slow a downlink. */
+    double best = INFINITY;
+    double up_rate = 0.0;
+    double down_rate = 0.0;
+    size_t down = 0;
+    for (size_t up = 0; up < used; up++) {
+        up_rate += ups[up].samples_per_s;
+        while (down < used && down_rate + 1e-9 * up_rate < up_rate) {
+            down_rate += downs[down++].samples_per_s;
+        }
+        if (self->settings.may_rest || up + 1 == used) {
+            double compute_s = self->settings.target_batch / up_rate;
+            best = fmin(best, step_of(self, compute_s, ups[up].seconds, downs[down - 1].seconds));
+        }
+    }
+    sim_memory_free(ups);
+    sim_memory_free(downs);
+    return best;
+}
