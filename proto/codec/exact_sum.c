@@ -2,15 +2,14 @@
 
 #include "common/check.h"
 #include "common/fault.h"
-#include "common/half.h"
-#include "proto/codec/float_bits.h"
-#include "proto/codec/mx8.h"
+#include "proto/codec/kernels.h"
+#include "proto/codec/mx.h"
 
 #include <math.h>
 #include <stdbool.h>
 
 /* tokens_max * 2^10 values of 2^shift units each reach at most 2^62, one bit below overflow. */
-enum { SUM_BITS = 62, MX8_SHIFT_MAX = 62 };
+enum { SUM_BITS = 62 };
 
 __extension__ typedef unsigned __int128 wide;
 
@@ -25,69 +24,39 @@ struct exact_grid exact_grid_for(uint64_t tokens_max)
                                .tokens_max = tokens_max};
 }
 
-/* NaN and infinity have the largest bits of all. */
-static bool size_within(uint32_t max_bits, double limit)
+/* The bits of the largest float32 that is not above limit < 2^63. */
+static uint32_t float_bits_at_most(uint64_t limit)
 {
-    return max_bits < float_infinity_bits && (double)float_from_bits(max_bits) <= limit;
+    float near = (float)limit;
+    return float_to_bits(near) - ((double)near > (double)limit ? 1U : 0U);
 }
 
-static bool fp32_within(const uint8_t *data, size_t value_count, double limit)
+/* mx4's largest code whose value has at most this size. */
+static uint8_t mx4_code_at_most(uint64_t size)
 {
-    int32_t max = 0;
-    for (size_t i = 0; i < value_count; i++) {
-        uint32_t bits;
-        memcpy(&bits, data + i * sizeof bits, sizeof bits);
-        int32_t size = (int32_t)(bits & float_abs_mask);
-        max = size > max ? size : max;
+    static const uint8_t sizes[MX4_CODE_MAX + 1] = {0, 1, 2, 3, 4, 6, 8, MX4_INTEGER_MAX};
+    uint8_t code = MX4_CODE_MAX;
+    while (sizes[code] > size) {
+        code--;
     }
-    return size_within((uint32_t)max, limit);
+    return code;
 }
 
-static bool bf16_within(const uint8_t *data, size_t value_count, double limit)
+/* A block whose unit is finer than the grid, or too large, may hold zeros only. */
+static void limits_on_grid(const struct exact_grid *grid, enum codec codec, uint64_t tokens,
+                           struct codec_limits *out)
 {
-    int32_t max = 0;
-    for (size_t i = 0; i < value_count; i++) {
-        uint16_t bits;
-        memcpy(&bits, data + i * sizeof bits, sizeof bits);
-        int32_t size = bits & 0x7fff;
-        max = size > max ? size : max;
+    bool mx4 = codec == CODEC_MX4;
+    uint64_t limit = tokens << EXACT_SUM_PER_TOKEN_LOG2_MAX;
+    *out = (struct codec_limits){.bits_max = float_bits_at_most(limit),
+                                 .exponent_max = mx4 ? MX4_EXPONENT_MAX : MX8_EXPONENT_MAX};
+    int unit_bias = mx4 ? MX4_UNIT_BIAS : MX8_UNIT_BIAS;
+    for (int shift = 0; shift <= MX_SHIFT_MAX; shift++) {
+        uint64_t size = limit << grid->shift >> shift;
+        size = size < MX8_Q_MAX ? size : MX8_Q_MAX;
+        out->size_max[shift + unit_bias - grid->shift] =
+            mx4 ? mx4_code_at_most(size) : (uint8_t)size;
     }
-    return size_within((uint32_t)max << 16, limit);
-}
-
-/* A block of zeros may carry any exponent below 255: it adds nothing. */
-static bool mx8_block_within(const struct exact_grid *grid, const uint8_t *block, uint64_t limit)
-{
-    unsigned max = mx8_block_max(block);
-    if (max == 0) {
-        return block[0] <= MX8_EXPONENT_MAX;
-    }
-    int shift = (int)block[0] - MX8_UNIT_BIAS + grid->shift;
-    return max <= MX8_Q_MAX && shift >= 0 && shift <= MX8_SHIFT_MAX && max <= limit >> shift;
-}
-
-static bool mx8_within(const struct exact_grid *grid, const uint8_t *data, size_t block_count,
-                       uint64_t limit)
-{
-    bool good = true;
-    for (size_t block = 0; good && block < block_count; block++) {
-        good = mx8_block_within(grid, data + block * CODEC_MX8_BLOCK_BYTES, limit);
-    }
-    return good;
-}
-
-static bool values_within(const struct exact_grid *grid, enum codec codec, const uint8_t *data,
-                          size_t value_count, uint64_t limit)
-{
-    switch (codec) {
-    case CODEC_MX8:
-        return mx8_within(grid, data, value_count / CODEC_BLOCK_VALUES, limit << grid->shift);
-    case CODEC_BF16:
-        return bf16_within(data, value_count, (double)limit);
-    case CODEC_FP32:
-        break;
-    }
-    return fp32_within(data, value_count, (double)limit);
 }
 
 enum status exact_sum_check(const struct exact_grid *grid, enum codec codec, const uint8_t *data,
@@ -101,95 +70,36 @@ enum status exact_sum_check(const struct exact_grid *grid, enum codec codec, con
         return fault(STATUS_BAD_SHAPE, "%zu bytes do not hold %zu values of codec %s", size_bytes,
                      value_count, codec_name(codec));
     }
-    if (!values_within(grid, codec, data, value_count, tokens << EXACT_SUM_PER_TOKEN_LOG2_MAX)) {
+    struct codec_limits limits;
+    limits_on_grid(grid, codec, tokens, &limits);
+    if (!codec_loops(codec)->within(&limits, data, value_count / CODEC_BLOCK_VALUES)) {
         return fault(STATUS_OUT_OF_RANGE, "a gradient value is too large, not a number, or finer "
                                           "than the grid of the sum");
     }
     return STATUS_OK;
 }
 
-/* Rounds to an integer, half to even. The product of a float32 and a power of two is exact in
- * double, and a float32 has no fraction from 2^24 on, so the large ones need no rounding. */
-static int64_t to_grid(double scaled)
+enum status exact_sum_check_and_add(const struct exact_grid *grid, enum codec codec,
+                                    const uint8_t *data, size_t size_bytes, size_t value_count,
+                                    uint64_t tokens, int64_t *sum)
 {
-    const double magic = 0x1.8p52;
-    double rounded = (scaled + magic) - magic;
-    return (int64_t)(fabs(scaled) < 0x1p50 ? rounded : scaled);
-}
-
-static double grid_scale(const struct exact_grid *grid, bool negate)
-{
-    return (double)(UINT64_C(1) << grid->shift) * (negate ? -1.0 : 1.0);
-}
-
-/* Sums are kept in two's complement with wrapping addition, so that even misuse is defined. */
-static void fp32_accumulate(const struct exact_grid *grid, const uint8_t *data, size_t value_count,
-                            bool negate, int64_t *sum)
-{
-    double scale = grid_scale(grid, negate);
-    for (size_t i = 0; i < value_count; i++) {
-        float value;
-        memcpy(&value, data + i * sizeof value, sizeof value);
-        sum[i] = (int64_t)((uint64_t)sum[i] + (uint64_t)to_grid((double)value * scale));
+    enum status status = exact_sum_check(grid, codec, data, size_bytes, value_count, tokens);
+    if (status == STATUS_OK) {
+        exact_sum_add(grid, codec, data, value_count, sum);
     }
-}
-
-static void bf16_accumulate(const struct exact_grid *grid, const uint8_t *data, size_t value_count,
-                            bool negate, int64_t *sum)
-{
-    double scale = grid_scale(grid, negate);
-    for (size_t i = 0; i < value_count; i++) {
-        uint16_t bits;
-        memcpy(&bits, data + i * sizeof bits, sizeof bits);
-        double value = (double)half_from_bf16(bits);
-        sum[i] = (int64_t)((uint64_t)sum[i] + (uint64_t)to_grid(value * scale));
-    }
-}
-
-static void mx8_accumulate(const struct exact_grid *grid, const uint8_t *data, size_t block_count,
-                           bool negate, int64_t *sum)
-{
-    for (size_t block = 0; block < block_count; block++) {
-        int shift = (int)data[0] - MX8_UNIT_BIAS + grid->shift;
-        if (shift >= 0 && shift <= MX8_SHIFT_MAX) { /* others hold zeros only */
-            int8_t q[CODEC_BLOCK_VALUES];
-            memcpy(q, data + 1, sizeof q);
-            for (int i = 0; i < CODEC_BLOCK_VALUES; i++) {
-                int64_t signed_q = negate ? -(int64_t)q[i] : (int64_t)q[i];
-                sum[i] = (int64_t)((uint64_t)sum[i] + ((uint64_t)signed_q << shift));
-            }
-        }
-        data += CODEC_MX8_BLOCK_BYTES;
-        sum += CODEC_BLOCK_VALUES;
-    }
-}
-
-static void accumulate(const struct exact_grid *grid, enum codec codec, const uint8_t *data,
-                       size_t value_count, bool negate, int64_t *sum)
-{
-    switch (codec) {
-    case CODEC_MX8:
-        mx8_accumulate(grid, data, value_count / CODEC_BLOCK_VALUES, negate, sum);
-        break;
-    case CODEC_BF16:
-        bf16_accumulate(grid, data, value_count, negate, sum);
-        break;
-    case CODEC_FP32:
-        fp32_accumulate(grid, data, value_count, negate, sum);
-        break;
-    }
+    return status;
 }
 
 void exact_sum_add(const struct exact_grid *grid, enum codec codec, const uint8_t *data,
                    size_t value_count, int64_t *sum)
 {
-    accumulate(grid, codec, data, value_count, false, sum);
+    codec_loops(codec)->sum(data, value_count / CODEC_BLOCK_VALUES, grid->shift, false, sum);
 }
 
 void exact_sum_subtract(const struct exact_grid *grid, enum codec codec, const uint8_t *data,
                         size_t value_count, int64_t *sum)
 {
-    accumulate(grid, codec, data, value_count, true, sum);
+    codec_loops(codec)->sum(data, value_count / CODEC_BLOCK_VALUES, grid->shift, true, sum);
 }
 
 /* size / tokens * 2^-shift by long division; size > 0. The quotient keeps far more than the 26

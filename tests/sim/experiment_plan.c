@@ -24,11 +24,6 @@ static void measure(struct trial *self)
     }
 }
 
-static double value_count(const struct trial *self)
-{
-    return (double)self->settings.value_count;
-}
-
 /* problem->peers(all that are here), owned by the caller. */
 static void pose(const struct trial *self, uint32_t *nodes, struct plan_peer *peers,
                  struct plan_problem *out)
@@ -53,8 +48,8 @@ static void pose(const struct trial *self, uint32_t *nodes, struct plan_peer *pe
                                  .coordinator_bytes_max = settings->coordinator_bytes_max,
                                  .value_count = settings->value_count,
                                  .target_batch = settings->target_batch,
-                                 .codecs = {CODEC_MX8},
-                                 .codec_count = 1,
+                                 .codecs = {CODEC_MX8, CODEC_MX4},
+                                 .codec_count = settings->compact ? 2 : 1,
                                  .update_codec = CODEC_MX8,
                                  .sum_bytes_per_value = SUM_BYTES_PER_VALUE,
                                  .overlap = settings->overlap,
@@ -203,16 +198,17 @@ static double step_of(const struct trial *self, double compute_s, double up_s, d
 double trial_limit_s(const struct trial *self)
 {
     size_t count = self->settings.peer_count;
-    double bytes = (double)codec_encoded_bytes(CODEC_MX8, CODEC_BLOCK_VALUES) / CODEC_BLOCK_VALUES *
-                   value_count(self);
+    double blocks = (double)self->settings.value_count / CODEC_BLOCK_VALUES;
+    double down_bytes = CODEC_MX8_BLOCK_BYTES * blocks;
+    double up_bytes = self->settings.compact ? CODEC_MX4_BLOCK_BYTES * blocks : down_bytes;
     struct candidate *ups = sim_memory_new(count, sizeof *ups);
     struct candidate *downs = sim_memory_new(count, sizeof *downs);
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
         const struct trial_peer_spec *spec = &self->settings.peers[i];
         if (spec->samples_per_s > 0.0) {
-            ups[used] = (struct candidate){bytes / spec->up_bytes_per_s, spec->samples_per_s};
-            downs[used++] = (struct candidate){bytes / spec->down_bytes_per_s, spec->samples_per_s};
+            ups[used] = (struct candidate){up_bytes / spec->up_bytes_per_s, spec->samples_per_s};
+            downs[used++] = (struct candidate){down_bytes / spec->down_bytes_per_s, spec->samples_per_s};
         }
     }
     qsort(ups, used, sizeof *ups, by_seconds);

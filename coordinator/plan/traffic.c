@@ -1,0 +1,140 @@
+#include "coordinator/plan/traffic.h"
+
+#include <math.h>
+
+static const double rate_min = 1.0;
+static const double rate_max = 1e15;
+
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+double traffic_encoded_bytes(const struct plan_problem *problem, enum codec codec)
+{
+    return (double)problem->value_count * (double)codec_encoded_bytes(codec, CODEC_CHUNK_VALUES) /
+           CODEC_CHUNK_VALUES;
+}
+
+double traffic_rate(double bytes_per_s)
+{
+    if (bytes_per_s <= 0.0) {
+        return INFINITY;
+    }
+    return bytes_per_s < rate_min ? rate_min : bytes_per_s > rate_max ? rate_max : bytes_per_s;
+}
+
+double traffic_sent_bytes(const struct traffic *self, const struct plan_share *share)
+{
+    return share->computes ? traffic_encoded_bytes(self->problem, share->codec) : 0.0;
+}
+
+void traffic_init(struct traffic *self, const struct plan_problem *problem,
+                  const struct plan_share *shares)
+{
+    *self = (struct traffic){.problem = problem};
+    self->sums_bytes = problem->sum_bytes_per_value * (double)problem->value_count;
+    self->update_bytes = traffic_encoded_bytes(problem, problem->update_codec);
+    for (size_t i = 0; i < problem->peer_count; i++) {
+        if (!shares[i].computes) {
+            continue;
+        }
+        double sent_bytes = traffic_sent_bytes(self, &shares[i]);
+        self->receiver_count++;
+        self->samples_per_s += problem->peers[i].samples_per_s;
+        self->contributed_bytes += sent_bytes;
+        if (sent_bytes > self->largest_bytes) {
+            self->second_bytes = self->largest_bytes;
+            self->largest_bytes = sent_bytes;
+            self->largest_peer = i;
+        } else {
+            self->second_bytes = larger(self->second_bytes, sent_bytes);
+        }
+    }
+}
+
+double traffic_own_gather_s(const struct traffic *self, const struct plan_share *share, size_t peer)
+{
+    const struct plan_peer *link = &self->problem->peers[peer];
+    double others_bytes = self->contributed_bytes - traffic_sent_bytes(self, share);
+    bool is_largest = share->computes && peer == self->largest_peer;
+    double largest_bytes = is_largest ? self->second_bytes : self->largest_bytes;
+    if (largest_bytes <= 0.0) { /* the only one that computes */
+        return 0.0;
+    }
+    return larger(others_bytes / traffic_rate(link->down_bytes_per_s),
+                  largest_bytes / traffic_rate(link->pair_bytes_per_s));
+}
+
+double traffic_own_spread_s(const struct traffic *self, const struct plan_share *share, size_t peer)
+{
+    const struct plan_peer *link = &self->problem->peers[peer];
+    double others = (double)(self->receiver_count - (share->computes ? 1 : 0));
+    double up_s = others * self->update_bytes / traffic_rate(link->up_bytes_per_s);
+    double down_s =
+        share->computes ? 0.0 : self->update_bytes / traffic_rate(link->down_bytes_per_s);
+    return larger(up_s, down_s);
+}
+
+double traffic_coordinator_down_bytes(const struct traffic *self, double fraction)
+{
+    return fraction * self->contributed_bytes + (1.0 - fraction) * self->sums_bytes;
+}
+
+double traffic_coordinator_up_bytes(const struct traffic *self, double fraction)
+{
+    return (1.0 - fraction + fraction * (double)self->receiver_count) * self->update_bytes;
+}
+
+void traffic_times_begin(const struct traffic *self, double fraction, struct plan_times *out)
+{
+    const struct plan_problem *problem = self->problem;
+    *out = (struct plan_times){.compute_s = INFINITY, .step_s = INFINITY};
+    if (self->receiver_count == 0) {
+        return;
+    }
+    out->coordinator_down_bytes = traffic_coordinator_down_bytes(self, fraction);
+    out->coordinator_up_bytes = traffic_coordinator_up_bytes(self, fraction);
+    out->gather_s =
+        out->coordinator_down_bytes / traffic_rate(problem->coordinator_down_bytes_per_s);
+    out->spread_s = out->coordinator_up_bytes / traffic_rate(problem->coordinator_up_bytes_per_s);
+}
+
+void traffic_times_add(const struct traffic *self, const struct plan_share *share, double fraction,
+                       size_t peer, struct plan_times *times)
+{
+    if (self->receiver_count == 0 || (!share->computes && fraction <= 0.0)) {
+        return;
+    }
+    const struct plan_peer *link = &self->problem->peers[peer];
+    double up_bytes =
+        traffic_sent_bytes(self, share) * (1.0 - fraction) + fraction * self->sums_bytes;
+    double gather_s = larger(up_bytes / traffic_rate(link->up_bytes_per_s),
+                             fraction * traffic_own_gather_s(self, share, peer));
+    double spread_s = fraction * traffic_own_spread_s(self, share, peer);
+    if (share->computes) {
+        spread_s = larger(spread_s, self->update_bytes / traffic_rate(link->down_bytes_per_s));
+    }
+    times->gather_s = larger(times->gather_s, gather_s);
+    times->spread_s = larger(times->spread_s, spread_s);
+}
+
+void traffic_times_end(const struct traffic *self, struct plan_times *times)
+{
+    if (self->samples_per_s > 0.0) {
+        times->compute_s = self->problem->target_batch / self->samples_per_s;
+    }
+    double moving_s = times->gather_s + times->spread_s;
+    times->step_s =
+        self->problem->overlap ? larger(times->compute_s, moving_s) : times->compute_s + moving_s;
+}
+
+void traffic_times(const struct traffic *self, const struct assignment *assignment,
+                   struct plan_times *out)
+{
+    traffic_times_begin(self, assignment->coordinator_fraction, out);
+    for (size_t i = 0; i < assignment->peer_count; i++) {
+        traffic_times_add(self, &assignment->shares[i], assignment->fractions[i], i, out);
+    }
+    traffic_times_end(self, out);
+}
