@@ -124,6 +124,7 @@ struct trial_spread {
 struct trial_pool {
     uint64_t step;
     bool open;
+    bool collected;     /* all were done, and nothing was given back since */
     uint32_t free, out; /* samples nobody has; lent and not done */
 };
 

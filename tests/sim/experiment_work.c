@@ -138,7 +138,8 @@ static void serve_waiting(struct trial *self)
 static void collect_when_done(struct trial *self)
 {
     struct trial_pool *pool = pool_of(self, self->committed);
-    if (pool != NULL && pool->open && pool->free == 0 && pool->out == 0) {
+    if (pool != NULL && pool->open && !pool->collected && pool->free == 0 && pool->out == 0) {
+        pool->collected = true;
         trial_gather_collect(self);
     }
 }
@@ -167,6 +168,7 @@ void trial_work_give_back(struct trial *self, uint64_t step, uint32_t count)
     struct trial_pool *pool = pool_of(self, step);
     CHECK(pool != NULL);
     pool->free += count;
+    pool->collected = false;
     self->samples_lost += count;
     serve_waiting(self);
 }
