@@ -5,6 +5,7 @@
 #include "tests/sim/sim_memory.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -202,7 +203,15 @@ static void list_all(struct list *list)
 size_t experiment_cases_list(uint64_t seed, bool quick, struct experiment_case **out)
 {
     struct list list = {.cases = sim_memory_new(CASES_MAX, sizeof *list.cases), .seed = seed};
-    if (quick) {
+    if (getenv("ONLY")) {
+        const char *o = getenv("ONLY");
+        if (strchr(o, 's')) {
+            for (size_t i = 0; i < 4; i++) add_sixteen(&list, (const char *[]){"A","B","C","D"}[i], strchr(o,'l') ? &large_model : &small_model, strchr(o,'b')!=NULL, strchr(o,'o')!=NULL);
+        } else {
+            for (size_t st = ADAPTIVE; st <= ADAPTIVE_REPAIR; st++)
+                add_population(&list, (size_t)atoi(o), strchr(o,'l') ? &large_model : &small_model, st, strchr(o,'c')!=NULL);
+        }
+    } else if (quick) {
         list_quick(&list);
     } else {
         list_all(&list);

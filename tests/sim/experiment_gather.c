@@ -168,6 +168,7 @@ static void add_contributor(struct trial *self, uint32_t node, bool central)
     struct trial_contributor *contributor = &gather->contributors[gather->contributor_count++];
     *contributor = (struct trial_contributor){.node = node,
                                               .samples = peer->done[at],
+                                              .stale = peer->stale[at],
                                               .codec = peer->codec,
                                               .central = central,
                                               .chunks_left = self->chunk_count};
@@ -175,7 +176,6 @@ static void add_contributor(struct trial *self, uint32_t node, bool central)
     for (size_t i = 0; i < (central ? 1 : gather->part_max); i++) {
         contributor->flows[i] = NET_NONE;
     }
-    self->samples_stale += peer->stale[at];
     peer->done[at] = 0;
     peer->stale[at] = 0;
     gather->central_left += central ? self->chunk_count : 0;
@@ -455,6 +455,7 @@ void trial_gather_end(struct trial *self)
     struct trial_gather *gather = &self->gather;
     for (size_t i = 0; i < gather->contributor_count; i++) {
         const struct trial_contributor *contributor = &gather->contributors[i];
+        self->samples_stale += contributor->lost ? 0 : contributor->stale;
         for (size_t part = 0; part < (contributor->central ? 1 : gather->part_count); part++) {
             cancel(self, contributor->flows[part]);
             net_release(self->net, contributor->flows[part]);

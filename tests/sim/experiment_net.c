@@ -1,20 +1,30 @@
 #include "tests/sim/experiment_net.h"
 
 #include "common/check.h"
+#include "common/random.h"
 #include "tests/sim/sim_memory.h"
 
 enum { EVENT_UP_DONE, EVENT_ARRIVED, EVENT_DOWN_DONE, EVENT_CREDIT, EVENT_TIMER };
 
 struct link {
     double bytes_per_s;
-    int64_t tail; /* of the ring of flows that want it; NET_NONE: nobody */
     int64_t serving;
     uint32_t serving_count;
     bool busy;
 };
 
+/* Flows of one kind that want an uplink: a heap, the one of which the least part is sent on top. */
+struct lane {
+    int64_t *flows;
+    uint32_t count, capacity;
+    double turn; /* the lane with the least is served next */
+};
+
 struct node {
     struct link up, down;
+    struct lane lanes[NET_KINDS_MAX];
+    double turn;       /* of the lane that was served last */
+    int64_t down_tail; /* of the ring of flows that want the downlink; NET_NONE: nobody */
 };
 
 struct net {
@@ -27,7 +37,7 @@ struct net {
     size_t node_count, node_capacity;
     struct net_flow *flows;
     size_t flow_count, flow_capacity;
-    int64_t free_flow; /* chained by next_up */
+    int64_t free_flow; /* chained by next */
     double coordinator_up[NET_KINDS_MAX], coordinator_down[NET_KINDS_MAX];
 };
 
@@ -46,6 +56,11 @@ void net_free(struct net *self)
         return;
     }
     experiment_queue_deinit(&self->queue);
+    for (size_t i = 0; i < self->node_count; i++) {
+        for (size_t kind = 0; kind < NET_KINDS_MAX; kind++) {
+            sim_memory_free(self->nodes[i].lanes[kind].flows);
+        }
+    }
     sim_memory_free(self->nodes);
     sim_memory_free(self->flows);
     sim_memory_free(self);
@@ -58,38 +73,107 @@ uint32_t net_add_node(struct net *self, double up_bytes_per_s, double down_bytes
         self->nodes = sim_memory_resize(self->nodes, self->node_capacity, sizeof *self->nodes);
     }
     self->nodes[self->node_count] = (struct node){
-        .up = {.bytes_per_s = up_bytes_per_s, .tail = NET_NONE, .serving = NET_NONE},
-        .down = {.bytes_per_s = down_bytes_per_s, .tail = NET_NONE, .serving = NET_NONE}};
+        .up = {.bytes_per_s = up_bytes_per_s, .serving = NET_NONE},
+        .down = {.bytes_per_s = down_bytes_per_s, .serving = NET_NONE},
+        .down_tail = NET_NONE};
     return (uint32_t)self->node_count++;
 }
 
-static int64_t *next_of(struct net *self, int64_t flow, bool up)
+/* True when less of flow `a` is sent. Equal ones go in an order that differs from sender to sender:
+ * else all would begin with the same receiver. */
+static bool goes_first(const struct net *self, int64_t a, int64_t b)
 {
-    return up ? &self->flows[flow].next_up : &self->flows[flow].next_down;
+    const struct net_flow *left = &self->flows[a];
+    const struct net_flow *right = &self->flows[b];
+    uint64_t left_part = (uint64_t)left->sent * right->count;
+    uint64_t right_part = (uint64_t)right->sent * left->count;
+    if (left_part != right_part) {
+        return left_part < right_part;
+    }
+    return random_mix((uint64_t)a) < random_mix((uint64_t)b);
 }
 
-static void push(struct net *self, struct link *link, int64_t flow, bool up)
+static void push_up(struct net *self, int64_t flow)
 {
-    if (link->tail == NET_NONE) {
-        *next_of(self, flow, up) = flow;
-    } else {
-        *next_of(self, flow, up) = *next_of(self, link->tail, up);
-        *next_of(self, link->tail, up) = flow;
+    struct node *node = &self->nodes[self->flows[flow].from];
+    struct lane *lane = &node->lanes[self->flows[flow].tag.kind];
+    if (lane->count == lane->capacity) {
+        lane->capacity = lane->capacity == 0 ? 4 : 2 * lane->capacity;
+        lane->flows = sim_memory_resize(lane->flows, lane->capacity, sizeof *lane->flows);
     }
-    link->tail = flow;
+    if (lane->count == 0 && lane->turn < node->turn) {
+        lane->turn = node->turn; /* who was away saved nothing up */
+    }
+    size_t at = lane->count++;
+    while (at > 0 && goes_first(self, flow, lane->flows[(at - 1) / 2])) {
+        lane->flows[at] = lane->flows[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    lane->flows[at] = flow;
     self->flows[flow].references++;
 }
 
-static int64_t pop(struct net *self, struct link *link, bool up)
+static int64_t pop_lane(struct net *self, struct lane *lane)
 {
-    if (link->tail == NET_NONE) {
+    int64_t top = lane->flows[0];
+    int64_t moved = lane->flows[--lane->count];
+    size_t at = 0;
+    for (size_t child = 1; child < lane->count; child = 2 * at + 1) {
+        if (child + 1 < lane->count &&
+            goes_first(self, lane->flows[child + 1], lane->flows[child])) {
+            child++;
+        }
+        if (!goes_first(self, lane->flows[child], moved)) {
+            break;
+        }
+        lane->flows[at] = lane->flows[child];
+        at = child;
+    }
+    lane->flows[at] = moved;
+    return top;
+}
+
+/* Kinds share an uplink by how many flows of each want it. */
+static int64_t pop_up(struct net *self, struct node *node)
+{
+    struct lane *best = NULL;
+    for (size_t kind = 0; kind < NET_KINDS_MAX; kind++) {
+        struct lane *lane = &node->lanes[kind];
+        if (lane->count > 0 && (best == NULL || lane->turn < best->turn)) {
+            best = lane;
+        }
+    }
+    if (best == NULL) {
         return NET_NONE;
     }
-    int64_t head = *next_of(self, link->tail, up);
-    if (head == link->tail) {
-        link->tail = NET_NONE;
+    node->turn = best->turn;
+    best->turn += 1.0 / best->count;
+    return pop_lane(self, best);
+}
+
+static void push_down(struct net *self, int64_t flow)
+{
+    struct node *node = &self->nodes[self->flows[flow].to];
+    if (node->down_tail == NET_NONE) {
+        self->flows[flow].next = flow;
     } else {
-        *next_of(self, link->tail, up) = *next_of(self, head, up);
+        self->flows[flow].next = self->flows[node->down_tail].next;
+        self->flows[node->down_tail].next = flow;
+    }
+    node->down_tail = flow;
+    self->flows[flow].references++;
+}
+
+static int64_t pop_down(struct net *self, struct node *node)
+{
+    if (node->down_tail == NET_NONE) {
+        return NET_NONE;
+    }
+    int64_t head = self->flows[node->down_tail].next;
+    if (head == node->down_tail) {
+        node->down_tail = NET_NONE;
+    } else {
+        self->flows[node->down_tail].next = self->flows[head].next;
     }
     return head;
 }
@@ -99,7 +183,7 @@ static void unreference(struct net *self, int64_t at)
     struct net_flow *flow = &self->flows[at];
     CHECK(flow->references > 0);
     if (--flow->references == 0 && flow->released) {
-        flow->next_up = self->free_flow;
+        flow->next = self->free_flow;
         self->free_flow = at;
     }
 }
@@ -136,7 +220,7 @@ static void serve_up(struct net *self, uint32_t node)
 {
     struct link *link = &self->nodes[node].up;
     while (!link->busy) {
-        int64_t at = pop(self, link, true);
+        int64_t at = pop_up(self, &self->nodes[node]);
         if (at == NET_NONE) {
             return;
         }
@@ -165,7 +249,7 @@ static void want_up(struct net *self, int64_t at)
     struct net_flow *flow = &self->flows[at];
     if (!flow->in_up && sendable(self, flow) > 0) {
         flow->in_up = true;
-        push(self, &self->nodes[flow->from].up, at, true);
+        push_up(self, at);
         serve_up(self, flow->from);
     }
 }
@@ -174,7 +258,7 @@ static void serve_down(struct net *self, uint32_t node)
 {
     struct link *link = &self->nodes[node].down;
     while (!link->busy) {
-        int64_t at = pop(self, link, false);
+        int64_t at = pop_down(self, &self->nodes[node]);
         if (at == NET_NONE) {
             return;
         }
@@ -200,7 +284,7 @@ static void want_down(struct net *self, int64_t at)
     struct net_flow *flow = &self->flows[at];
     if (!flow->in_down && flow->waiting > 0) {
         flow->in_down = true;
-        push(self, &self->nodes[flow->to].down, at, false);
+        push_down(self, at);
         serve_down(self, flow->to);
     }
 }
@@ -255,7 +339,7 @@ int64_t net_open(struct net *self, const struct net_flow *flow)
     int64_t at = self->free_flow;
     CHECK(flow->from != flow->to && flow->count > 0 && flow->tag.kind < NET_KINDS_MAX);
     if (at != NET_NONE) {
-        self->free_flow = self->flows[at].next_up;
+        self->free_flow = self->flows[at].next;
     } else {
         if (self->flow_count == self->flow_capacity) {
             self->flow_capacity = self->flow_capacity == 0 ? 1024 : 2 * self->flow_capacity;

@@ -4,7 +4,6 @@
 #include "tests/sim/sim_memory.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 enum { ROUTE_BYTES = 250, ROUTE_OWNER_BYTES = 72, SUM_BYTES_PER_VALUE = 2, OWNERS_MAX = 256 };
 static const double rate_noise = 0.03;
@@ -173,62 +172,40 @@ void trial_plan_free(struct trial *self)
     self->planned = false;
 }
 
-struct candidate {
-    double seconds; /* that a link needs for what it must move */
-    double samples_per_s;
-};
-
-static int by_seconds(const void *a, const void *b)
+/* Samples that a peer can compute for a step of `step_s`: its link has the update to fetch and the
+ * contribution to send. One update behind, that chain has two steps' time. */
+static double samples_within(const struct trial_settings *settings,
+                             const struct trial_peer_spec *peer, double step_s)
 {
-    const struct candidate *left = a;
-    const struct candidate *right = b;
-    return (left->seconds > right->seconds) - (left->seconds < right->seconds);
-}
-
-/* The step of a set of peers that compute `rate` together cannot be shorter. */
-static double step_of(const struct trial *self, double compute_s, double up_s, double down_s)
-{
-    if (!self->settings.overlap) {
-        return compute_s + up_s + down_s;
+    double blocks = (double)settings->value_count / CODEC_BLOCK_VALUES;
+    double block_bytes = settings->compact ? CODEC_MX4_BLOCK_BYTES : CODEC_MX8_BLOCK_BYTES;
+    double up_s = block_bytes * blocks / peer->up_bytes_per_s;
+    double down_s = CODEC_MX8_BLOCK_BYTES * blocks / peer->down_bytes_per_s;
+    double compute_s = step_s - up_s - down_s;
+    if (settings->overlap) {
+        compute_s = fmax(up_s, down_s) > step_s ? 0.0 : fmin(step_s, compute_s + step_s);
     }
-    /* A sample may be one update behind: over two steps that chain must still fit. */
-    return fmax(fmax(compute_s, (compute_s + up_s + down_s) / 2.0), fmax(up_s, down_s));
+    return peer->samples_per_s * fmax(compute_s, 0.0);
 }
 
 double trial_limit_s(const struct trial *self)
 {
-    size_t count = self->settings.peer_count;
-    double blocks = (double)self->settings.value_count / CODEC_BLOCK_VALUES;
-    double down_bytes = CODEC_MX8_BLOCK_BYTES * blocks;
-    double up_bytes = self->settings.compact ? CODEC_MX4_BLOCK_BYTES * blocks : down_bytes;
-    struct candidate *ups = sim_memory_new(count, sizeof *ups);
-    struct candidate *downs = sim_memory_new(count, sizeof *downs);
-    size_t used = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct trial_peer_spec *spec = &self->settings.peers[i];
-        if (spec->samples_per_s > 0.0) {
-            ups[used] = (struct candidate){up_bytes / spec->up_bytes_per_s, spec->samples_per_s};
-            downs[used++] = (struct candidate){down_bytes / spec->down_bytes_per_s, spec->samples_per_s};
+    const struct trial_settings *settings = &self->settings;
+    double low = 0.0;
+    double high = 1.0;
+    for (bool enough = false; !enough || high - low > 1e-6 * high;) {
+        double step_s = enough ? (low + high) / 2.0 : 2.0 * high;
+        double samples = 0.0;
+        for (size_t i = 0; i < settings->peer_count; i++) {
+            samples += samples_within(settings, &settings->peers[i], step_s);
         }
+        bool suffices = samples >= settings->target_batch;
+        if (!enough || suffices) {
+            high = step_s;
+        } else {
+            low = step_s;
+        }
+        enough = enough || suffices;
     }
-    qsort(ups, used, sizeof *ups, by_seconds);
-    qsort(downs, used, sizeof *downs, by_seconds);
-    /* So fast a set needs at least so slow an uplink, and at least so slow a downlink. */
-    double best = INFINITY;
-    double up_rate = 0.0;
-    double down_rate = 0.0;
-    size_t down = 0;
-    for (size_t up = 0; up < used; up++) {
-        up_rate += ups[up].samples_per_s;
-        while (down < used && down_rate + 1e-9 * up_rate < up_rate) {
-            down_rate += downs[down++].samples_per_s;
-        }
-        if (self->settings.may_rest || up + 1 == used) {
-            double compute_s = self->settings.target_batch / up_rate;
-            best = fmin(best, step_of(self, compute_s, ups[up].seconds, downs[down - 1].seconds));
-        }
-    }
-    sim_memory_free(ups);
-    sim_memory_free(downs);
-    return best;
+    return high;
 }

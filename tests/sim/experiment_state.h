@@ -9,7 +9,7 @@
 enum {
     TRIAL_CHUNK_VALUES = 32768,
     TRIAL_SPREADS = 8,  /* updates on their way at once */
-    TRIAL_TAKEOVERS = 128 /* of parts, in one gather or spread */
+    TRIAL_TAKEOVERS = 1024 /* of parts, in one gather or spread */
 };
 
 static const double trial_latency_s = 0.02;
@@ -69,7 +69,7 @@ struct trial_peer {
 
 struct trial_contributor {
     uint32_t node;
-    uint32_t samples;
+    uint32_t samples, stale;
     enum codec codec;
     bool central; /* to the coordinator alone */
     bool lost;
