@@ -4,12 +4,13 @@
 #include "tests/sim/sim_memory.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 enum { ROUTE_BYTES = 250, ROUTE_OWNER_BYTES = 72, SUM_BYTES_PER_VALUE = 2, OWNERS_MAX = 256 };
 static const double rate_noise = 0.03;
 static const double smoothing = 0.3;
-static const double rate_changed = 0.15;
-static const double worth_changing = 0.97; /* of the step's time */
+static const double rate_changed = 0.05;
+static const double worth_changing = 0.98; /* of the step's time */
 static const double fraction_max = 0.25;
 
 static void measure(struct trial *self)
@@ -90,6 +91,30 @@ static void set_parts(struct trial *self)
     }
 }
 
+static int by_value(const void *a, const void *b)
+{
+    double left = *(const double *)a;
+    double right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+static void find_quick(struct trial *self)
+{
+    double *rates = sim_memory_new(self->plan.peer_count, sizeof *rates);
+    size_t count = 0;
+    for (size_t i = 0; i < self->plan.peer_count; i++) {
+        if (self->plan.shares[i].computes) {
+            rates[count++] = self->peers[self->plan_nodes[i]].seen_up;
+        }
+    }
+    qsort(rates, count, sizeof *rates, by_value);
+    for (size_t i = 0; i < self->plan.peer_count; i++) {
+        struct trial_peer *peer = &self->peers[self->plan_nodes[i]];
+        peer->quick = self->plan.shares[i].computes && peer->seen_up >= rates[count - 1 - count / 4];
+    }
+    sim_memory_free(rates);
+}
+
 /* Tells each peer what the plan wants of it. */
 static void route(struct trial *self)
 {
@@ -127,6 +152,7 @@ static void adopt(struct trial *self, struct aggregation_plan *made, uint32_t *n
     }
     self->plans++;
     set_parts(self);
+    find_quick(self);
     route(self);
 }
 

@@ -9,7 +9,8 @@
 enum {
     TRIAL_CHUNK_VALUES = 32768,
     TRIAL_SPREADS = 8,  /* updates on their way at once */
-    TRIAL_TAKEOVERS = 1024 /* of parts, in one gather or spread */
+    TRIAL_ROUNDS = 64,   /* of contributions, in one step */
+    TRIAL_TAKEOVERS = 512 /* of parts, in one round or spread */
 };
 
 static const double trial_latency_s = 0.02;
@@ -32,7 +33,8 @@ enum trial_timer {
 struct trial_part {
     uint32_t owner; /* node; 0 is the coordinator */
     uint32_t first, count;
-    bool dead; /* taken over by others */
+    bool dead;    /* its owner is gone */
+    bool settled; /* and contributors no longer count on it */
 };
 
 struct trial_lease {
@@ -50,6 +52,7 @@ struct trial_peer {
     bool owner_missed; /* and the coordinator knows, as far as owners go */
     bool behind;       /* fetching a snapshot, or updates that it missed */
     bool computes;     /* the plan wants it */
+    bool quick;        /* of those, in the best quarter of uplinks */
     enum codec codec;
     uint64_t version;
     uint64_t updates;  /* bit step % 64: it has that update and not yet applied it */
@@ -71,7 +74,6 @@ struct trial_contributor {
     uint32_t node;
     uint32_t samples, stale;
     enum codec codec;
-    bool central; /* to the coordinator alone */
     bool lost;
     bool started;
     uint32_t chunks_left;
@@ -84,21 +86,27 @@ struct trial_sums {
     uint32_t count, capacity;
 };
 
+/* One COLLECT and what it brings. What has to be computed again comes in a later round, which is
+ * summed for itself. */
+struct trial_round {
+    struct trial_part *parts;
+    size_t part_count, part_max;
+    struct trial_sums *sums; /* (part_max) */
+    struct trial_contributor *contributors;
+    size_t contributor_count;
+    uint32_t *held, *epoch, *part_of; /* (chunk_count) */
+    uint8_t *summed;                  /* (chunk_count), 1: on its way, 2: at the coordinator */
+    uint32_t expected;
+    uint32_t chunks_done;
+};
+
 struct trial_gather {
     bool active;
     bool committing;
     uint64_t step;
     double began_s;
-    struct trial_part *parts;
-    size_t part_count, part_max;
-    struct trial_sums *sums; /* (part_max) */
-    struct trial_contributor *contributors;
-    size_t contributor_count, contributor_max;
-    uint32_t *held, *epoch, *part_of; /* (chunk_count) */
-    uint8_t *summed;        /* (chunk_count), 1: on its way, 2: at the coordinator */
-    uint32_t expected;
-    uint32_t chunks_done;
-    uint64_t central_left;
+    struct trial_round rounds[TRIAL_ROUNDS];
+    size_t round_count;
 };
 
 struct trial_receiver {
@@ -195,14 +203,15 @@ void trial_work_forget(struct trial *self, uint32_t node);
 
 /* experiment_gather.c: from collect to commit. */
 void trial_gather_collect(struct trial *self);
-void trial_gather_deliver(struct trial *self, uint64_t subject, uint32_t count);
+void trial_gather_deliver(struct trial *self, uint64_t subject);
 void trial_gather_chunks(struct trial *self, const struct net_flow *flow, uint32_t count);
 void trial_gather_sums(struct trial *self, const struct net_flow *flow, uint32_t count);
 void trial_gather_peer_died(struct trial *self, uint32_t node);
 void trial_gather_peer_missed(struct trial *self, uint32_t node);
 void trial_gather_owner_missed(struct trial *self, uint32_t node);
 void trial_gather_end(struct trial *self);
-void trial_gather_free(struct trial_gather *self);
+/* True while samples of this step are computed for the second time. */
+bool trial_gather_repairs(const struct trial *self, uint64_t step);
 
 /* experiment_spread.c: from commit to all have the update. */
 void trial_spread_start(struct trial *self, uint64_t step);

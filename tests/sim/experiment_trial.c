@@ -119,7 +119,7 @@ static void timer(void *context, uint32_t type, uint64_t subject, uint32_t count
         trial_work_progress(self, subject, count);
         break;
     case TIMER_DELIVER:
-        trial_gather_deliver(self, subject, count);
+        trial_gather_deliver(self, subject);
         break;
     case TIMER_POOL:
         trial_work_open(self, subject);
@@ -169,7 +169,7 @@ static void init(struct trial *self, const struct trial_settings *settings)
 static void deinit(struct trial *self)
 {
     trial_plan_free(self);
-    trial_gather_free(&self->gather);
+    trial_gather_end(self);
     for (size_t i = 0; i < TRIAL_SPREADS; i++) {
         trial_spread_free(&self->spreads[i]);
     }
