@@ -85,6 +85,13 @@ void trial_gather_end(struct trial *self)
     *gather = (struct trial_gather){0};
 }
 
+bool trial_gather_may_collect(const struct trial *self)
+{
+    const struct trial_gather *gather = &self->gather;
+    return gather->round_count == 0 || !self->settings.repair_by_owners ||
+           gather->rounds[gather->round_count - 1].settled;
+}
+
 bool trial_gather_repairs(const struct trial *self, uint64_t step)
 {
     return self->gather.active && self->gather.step == step;
@@ -132,7 +139,7 @@ void trial_gather_sum_when_whole(struct trial *self, struct trial_round *round, 
 {
     const struct trial_part *part = &round->parts[round->part_of[chunk]];
     if (round->summed[chunk] != 0 || round->held[chunk] != round->expected || part->dead ||
-        self->peers[part->owner].gone) {
+        self->peers[part->owner].gone || (self->settings.repair_by_owners && !round->settled)) {
         return;
     }
     if (part->owner == 0) {
@@ -142,6 +149,21 @@ void trial_gather_sum_when_whole(struct trial *self, struct trial_round *round, 
         round->summed[chunk] = 1;
         send_sum(self, round, chunk);
     }
+}
+
+void trial_gather_settle(struct trial *self, struct trial_round *round)
+{
+    round->settled = true;
+    for (size_t i = 0; round->settled && i < round->contributor_count; i++) {
+        round->settled = round->contributors[i].lost || round->contributors[i].chunks_left == 0;
+    }
+    for (uint32_t chunk = 0; round->settled && chunk < self->chunk_count; chunk++) {
+        trial_gather_sum_when_whole(self, round, chunk);
+    }
+    if (round->settled) {
+        trial_work_collect_when_done(self);
+    }
+    trial_gather_finish_when_done(self);
 }
 
 void trial_gather_charge_set(struct trial *self, const struct trial_round *round)
@@ -249,15 +271,20 @@ void trial_gather_deliver(struct trial *self, uint64_t subject)
             }
         }
     }
-    trial_gather_finish_when_done(self);
+    trial_gather_settle(self, round);
 }
 
 void trial_gather_chunks(struct trial *self, const struct net_flow *flow, uint32_t count)
 {
     struct trial_round *round = &self->gather.rounds[flow->tag.slot];
-    round->contributors[flow->tag.member].chunks_left -= count;
+    uint32_t *left = &round->contributors[flow->tag.member].chunks_left;
+    *left -= count;
     hold(self, round, round->parts[flow->tag.part].first + flow->delivered - count, count);
-    trial_gather_finish_when_done(self);
+    if (*left == 0) {
+        trial_gather_settle(self, round);
+    } else {
+        trial_gather_finish_when_done(self);
+    }
 }
 
 void trial_gather_sums(struct trial *self, const struct net_flow *flow, uint32_t count)

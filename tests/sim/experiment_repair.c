@@ -134,6 +134,7 @@ static void take_over(struct trial *self, struct trial_round *round)
         }
         round->parts[i].settled = true;
     }
+    round->settled = false;
     for (uint32_t chunk = 0; chunk < self->chunk_count; chunk++) {
         trial_gather_sum_when_whole(self, round, chunk);
     }
@@ -151,8 +152,8 @@ void trial_gather_peer_missed(struct trial *self, uint32_t node)
             }
         }
         take_over(self, round);
+        trial_gather_settle(self, round);
     }
-    trial_gather_finish_when_done(self);
 }
 
 void trial_gather_owner_missed(struct trial *self, uint32_t node)
@@ -164,6 +165,6 @@ void trial_gather_owner_missed(struct trial *self, uint32_t node)
             round->parts[k].dead = round->parts[k].dead || round->parts[k].owner == node;
         }
         take_over(self, round);
+        trial_gather_settle(self, round);
     }
-    trial_gather_finish_when_done(self);
 }

@@ -98,6 +98,7 @@ struct trial_round {
     uint8_t *summed;                  /* (chunk_count), 1: on its way, 2: at the coordinator */
     uint32_t expected;
     uint32_t chunks_done;
+    bool settled; /* every contribution has come or is given up */
 };
 
 struct trial_gather {
@@ -195,6 +196,7 @@ void trial_work_lease_came(struct trial *self, uint32_t node);
 void trial_work_hungry(struct trial *self, uint32_t node, uint32_t serial);
 void trial_work_lease_ended(struct trial *self, uint32_t node, uint32_t serial);
 void trial_work_progress(struct trial *self, uint64_t step, uint32_t count);
+void trial_work_collect_when_done(struct trial *self);
 void trial_work_open(struct trial *self, uint64_t step);
 /* More samples of a step are to be computed (again). */
 void trial_work_give_back(struct trial *self, uint64_t step, uint32_t count);
@@ -210,6 +212,8 @@ void trial_gather_peer_died(struct trial *self, uint32_t node);
 void trial_gather_peer_missed(struct trial *self, uint32_t node);
 void trial_gather_owner_missed(struct trial *self, uint32_t node);
 void trial_gather_end(struct trial *self);
+/* True when another round may begin: where owners repair, one after the other. */
+bool trial_gather_may_collect(const struct trial *self);
 /* True while samples of this step are computed for the second time. */
 bool trial_gather_repairs(const struct trial *self, uint64_t step);
 

@@ -137,10 +137,11 @@ static void serve_waiting(struct trial *self)
     }
 }
 
-static void collect_when_done(struct trial *self)
+void trial_work_collect_when_done(struct trial *self)
 {
     struct trial_pool *pool = pool_of(self, self->committed);
-    if (pool != NULL && pool->open && !pool->collected && pool->free == 0 && pool->out == 0) {
+    if (pool != NULL && pool->open && !pool->collected && pool->free == 0 && pool->out == 0 &&
+        trial_gather_may_collect(self)) {
         pool->collected = true;
         trial_gather_collect(self);
     }
@@ -151,14 +152,14 @@ void trial_work_progress(struct trial *self, uint64_t step, uint32_t count)
     struct trial_pool *pool = pool_of(self, step);
     CHECK(pool != NULL && pool->out >= count);
     pool->out -= count;
-    collect_when_done(self);
+    trial_work_collect_when_done(self);
 }
 
 void trial_work_open(struct trial *self, uint64_t step)
 {
     struct trial_pool *pool = &self->pools[step % 2];
     if (pool->step == step && pool->open) {
-        collect_when_done(self); /* its samples may have been done before its turn came */
+        trial_work_collect_when_done(self); /* its samples may have been done before its turn came */
         return;
     }
     *pool = (struct trial_pool){.step = step, .open = true, .free = self->settings.target_batch};
@@ -209,5 +210,5 @@ void trial_work_forget(struct trial *self, uint32_t node)
             trial_work_give_back(self, step, count);
         }
     }
-    collect_when_done(self);
+    trial_work_collect_when_done(self);
 }
