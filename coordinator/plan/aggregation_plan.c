@@ -215,6 +215,7 @@ static enum status improve(const struct plan_problem *problem, enum plan_strateg
     if (other.predicted.step_s < plan->predicted.step_s &&
         keeps_limits(problem, &other, fraction_max)) {
         struct aggregation_plan slower = *plan;
+        other.bound_step_s = fmin(other.bound_step_s, slower.bound_step_s);
         *plan = other;
         other = slower;
     }

@@ -61,14 +61,9 @@ struct plan_problem {
     /* The most that the coordinator should move in a step, both ways; 0: no limit. It bounds the
      * coordinator's own share as long as there are peers to own the rest. */
     double coordinator_bytes_max;
-    size_t value_count;  /* of the parameter vector; at most PLAN_CHUNKS_MAX chunks */
-    double target_batch; /* samples of a step, > 0 */
-    enum codec codecs[PLAN_CODECS_MAX]; /* allowed for contributions, best first */
-    size_t codec_count;                 /* > 0 */
-    enum codec update_codec;
+    size_t value_count;         /* of the parameter vector; at most PLAN_CHUNKS_MAX chunks */
+    double target_batch;        /* samples of a step, > 0 */
     double sum_bytes_per_value; /* of packed exact sums, as measured, (0, 16]; 2 for mx8 */
-    bool overlap;               /* max_staleness 1 */
-    bool may_rest;              /* peers may be told not to compute */
     /* (0, 1]: the most one peer may own, so that losing it costs little. Where so few peers can own
      * that they could not own all, it is relaxed evenly, to 1 / owners: a slow coordinator is
      * not made to take the rest. Rounded up to whole chunks. */
@@ -76,6 +71,11 @@ struct plan_problem {
     /* Peers that own; <= PLAN_OWNERS_MAX. With more candidates, those that would take the least
      * time for the whole vector. */
     size_t owners_max;
+    size_t codec_count;                 /* > 0 */
+    enum codec codecs[PLAN_CODECS_MAX]; /* allowed for contributions, best first */
+    enum codec update_codec;
+    bool overlap;  /* max_staleness 1 */
+    bool may_rest; /* peers may be told not to compute */
 };
 
 struct plan_share {
@@ -96,7 +96,9 @@ struct aggregation_plan {
     size_t peer_count;
     uint32_t coordinator_first_chunk, coordinator_chunk_count;
     struct plan_times predicted; /* of the chunks as they were cut */
-    double bound_step_s;         /* before the shares were cut into chunks */
+    /* Of the linear program (of the even shares with PLAN_ALL_REDUCE), before the shares were cut.
+     */
+    double bound_step_s;
 };
 
 enum plan_strategy {

@@ -210,12 +210,8 @@ static void set_coordinator(struct linear_program *self, const struct traffic *t
                                           traffic_rate(problem->coordinator_down_bytes_per_s)};
     self->up = (struct coordinator_row){up_all - up_none, up_none,
                                         traffic_rate(problem->coordinator_up_bytes_per_s)};
-    self->coordinator_max = 1.0;
-    double slope = self->down.slope + self->up.slope;
-    if (problem->coordinator_bytes_max > 0.0 && slope > 0.0 && self->owner_count > 0) {
-        double share = (problem->coordinator_bytes_max - down_none - up_none) / slope;
-        self->coordinator_max = fmin(fmax(share, 0.0), 1.0);
-    }
+    self->coordinator_max =
+        self->owner_count == 0 ? 1.0 : traffic_coordinator_fraction_max(traffic);
 }
 
 /* From bytes and seconds to bytes a value and units. */

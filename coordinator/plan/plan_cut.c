@@ -1,5 +1,7 @@
 #include "coordinator/plan/plan_cut.h"
 
+#include "coordinator/plan/traffic.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -110,6 +112,16 @@ static void hand_out(const struct part *parts, size_t count, struct aggregation_
     }
 }
 
+/* Rounded down, as coordinator_bytes_max is a limit. */
+static uint32_t coordinator_chunks_max(const struct plan_problem *problem,
+                                       const struct assignment *assignment, bool is_alone)
+{
+    struct traffic traffic;
+    traffic_init(&traffic, problem, assignment->shares);
+    double fraction = is_alone ? 1.0 : traffic_coordinator_fraction_max(&traffic);
+    return (uint32_t)floor(fraction * plan_cut_chunk_count(problem));
+}
+
 enum status plan_cut_chunks(const struct plan_problem *problem, const struct assignment *assignment,
                             double fraction_max, struct aggregation_plan *out)
 {
@@ -130,8 +142,8 @@ enum status plan_cut_chunks(const struct plan_problem *problem, const struct ass
     qsort(parts, count, sizeof *parts, compare_parts);
     double coordinator = assignment->coordinator_fraction;
     size_t first = count == 0 ? 0 : drop_little(parts, count, chunk_count, &coordinator);
-    parts[count] = (struct part){
-        .fraction = coordinator, .owner = assignment->peer_count, .chunk_max = chunk_count};
+    parts[count] = (struct part){.fraction = coordinator, .owner = assignment->peer_count};
+    parts[count].chunk_max = coordinator_chunks_max(problem, assignment, count == 0);
     round_chunks(parts + first, count + 1 - first, chunk_count);
     hand_out(parts + first, count + 1 - first, out);
     free(parts);

@@ -16,8 +16,6 @@ enum {
 static const double gain_min = 0.03;
 /* How much longer a step may get so that some keep the better codec. */
 static const double codec_slack = 0.005;
-/* The first round's candidates keep 1, 2/3, 4/9, ... of the peers. */
-static const double kept_ratio = 2.0 / 3.0;
 /* Neighbours in an order that differ by more are a step in it. */
 static const double step_ratio = 1.05;
 /* A peer that is so much slower than the best is no owner. */
@@ -193,16 +191,16 @@ static bool bracket(const struct search *self, size_t *out_low, size_t *out_high
 }
 
 /* Lets the best number of the order's first rest. self->base, where none of them does, is in
- * self->best. At least one goes on. */
+ * self->best. At least one goes on. The first candidates keep 1, 2/3, 4/9, ... of the order, and
+ * what stands next to its steps; later ones close in on the best. */
 static void search_order(struct search *self)
 {
     self->tried[0] = 0;
     self->tried_count = 1;
     self->best_tried = 0;
-    for (double kept = (double)self->order_count; kept >= 1.0; kept *= kept_ratio) {
-        try_rest(self, self->order_count - (size_t)kept);
+    for (size_t kept = self->order_count; kept > 0; kept = kept * 2 / 3) {
+        try_rest(self, self->order_count - kept);
     }
-    try_rest(self, self->order_count - 1);
     try_steps(self);
     size_t low;
     size_t high;

@@ -86,6 +86,20 @@ double traffic_coordinator_up_bytes(const struct traffic *self, double fraction)
     return (1.0 - fraction + fraction * (double)self->receiver_count) * self->update_bytes;
 }
 
+double traffic_coordinator_fraction_max(const struct traffic *self)
+{
+    double none_bytes =
+        traffic_coordinator_down_bytes(self, 0.0) + traffic_coordinator_up_bytes(self, 0.0);
+    double all_bytes =
+        traffic_coordinator_down_bytes(self, 1.0) + traffic_coordinator_up_bytes(self, 1.0);
+    double room_bytes = self->problem->coordinator_bytes_max - none_bytes;
+    if (self->problem->coordinator_bytes_max <= 0.0 || room_bytes >= all_bytes - none_bytes) {
+        return 1.0;
+    }
+    /* A lone contributor costs least where the coordinator owns everything. */
+    return all_bytes <= none_bytes ? 1.0 : larger(room_bytes / (all_bytes - none_bytes), 0.0);
+}
+
 void traffic_times_begin(const struct traffic *self, double fraction, struct plan_times *out)
 {
     const struct plan_problem *problem = self->problem;

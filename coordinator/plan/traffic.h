@@ -42,6 +42,9 @@ double traffic_own_spread_s(const struct traffic *self, const struct plan_share 
 double traffic_coordinator_down_bytes(const struct traffic *self, double fraction);
 double traffic_coordinator_up_bytes(const struct traffic *self, double fraction);
 
+/* The most that the coordinator may own by coordinator_bytes_max, as long as others can own. */
+double traffic_coordinator_fraction_max(const struct traffic *self);
+
 /* Times of the coordinator when it owns `fraction`; then each peer's are added, and the step is
  * summed up. Where nobody computes they stay as the first leaves them. */
 void traffic_times_begin(const struct traffic *self, double fraction, struct plan_times *out);

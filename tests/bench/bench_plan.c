@@ -131,8 +131,20 @@ static enum status bench_links_c(struct plan_peer *peers)
     problem.may_rest = false;
     enum status status = print_links_c("all_compute", &problem);
     problem.may_rest = true;
-    printf(",\n");
-    return status == STATUS_OK ? print_links_c("may_rest", &problem) : status;
+    if (status == STATUS_OK) {
+        printf(",\n");
+        status = print_links_c("may_rest", &problem);
+    }
+    problem.may_rest = false;
+    problem.codec_count = 2;
+    if (status == STATUS_OK && codec_from_name("mx4", &problem.codecs[1]) == STATUS_OK) {
+        printf(",\n");
+        status = print_links_c("mx8_mx4", &problem);
+        printf(",\n");
+        problem.update_codec = problem.codecs[1];
+        status = status == STATUS_OK ? print_links_c("mx8_mx4_updates_mx4", &problem) : status;
+    }
+    return status;
 }
 
 int main(void)
