@@ -124,8 +124,8 @@ static struct experiment_case *add(struct list *list, const char *links,
                      .compact = strategies[strategy].compact,
                      .repair_by_owners = strategies[strategy].repair_by_owners,
                      .train_chunks = 1,
-                     .steps_skipped = 3,
-                     .steps_counted = 6}};
+                     .steps_skipped = 8,
+                     .steps_counted = 10}};
     (void)snprintf(added->links, sizeof added->links, "%s", links);
     (void)snprintf(added->strategy, sizeof added->strategy, "%s", strategies[strategy].name);
     return added;

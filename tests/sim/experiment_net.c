@@ -6,25 +6,25 @@
 
 enum { EVENT_UP_DONE, EVENT_ARRIVED, EVENT_DOWN_DONE, EVENT_CREDIT, EVENT_TIMER };
 
-struct link {
-    double bytes_per_s;
-    int64_t serving;
-    uint32_t serving_count;
-    bool busy;
-};
-
-/* Flows of one kind that want an uplink: a heap, the one of which the least part is sent on top. */
+/* Flows of one kind that want a link: a heap, the one of which the least part has passed on top. */
 struct lane {
     int64_t *flows;
     uint32_t count, capacity;
     double turn; /* the lane with the least is served next */
 };
 
+struct link {
+    double bytes_per_s;
+    bool up;
+    bool busy;
+    int64_t serving;
+    uint32_t serving_count;
+    double turn; /* of the lane that was served last */
+    struct lane lanes[NET_KINDS_MAX];
+};
+
 struct node {
     struct link up, down;
-    struct lane lanes[NET_KINDS_MAX];
-    double turn;       /* of the lane that was served last */
-    int64_t down_tail; /* of the ring of flows that want the downlink; NET_NONE: nobody */
 };
 
 struct net {
@@ -58,7 +58,8 @@ void net_free(struct net *self)
     experiment_queue_deinit(&self->queue);
     for (size_t i = 0; i < self->node_count; i++) {
         for (size_t kind = 0; kind < NET_KINDS_MAX; kind++) {
-            sim_memory_free(self->nodes[i].lanes[kind].flows);
+            sim_memory_free(self->nodes[i].up.lanes[kind].flows);
+            sim_memory_free(self->nodes[i].down.lanes[kind].flows);
         }
     }
     sim_memory_free(self->nodes);
@@ -73,39 +74,37 @@ uint32_t net_add_node(struct net *self, double up_bytes_per_s, double down_bytes
         self->nodes = sim_memory_resize(self->nodes, self->node_capacity, sizeof *self->nodes);
     }
     self->nodes[self->node_count] = (struct node){
-        .up = {.bytes_per_s = up_bytes_per_s, .serving = NET_NONE},
-        .down = {.bytes_per_s = down_bytes_per_s, .serving = NET_NONE},
-        .down_tail = NET_NONE};
+        .up = {.bytes_per_s = up_bytes_per_s, .up = true, .serving = NET_NONE},
+        .down = {.bytes_per_s = down_bytes_per_s, .serving = NET_NONE}};
     return (uint32_t)self->node_count++;
 }
 
-/* True when less of flow `a` is sent. Equal ones go in an order that differs from sender to sender:
+/* True when less of flow `a` has passed. Equal ones go in an order that differs from link to link:
  * else all would begin with the same receiver. */
-static bool goes_first(const struct net *self, int64_t a, int64_t b)
+static bool goes_first(const struct net *self, bool up, int64_t a, int64_t b)
 {
     const struct net_flow *left = &self->flows[a];
     const struct net_flow *right = &self->flows[b];
-    uint64_t left_part = (uint64_t)left->sent * right->count;
-    uint64_t right_part = (uint64_t)right->sent * left->count;
+    uint64_t left_part = (uint64_t)(up ? left->sent : left->delivered) * right->count;
+    uint64_t right_part = (uint64_t)(up ? right->sent : right->delivered) * left->count;
     if (left_part != right_part) {
         return left_part < right_part;
     }
     return random_mix((uint64_t)a) < random_mix((uint64_t)b);
 }
 
-static void push_up(struct net *self, int64_t flow)
+static void push(struct net *self, struct link *link, int64_t flow)
 {
-    struct node *node = &self->nodes[self->flows[flow].from];
-    struct lane *lane = &node->lanes[self->flows[flow].tag.kind];
+    struct lane *lane = &link->lanes[self->flows[flow].tag.kind];
     if (lane->count == lane->capacity) {
         lane->capacity = lane->capacity == 0 ? 4 : 2 * lane->capacity;
         lane->flows = sim_memory_resize(lane->flows, lane->capacity, sizeof *lane->flows);
     }
-    if (lane->count == 0 && lane->turn < node->turn) {
-        lane->turn = node->turn; /* who was away saved nothing up */
+    if (lane->count == 0 && lane->turn < link->turn) {
+        lane->turn = link->turn; /* who was away saved nothing up */
     }
     size_t at = lane->count++;
-    while (at > 0 && goes_first(self, flow, lane->flows[(at - 1) / 2])) {
+    while (at > 0 && goes_first(self, link->up, flow, lane->flows[(at - 1) / 2])) {
         lane->flows[at] = lane->flows[(at - 1) / 2];
         at = (at - 1) / 2;
     }
@@ -113,17 +112,17 @@ static void push_up(struct net *self, int64_t flow)
     self->flows[flow].references++;
 }
 
-static int64_t pop_lane(struct net *self, struct lane *lane)
+static int64_t pop_lane(struct net *self, struct lane *lane, bool up)
 {
     int64_t top = lane->flows[0];
     int64_t moved = lane->flows[--lane->count];
     size_t at = 0;
     for (size_t child = 1; child < lane->count; child = 2 * at + 1) {
         if (child + 1 < lane->count &&
-            goes_first(self, lane->flows[child + 1], lane->flows[child])) {
+            goes_first(self, up, lane->flows[child + 1], lane->flows[child])) {
             child++;
         }
-        if (!goes_first(self, lane->flows[child], moved)) {
+        if (!goes_first(self, up, lane->flows[child], moved)) {
             break;
         }
         lane->flows[at] = lane->flows[child];
@@ -133,12 +132,12 @@ static int64_t pop_lane(struct net *self, struct lane *lane)
     return top;
 }
 
-/* Kinds share an uplink by how many flows of each want it. */
-static int64_t pop_up(struct net *self, struct node *node)
+/* Kinds share a link by how many flows of each want it. */
+static int64_t pop(struct net *self, struct link *link)
 {
     struct lane *best = NULL;
     for (size_t kind = 0; kind < NET_KINDS_MAX; kind++) {
-        struct lane *lane = &node->lanes[kind];
+        struct lane *lane = &link->lanes[kind];
         if (lane->count > 0 && (best == NULL || lane->turn < best->turn)) {
             best = lane;
         }
@@ -146,36 +145,9 @@ static int64_t pop_up(struct net *self, struct node *node)
     if (best == NULL) {
         return NET_NONE;
     }
-    node->turn = best->turn;
+    link->turn = best->turn;
     best->turn += 1.0 / best->count;
-    return pop_lane(self, best);
-}
-
-static void push_down(struct net *self, int64_t flow)
-{
-    struct node *node = &self->nodes[self->flows[flow].to];
-    if (node->down_tail == NET_NONE) {
-        self->flows[flow].next = flow;
-    } else {
-        self->flows[flow].next = self->flows[node->down_tail].next;
-        self->flows[node->down_tail].next = flow;
-    }
-    node->down_tail = flow;
-    self->flows[flow].references++;
-}
-
-static int64_t pop_down(struct net *self, struct node *node)
-{
-    if (node->down_tail == NET_NONE) {
-        return NET_NONE;
-    }
-    int64_t head = self->flows[node->down_tail].next;
-    if (head == node->down_tail) {
-        node->down_tail = NET_NONE;
-    } else {
-        self->flows[node->down_tail].next = self->flows[head].next;
-    }
-    return head;
+    return pop_lane(self, best, link->up);
 }
 
 static void unreference(struct net *self, int64_t at)
@@ -220,7 +192,7 @@ static void serve_up(struct net *self, uint32_t node)
 {
     struct link *link = &self->nodes[node].up;
     while (!link->busy) {
-        int64_t at = pop_up(self, &self->nodes[node]);
+        int64_t at = pop(self, link);
         if (at == NET_NONE) {
             return;
         }
@@ -249,7 +221,7 @@ static void want_up(struct net *self, int64_t at)
     struct net_flow *flow = &self->flows[at];
     if (!flow->in_up && sendable(self, flow) > 0) {
         flow->in_up = true;
-        push_up(self, at);
+        push(self, &self->nodes[flow->from].up, at);
         serve_up(self, flow->from);
     }
 }
@@ -258,7 +230,7 @@ static void serve_down(struct net *self, uint32_t node)
 {
     struct link *link = &self->nodes[node].down;
     while (!link->busy) {
-        int64_t at = pop_down(self, &self->nodes[node]);
+        int64_t at = pop(self, link);
         if (at == NET_NONE) {
             return;
         }
@@ -284,7 +256,7 @@ static void want_down(struct net *self, int64_t at)
     struct net_flow *flow = &self->flows[at];
     if (!flow->in_down && flow->waiting > 0) {
         flow->in_down = true;
-        push_down(self, at);
+        push(self, &self->nodes[flow->to].down, at);
         serve_down(self, flow->to);
     }
 }

@@ -4,8 +4,8 @@
  * chunks from one node to another. A chunk is put on the sender's uplink, is a latency later at
  * the receiver's downlink, and is delivered when that has taken it as well; only then may it be sent on. A link
  * is shared fairly, by trains of at most `train_chunks` chunks (1 simulates every chunk, more is for
- * large populations): the flows into a downlink take turns; of those from an uplink, each kind gets
- * as much as it has flows, and within a kind a sender sends to all in proportion, so that they end together. No more than `window_chunks` chunks of a flow are under way, so that a slow
+ * large populations): each kind gets as much of it as it has flows there, and the flows of a kind
+ * are served in proportion to their sizes, so that they end together. No more than `window_chunks` chunks of a flow are under way, so that a slow
  * receiver holds its senders back and not their other flows.
  *
  * One owner. Memory never fails (sim_memory.h). */
@@ -46,7 +46,7 @@ struct net_flow {
     uint32_t waiting;                  /* at the receiver's downlink */
     uint32_t references;
     bool in_up, in_down, cancelled, released;
-    int64_t next; /* in the ring of a downlink, or in the list of free ones */
+    int64_t next; /* in the list of free ones */
 };
 
 struct net;

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <stdio.h>
 
 enum { ROUTE_BYTES = 250, ROUTE_OWNER_BYTES = 72, SUM_BYTES_PER_VALUE = 2, OWNERS_MAX = 256 };
 static const double rate_noise = 0.03;
@@ -152,6 +153,7 @@ static void adopt(struct trial *self, struct aggregation_plan *made, uint32_t *n
     }
     self->plans++;
     set_parts(self);
+    if (getenv("SHOW")) { fprintf(stderr, "plan t=%.1f step %.3f c %.3f g %.3f s %.3f:", trial_now(self), made->predicted.step_s, made->predicted.compute_s, made->predicted.gather_s, made->predicted.spread_s); for (size_t i = 0; i < self->part_count; i++) fprintf(stderr, " %u:%u(%.2f)", self->parts[i].owner, self->parts[i].count, self->peers[self->parts[i].owner].seen_down/12.5e6); fprintf(stderr, "\n"); }
     find_quick(self);
     route(self);
 }
