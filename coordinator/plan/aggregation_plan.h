@@ -18,7 +18,9 @@
  * What an owner contributes to its own share, and the update of that share, cross no link twice.
  * Who rests fetches updates later and is no receiver. For a fixed set of computing peers and their
  * codecs this is a linear program in f, t_gather and t_spread: the least t_gather + t_spread. A
- * step takes compute + gather + spread; with overlap the longer of compute and (gather + spread).
+ * step takes compute + gather + spread. With overlap a sample may be one update behind: the three in
+ * a row then have two steps' time, and the next gather goes beside the spread. A step is as long as
+ * the longest of compute, half of the three, and what the busiest direction of a link moves in both.
  *
  * Who computes is found by dropping first the slowest links, then, among what is left, the slowest
  * machines. Everybody computes with the best codec unless a step gets 3% shorter otherwise; then as
@@ -87,6 +89,7 @@ struct plan_share {
 
 struct plan_times {
     double compute_s, gather_s, spread_s;
+    double link_s; /* the busiest direction of a link, in gather and spread together */
     double step_s; /* compute_s and step_s are INFINITY when nobody computes */
     double coordinator_up_bytes, coordinator_down_bytes;
 };

@@ -148,8 +148,8 @@ double linear_program_fraction_max(const struct linear_program *self)
     return self->fraction_max;
 }
 
-double linear_program_floor_s(struct linear_program *self, const struct traffic *traffic,
-                              const struct plan_share *shares)
+void linear_program_floor(struct linear_program *self, const struct traffic *traffic,
+                          const struct plan_share *shares, struct plan_times *out)
 {
     const struct plan_problem *problem = self->problem;
     double gather_s = 0.0;
@@ -174,29 +174,32 @@ double linear_program_floor_s(struct linear_program *self, const struct traffic 
         fmax(gather_s, down_bytes / traffic_rate(problem->coordinator_down_bytes_per_s));
     self->spread_floor_s =
         fmax(spread_s, up_bytes / traffic_rate(problem->coordinator_up_bytes_per_s));
-    return self->gather_floor_s + self->spread_floor_s;
+    out->gather_s = self->gather_floor_s;
+    out->spread_s = self->spread_floor_s;
 }
 
-/* The better of the two fixed strategies for these shares, with its seconds. */
-static double own_simply(const struct linear_program *self, const struct traffic *traffic,
-                         struct assignment *assignment)
+/* The better of the two fixed strategies for these shares, with its times. */
+static void own_simply(const struct linear_program *self, const struct traffic *traffic,
+                       struct assignment *assignment, struct plan_times *out)
 {
     struct plan_times even;
     struct plan_times central;
     assignment_own_centrally(assignment);
     traffic_times(traffic, assignment, &central);
-    double central_s = central.gather_s + central.spread_s;
+    out->gather_s = central.gather_s;
+    out->spread_s = central.spread_s;
     if (self->owner_count == 0) {
-        return central_s;
+        return;
     }
     assignment_own_evenly(assignment, self->owners, self->owner_count);
     traffic_times(traffic, assignment, &even);
-    double even_s = even.gather_s + even.spread_s;
-    if (even_s <= central_s || self->coordinator_max < 1.0) {
-        return even_s;
+    if (even.gather_s + even.spread_s <= central.gather_s + central.spread_s ||
+        self->coordinator_max < 1.0) {
+        out->gather_s = even.gather_s;
+        out->spread_s = even.spread_s;
+    } else {
+        assignment_own_centrally(assignment);
     }
-    assignment_own_centrally(assignment);
-    return central_s;
 }
 
 static void set_coordinator(struct linear_program *self, const struct traffic *traffic)
@@ -411,15 +414,15 @@ static void balance(struct linear_program *self, double gather, double spread,
 }
 
 void linear_program_solve(struct linear_program *self, const struct traffic *traffic,
-                          struct assignment *assignment, double *out_s)
+                          struct assignment *assignment, struct plan_times *out)
 {
-    (void)linear_program_floor_s(self, traffic, assignment->shares);
+    linear_program_floor(self, traffic, assignment->shares, out);
     set_coordinator(self, traffic);
-    *out_s = own_simply(self, traffic, assignment);
+    own_simply(self, traffic, assignment, out);
     if (self->owner_count == 0) {
         return;
     }
-    self->unit_s = *out_s;
+    self->unit_s = out->gather_s + out->spread_s;
     scale_coordinator(self);
     set_owners(self, traffic, assignment->shares);
     build_matrix(self);
@@ -429,7 +432,8 @@ void linear_program_solve(struct linear_program *self, const struct traffic *tra
     if (run_clp(self, &gather, &spread)) {
         gather = fmax(gather, self->column_low[self->owner_count + 1]);
         spread = fmax(spread, self->column_low[self->owner_count + 2]);
-        *out_s = (gather + spread) * self->unit_s;
+        out->gather_s = gather * self->unit_s;
+        out->spread_s = spread * self->unit_s;
         balance(self, gather, spread, assignment);
     }
 }

@@ -27,15 +27,15 @@ void linear_program_free(struct linear_program *self); /* NULL is allowed. */
 /* The most that one owner may have: fraction_max, or an even share where that is more. */
 double linear_program_fraction_max(const struct linear_program *self);
 
-/* Seconds of gather + spread that no shares can go below; quick. `traffic` is that of shares
+/* Gather and spread that no shares can go below; quick. `traffic` is that of shares
  * (peer_count); somebody computes. */
-double linear_program_floor_s(struct linear_program *self, const struct traffic *traffic,
-                              const struct plan_share *shares);
+void linear_program_floor(struct linear_program *self, const struct traffic *traffic,
+                          const struct plan_share *shares, struct plan_times *out);
 
 /* Fills the fractions of *assignment, whose shares `traffic` was made of; somebody computes.
- * *out_s: gather + spread at the optimum. Should CLP find none, the shares are those of the better
- * fixed strategy, and *out_s is their time. */
+ * *out: its gather_s and spread_s at the optimum. Should CLP find none, the shares are those of the better fixed
+ * strategy, and the times are theirs. */
 void linear_program_solve(struct linear_program *self, const struct traffic *traffic,
-                          struct assignment *assignment, double *out_s);
+                          struct assignment *assignment, struct plan_times *out);
 
 #endif

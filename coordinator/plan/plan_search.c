@@ -103,11 +103,6 @@ static void copy_candidate(struct candidate *self, const struct candidate *from)
     self->program_s = from->program_s;
 }
 
-static double step_of(const struct plan_problem *problem, double compute_s, double moving_s)
-{
-    return problem->overlap ? fmax(compute_s, moving_s) : compute_s + moving_s;
-}
-
 /* Solves for the shares that stand in self->trial. False, without solving, when not even the floors
  * of the two times make a step of step_s_max. */
 static bool solve_trial(struct search *self, double step_s_max)
@@ -116,14 +111,14 @@ static bool solve_trial(struct search *self, double step_s_max)
     struct traffic traffic;
     traffic_init(&traffic, self->problem, trial->assignment.shares);
     double compute_s = self->problem->target_batch / traffic.samples_per_s;
-    double floor_s = linear_program_floor_s(self->program, &traffic, trial->assignment.shares);
-    if (step_of(self->problem, compute_s, floor_s) > step_s_max) {
+    struct plan_times program = {.compute_s = compute_s};
+    linear_program_floor(self->program, &traffic, trial->assignment.shares, &program);
+    if (traffic_step_s(self->problem, &program) > step_s_max) {
         return false;
     }
-    double moving_s = 0.0;
-    linear_program_solve(self->program, &traffic, &trial->assignment, &moving_s);
+    linear_program_solve(self->program, &traffic, &trial->assignment, &program);
     traffic_times(&traffic, &trial->assignment, &trial->times);
-    trial->program_s = step_of(self->problem, compute_s, moving_s);
+    trial->program_s = traffic_step_s(self->problem, &program);
     return true;
 }
 

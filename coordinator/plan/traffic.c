@@ -112,6 +112,7 @@ void traffic_times_begin(const struct traffic *self, double fraction, struct pla
     out->gather_s =
         out->coordinator_down_bytes / traffic_rate(problem->coordinator_down_bytes_per_s);
     out->spread_s = out->coordinator_up_bytes / traffic_rate(problem->coordinator_up_bytes_per_s);
+    out->link_s = larger(out->gather_s, out->spread_s);
 }
 
 void traffic_times_add(const struct traffic *self, const struct plan_share *share, double fraction,
@@ -129,8 +130,24 @@ void traffic_times_add(const struct traffic *self, const struct plan_share *shar
     if (share->computes) {
         spread_s = larger(spread_s, self->update_bytes / traffic_rate(link->down_bytes_per_s));
     }
+    double others = (double)(self->receiver_count - (share->computes ? 1 : 0));
+    double up_both = up_bytes + fraction * others * self->update_bytes;
+    double down_both = fraction * (self->contributed_bytes - traffic_sent_bytes(self, share)) +
+                       (share->computes ? 1.0 : fraction) * self->update_bytes;
+    times->link_s = larger(times->link_s, larger(up_both / traffic_rate(link->up_bytes_per_s),
+                                                 down_both / traffic_rate(link->down_bytes_per_s)));
     times->gather_s = larger(times->gather_s, gather_s);
     times->spread_s = larger(times->spread_s, spread_s);
+}
+
+double traffic_step_s(const struct plan_problem *problem, const struct plan_times *times)
+{
+    double chain_s = times->compute_s + times->gather_s + times->spread_s;
+    if (!problem->overlap) {
+        return chain_s;
+    }
+    double both_s = larger(larger(times->gather_s, times->spread_s), times->link_s);
+    return larger(both_s, larger(times->compute_s, chain_s / 2.0));
 }
 
 void traffic_times_end(const struct traffic *self, struct plan_times *times)
@@ -138,9 +155,7 @@ void traffic_times_end(const struct traffic *self, struct plan_times *times)
     if (self->samples_per_s > 0.0) {
         times->compute_s = self->problem->target_batch / self->samples_per_s;
     }
-    double moving_s = times->gather_s + times->spread_s;
-    times->step_s =
-        self->problem->overlap ? larger(times->compute_s, moving_s) : times->compute_s + moving_s;
+    times->step_s = traffic_step_s(self->problem, times);
 }
 
 void traffic_times(const struct traffic *self, const struct assignment *assignment,

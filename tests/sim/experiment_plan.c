@@ -5,12 +5,11 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <stdio.h>
 
 enum { ROUTE_BYTES = 250, ROUTE_OWNER_BYTES = 72, SUM_BYTES_PER_VALUE = 2, OWNERS_MAX = 256 };
 static const double rate_noise = 0.03;
 static const double smoothing = 0.3;
-static const double rate_changed = 0.05;
+static const double rate_changed = 0.02;
 static const double worth_changing = 0.98; /* of the step's time */
 static const double fraction_max = 0.25;
 
@@ -153,9 +152,34 @@ static void adopt(struct trial *self, struct aggregation_plan *made, uint32_t *n
     }
     self->plans++;
     set_parts(self);
-    if (getenv("SHOW")) { fprintf(stderr, "plan t=%.1f step %.3f c %.3f g %.3f s %.3f:", trial_now(self), made->predicted.step_s, made->predicted.compute_s, made->predicted.gather_s, made->predicted.spread_s); for (size_t i = 0; i < self->part_count; i++) fprintf(stderr, " %u:%u(%.2f)", self->parts[i].owner, self->parts[i].count, self->peers[self->parts[i].owner].seen_down/12.5e6); fprintf(stderr, "\n"); }
     find_quick(self);
     route(self);
+}
+
+/* The plan to have: of a fixed strategy when the adaptive one is not worth the change from it. An
+ * even cut of equal links is what errors of their rates disturb least. */
+static enum status make(const struct trial *self, const struct plan_problem *problem,
+                        struct aggregation_plan *out)
+{
+    static const enum plan_strategy fixed[] = {PLAN_ALL_REDUCE, PLAN_PARAMETER_SERVER};
+    enum status status = plan_make(problem, self->settings.strategy, out);
+    bool adaptive = self->settings.strategy == PLAN_ADAPTIVE;
+    double best_s = out->predicted.step_s / worth_changing;
+    for (size_t i = 0; adaptive && status == STATUS_OK && i < 2; i++) {
+        struct aggregation_plan simple;
+        status = plan_make(problem, fixed[i], &simple);
+        double bytes =
+            simple.predicted.coordinator_up_bytes + simple.predicted.coordinator_down_bytes;
+        bool fits = problem->coordinator_bytes_max <= 0.0 || bytes <= problem->coordinator_bytes_max;
+        struct aggregation_plan unused = simple;
+        if (status == STATUS_OK && fits && simple.predicted.step_s < best_s) {
+            best_s = simple.predicted.step_s;
+            unused = *out;
+            *out = simple;
+        }
+        plan_deinit(&unused);
+    }
+    return status;
 }
 
 void trial_plan(struct trial *self)
@@ -168,7 +192,7 @@ void trial_plan(struct trial *self)
     bool kept = true;
     if (!self->planned || self->members_changed || rates_changed(self, &problem)) {
         struct aggregation_plan made;
-        self->status = plan_make(&problem, self->settings.strategy, &made);
+        self->status = make(self, &problem, &made);
         struct plan_times current = {.step_s = INFINITY};
         if (self->planned && !self->members_changed) {
             plan_predict(&problem, &self->plan, &current);

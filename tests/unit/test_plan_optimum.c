@@ -133,6 +133,7 @@ static void predict_any_plan_as_its_transfers_take(void)
         CU_ASSERT(is_near(times.compute_s, reference.compute_s, 1e-12));
         CU_ASSERT(is_near(times.gather_s, reference.gather_s, 1e-12));
         CU_ASSERT(is_near(times.spread_s, reference.spread_s, 1e-12));
+        CU_ASSERT(times.link_s <= (times.gather_s + times.spread_s) * (1.0 + 1e-12));
         CU_ASSERT(is_near(times.step_s, reference.step_s, 1e-12));
         CU_ASSERT(is_near(times.coordinator_up_bytes, reference.coordinator_up_bytes, 1e-12));
         CU_ASSERT(is_near(times.coordinator_down_bytes, reference.coordinator_down_bytes, 1e-12));
