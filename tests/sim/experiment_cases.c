@@ -5,15 +5,18 @@
 #include "tests/sim/sim_memory.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum {
     CONTEXT = 1024,
     PEERS = 16,
     CASES_MAX = 256,
-    BATCH_BIG = 2048,       /* samples: 2,097,152 tokens */
-    BATCH_GROWN_MAX = 32768 /* 33.5M tokens, twice what the largest published runs use */
+    BATCH_SMALL = 48,        /* samples; the links decide how long a step takes */
+    BATCH_BIG = 2048,        /* 2,097,152 tokens */
+    BATCH_GROWN_MAX = 32768, /* 33.5M tokens: nobody gains from larger batches */
+    TRAINS_SMALL = 4,
+    TRAINS_LARGE = 16,
+    TRAINS_SMALL_PEERS = 100
 };
 
 static const double mbit = 1e6 / 8.0;
@@ -21,11 +24,8 @@ static const double coordinator_mbit = 1000.0;
 static const double half_life_s = 600.0;
 
 /* The same machines: a token of the larger model takes as many times longer. */
-static const struct experiment_model small_model = {"18M", 18000000, 3000.0};
-static const struct experiment_model large_model = {"124M", 124000000, 3000.0 * 18.0 / 124.0};
-
-/* Small batches make the links decide: a second of computing for all sixteen. */
-enum { BATCH_SMALL_18M = 48, BATCH_SMALL_124M = 48 };
+static const struct experiment_model small_model = {"18M", 18000000, 3000.0, 128};
+static const struct experiment_model large_model = {"124M", 124000000, 3000.0 * 18.0 / 124.0, 32};
 
 /* What volunteers have, in Mbit/s, with how many of a hundred have it. */
 static const struct {
@@ -136,11 +136,19 @@ static void add_sixteen(struct list *list, const char *links, const struct exper
 {
     for (size_t strategy = SERVER; strategy <= ADAPTIVE_MX4; strategy++) {
         struct experiment_case *added = add(list, links, model, strategy);
-        uint32_t few = model == &small_model ? BATCH_SMALL_18M : BATCH_SMALL_124M;
-        added->settings.target_batch = big ? BATCH_BIG : few;
+        added->settings.target_batch = big ? BATCH_BIG : BATCH_SMALL;
         added->settings.overlap = overlap;
         (void)snprintf(added->batch, sizeof added->batch, "%s", big ? "big" : "small");
     }
+}
+
+/* The same in trains of several chunks, as large populations have it. */
+static void add_trains(struct list *list, uint32_t train_chunks)
+{
+    struct experiment_case *added = add(list, "C", &small_model, ADAPTIVE);
+    added->settings.target_batch = BATCH_SMALL;
+    added->settings.train_chunks = train_chunks;
+    (void)snprintf(added->batch, sizeof added->batch, "small,by %u", train_chunks);
 }
 
 static void add_population(struct list *list, size_t peer_count,
@@ -148,7 +156,7 @@ static void add_population(struct list *list, size_t peer_count,
 {
     struct experiment_case *added = add(list, "mixed", model, strategy);
     struct trial_settings *settings = &added->settings;
-    size_t batch = peer_count * BATCH_BIG / PEERS;
+    size_t batch = peer_count * model->samples_per_peer;
     added->peer_count = peer_count;
     settings->peer_count = peer_count;
     settings->target_batch = (uint32_t)(batch < BATCH_GROWN_MAX ? batch : BATCH_GROWN_MAX);
@@ -156,62 +164,63 @@ static void add_population(struct list *list, size_t peer_count,
     settings->half_life_s = churns ? half_life_s : 0.0;
     settings->newcomer = model == &small_model ? newcomer_small : newcomer_large;
     settings->coordinator_bytes_max = 2.0 * 4.0 * (double)model->value_count;
-    settings->train_chunks = peer_count <= 100 ? 4 : 16;
+    settings->train_chunks = peer_count <= TRAINS_SMALL_PEERS ? TRAINS_SMALL : TRAINS_LARGE;
     settings->steps_skipped = 2;
-    settings->steps_counted = 3;
+    settings->steps_counted = peer_count <= TRAINS_SMALL_PEERS ? 6 : 3;
     (void)snprintf(added->batch, sizeof added->batch, "grown%s", churns ? ",churn" : "");
 }
 
+static const char *const sixteens[] = {"A", "B", "C", "D"};
+
 static void list_quick(struct list *list)
 {
-    static const char *const links[] = {"A", "B", "C", "D"};
     for (size_t i = 0; i < 4; i++) {
-        add_sixteen(list, links[i], &small_model, false, true);
+        add_sixteen(list, sixteens[i], &small_model, false, false);
+        add_sixteen(list, sixteens[i], &small_model, false, true);
     }
     add_sixteen(list, "C", &small_model, true, true);
-    static const size_t counts[] = {100, 300, 1000};
-    for (size_t i = 0; i < 3; i++) {
-        add_population(list, counts[i], &small_model, ADAPTIVE, true);
+    add_trains(list, TRAINS_SMALL);
+    add_trains(list, TRAINS_LARGE);
+    add_population(list, 100, &small_model, ADAPTIVE, false);
+    add_population(list, 1000, &small_model, ADAPTIVE, false);
+    add_population(list, 1000, &small_model, ADAPTIVE_REPAIR, true);
+}
+
+static void list_populations(struct list *list, const struct experiment_model *model)
+{
+    static const size_t counts[] = {16, 100, 1000, 10000};
+    for (size_t i = 0; i < 4; i++) {
+        add_population(list, counts[i], model, ADAPTIVE, false);
+        add_population(list, counts[i], model, ADAPTIVE_REPAIR, true);
+        if (counts[i] <= 1000) {
+            add_population(list, counts[i], model, ADAPTIVE, true);
+            add_population(list, counts[i], model, SERVER, false);
+        }
     }
 }
 
 static void list_all(struct list *list)
 {
-    static const char *const links[] = {"A", "B", "C", "D"};
     const struct experiment_model *models[] = {&small_model, &large_model};
-    static const size_t counts[] = {16, 100, 1000, 10000};
     for (size_t model = 0; model < 2; model++) {
         for (size_t big = 0; big < 2; big++) {
             for (size_t i = 0; i < 4; i++) {
-                add_sixteen(list, links[i], models[model], big == 1, false);
-                add_sixteen(list, links[i], models[model], big == 1, true);
+                add_sixteen(list, sixteens[i], models[model], big == 1, false);
+                add_sixteen(list, sixteens[i], models[model], big == 1, true);
             }
         }
     }
+    add_trains(list, TRAINS_SMALL);
+    add_trains(list, TRAINS_LARGE);
     for (size_t model = 0; model < 2; model++) {
-        for (size_t i = 0; i < 4; i++) {
-            add_population(list, counts[i], models[model], ADAPTIVE, false);
-            add_population(list, counts[i], models[model], ADAPTIVE, true);
-            add_population(list, counts[i], models[model], ADAPTIVE_REPAIR, true);
-        }
-        for (size_t i = 0; i < 3; i++) {
-            add_population(list, counts[i], models[model], SERVER, false);
-        }
+        list_populations(list, models[model]);
     }
 }
 
 size_t experiment_cases_list(uint64_t seed, bool quick, struct experiment_case **out)
 {
     struct list list = {.cases = sim_memory_new(CASES_MAX, sizeof *list.cases), .seed = seed};
-    if (getenv("ONLY")) {
-        const char *o = getenv("ONLY");
-        if (strchr(o, 's')) {
-            for (size_t i = 0; i < 4; i++) add_sixteen(&list, (const char *[]){"A","B","C","D"}[i], strchr(o,'l') ? &large_model : &small_model, strchr(o,'b')!=NULL, strchr(o,'o')!=NULL);
-        } else {
-            for (size_t st = ADAPTIVE; st <= ADAPTIVE_REPAIR; st++)
-                add_population(&list, (size_t)atoi(o), strchr(o,'l') ? &large_model : &small_model, st, strchr(o,'c')!=NULL);
-        }
-    } else if (quick) {
+    if (quick) {
         list_quick(&list);
     } else {
         list_all(&list);

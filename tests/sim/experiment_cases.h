@@ -9,7 +9,8 @@ enum { CASE_PEERS_MAX = 10000, CASE_NAME_MAX = 24, CASE_NOTE_MAX = 24 };
 struct experiment_model {
     const char *name;
     size_t value_count;
-    double tokens_per_s; /* of a peer */
+    double tokens_per_s;       /* of a peer */
+    uint32_t samples_per_peer; /* of a step that grows with the population */
 };
 
 struct experiment_case {

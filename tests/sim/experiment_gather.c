@@ -153,6 +153,7 @@ void trial_gather_sum_when_whole(struct trial *self, struct trial_round *round, 
 
 void trial_gather_settle(struct trial *self, struct trial_round *round)
 {
+    bool before = round->settled;
     round->settled = true;
     for (size_t i = 0; round->settled && i < round->contributor_count; i++) {
         round->settled = round->contributors[i].lost || round->contributors[i].chunks_left == 0;
@@ -161,6 +162,9 @@ void trial_gather_settle(struct trial *self, struct trial_round *round)
         trial_gather_sum_when_whole(self, round, chunk);
     }
     if (round->settled) {
+        if (!before && self->settings.repair_by_owners) {
+            trial_gather_charge_set(self, round);
+        }
         trial_work_collect_when_done(self);
     }
     trial_gather_finish_when_done(self);
@@ -203,7 +207,11 @@ void trial_gather_collect(struct trial *self)
         *gather = (struct trial_gather){
             .active = true, .step = self->committed, .began_s = trial_now(self)};
     }
-    CHECK(!gather->committing && gather->round_count < TRIAL_ROUNDS);
+    CHECK(!gather->committing);
+    if (gather->round_count == TRIAL_ROUNDS) {
+        self->stuck = true;
+        return;
+    }
     struct trial_round *round = &gather->rounds[gather->round_count];
     init_round(self, round, !first && !self->settings.repair_by_owners);
     for (uint32_t node = 1; node < self->peer_count; node++) {
@@ -211,7 +219,9 @@ void trial_gather_collect(struct trial *self)
             add_contributor(self, round, node);
         }
     }
-    trial_gather_charge_set(self, round);
+    if (!self->settings.repair_by_owners) {
+        trial_gather_charge_set(self, round);
+    }
     net_charge(self->net, KIND_CONTROL, COLLECT_UP_BYTES * (double)round->contributor_count,
                COLLECT_DOWN_BYTES * (double)round->contributor_count);
     net_after(self->net, ROUNDTRIPS_COLLECT * trial_latency_s, TIMER_DELIVER,

@@ -68,7 +68,9 @@ static void lose(struct trial *self, struct trial_round *round,
     }
     round->expected--;
     trial_work_give_back(self, self->gather.step, contributor->samples);
-    trial_gather_charge_set(self, round);
+    if (!self->settings.repair_by_owners) { /* else once, when the round is settled */
+        trial_gather_charge_set(self, round);
+    }
 }
 
 /* What the old owner had not returned, as a part of a new one. False: nothing is left. */

@@ -19,6 +19,12 @@ void experiment_print_line(const struct experiment_line *line)
 {
     const struct experiment_case *config = line->config;
     const struct trial_result *result = &line->result;
+    if (result->stuck) {
+        printf("%-5s %-5s %5zu %-11s %-15s %5d %8.0f s and more: losses outrun repairs\n",
+               config->links, config->model->name, config->peer_count, config->batch,
+               config->strategy, config->settings.overlap ? 1 : 0, result->step_s);
+        return;
+    }
     printf("%-5s %-5s %5zu %-11s %-15s %5d %8.2f %9.1f %5.3f %6.1f %6.1f %8.3f %8.3f %8.2f %8.2f %5u "
            "%6u\n",
            config->links, config->model->name, config->peer_count, config->batch, config->strategy,
@@ -52,6 +58,7 @@ static json_t *line_to_json(const struct experiment_line *line)
         result->utilisation, "stale_share", result->stale_share, "lost_share", result->lost_share,
         "gather_s", result->gather_s, "spread_s", result->spread_s, "predicted_s",
         result->predicted_s, "bound_s", result->bound_s, "limit_s", result->limit_s);
+    (void)json_object_set_new(object, "stuck", json_boolean(result->stuck));
     (void)json_object_set_new(object, "coordinator_up_model_sizes",
                               json_real(result->up_sizes_total));
     (void)json_object_set_new(object, "coordinator_down_model_sizes",

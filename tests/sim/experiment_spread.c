@@ -13,6 +13,9 @@ enum {
     ROUNDTRIPS_PUBLISH = 2 /* latencies: COMMITTED, GRANT */
 };
 
+/* Of a part that a receiver had all of when its owner was lost. */
+static const int64_t flow_not_needed = NET_NONE - 1;
+
 static struct trial_spread *spread_of(struct trial *self, uint64_t step)
 {
     struct trial_spread *spread = &self->spreads[step % TRIAL_SPREADS];
@@ -33,7 +36,7 @@ void trial_spread_free(struct trial_spread *self)
 
 static void drop(struct trial *self, int64_t flow)
 {
-    if (flow != NET_NONE) {
+    if (flow >= 0) {
         net_cancel(self->net, flow);
         net_release(self->net, flow);
     }
@@ -150,7 +153,11 @@ static void fetch(struct trial *self, struct trial_spread *spread, size_t member
     struct trial_receiver *receiver = &spread->receivers[member];
     const struct trial_part *part = &spread->parts[index];
     uint32_t arrived = spread->arrived[index];
-    if (part->owner == receiver->node || self->peers[part->owner].gone || had == part->count) {
+    if (had == part->count) {
+        receiver->flows[index] = flow_not_needed;
+        return;
+    }
+    if (part->owner == receiver->node || self->peers[part->owner].gone) {
         return;
     }
     receiver->flows[index] =
@@ -214,7 +221,7 @@ void trial_spread_at_owner(struct trial *self, const struct net_flow *flow, uint
         struct trial_receiver *receiver = &spread->receivers[i];
         if (receiver->node == part->owner) {
             own = receiver;
-        } else if (receiver->flows[index] != NET_NONE && !receiver->over) {
+        } else if (receiver->flows[index] >= 0 && !receiver->over) {
             uint32_t had = part->count - net_flow_at(self->net, receiver->flows[index])->count;
             if (spread->arrived[index] > had) {
                 net_offer(self->net, receiver->flows[index], spread->arrived[index] - had);
@@ -234,7 +241,7 @@ void trial_spread_chunks(struct trial *self, const struct net_flow *flow, uint32
 
 static void cancel(struct trial *self, int64_t flow)
 {
-    if (flow != NET_NONE) {
+    if (flow >= 0) {
         net_cancel(self->net, flow);
     }
 }
@@ -289,8 +296,8 @@ static void take_over(struct trial *self, struct trial_spread *spread, size_t fr
         if (!receiver->open || receiver->over) {
             continue;
         }
-        uint32_t lacked = spread->parts[from].count;
-        if (flow != NET_NONE) {
+        uint32_t lacked = flow == flow_not_needed ? 0 : spread->parts[from].count;
+        if (flow >= 0) {
             const struct net_flow *old = net_flow_at(self->net, flow);
             lacked = old->count - old->delivered;
         }

@@ -147,6 +147,7 @@ struct trial {
     size_t peer_count, peer_capacity;
     double rate_here; /* samples/s of all that may compute now */
     uint64_t committed;
+    double committed_at_s; /* the last one */
     struct trial_pool pools[2];
     struct trial_gather gather;
     struct trial_spread spreads[TRIAL_SPREADS];
@@ -160,6 +161,7 @@ struct trial {
     double *plan_rates;   /* (2 * plan.peer_count): up, down it was made with */
     uint32_t plans;
     enum status status;
+    bool stuck; /* more is lost than is repaired: no step will be committed */
     /* Over the steps that count. */
     double counted_from_s, counted_to_s, capacity_samples, capacity_at_s;
     double up_before[KIND_COUNT], down_before[KIND_COUNT];

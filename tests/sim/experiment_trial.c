@@ -7,6 +7,7 @@
 
 enum { WINDOW_CHUNKS = 64, UPDATE_BITS = 64 };
 static const double apply_values_per_s = 1e9; /* encoding takes about as long */
+static const double stuck_steps = 20.0; /* as long as so many were planned to take */
 static const double progress_bytes_per_s = 300.0;
 
 void trial_count_capacity(struct trial *self)
@@ -67,6 +68,7 @@ void trial_commit(struct trial *self)
     double gather_s = trial_now(self) - self->gather.began_s;
     trial_gather_end(self);
     self->committed++;
+    self->committed_at_s = trial_now(self);
     note_step(self, gather_s);
     trial_spread_start(self, step);
     trial_plan(self);
@@ -223,11 +225,17 @@ enum status trial_run(const struct trial_settings *settings, struct trial_result
     init(&self, settings);
     trial_plan(&self);
     trial_work_open(&self, 0);
-    while (self.status == STATUS_OK && self.counted_to_s == 0.0) {
+    while (self.status == STATUS_OK && !self.stuck && self.counted_to_s == 0.0) {
         bool turned = net_turn(self.net);
         CHECK(turned);
+        self.stuck = trial_now(&self) - self.committed_at_s > stuck_steps * self.predicted.step_s;
     }
-    if (self.status == STATUS_OK) {
+    if (self.stuck) {
+        *out = (struct trial_result){.stuck = true,
+                                     .step_s = trial_now(&self) - self.committed_at_s,
+                                     .predicted_s = self.predicted.step_s,
+                                     .limit_s = trial_limit_s(&self)};
+    } else if (self.status == STATUS_OK) {
         sum_up(&self, out);
     }
     deinit(&self);

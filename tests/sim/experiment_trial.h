@@ -56,6 +56,7 @@ struct trial_settings {
 };
 
 struct trial_result {
+    bool stuck; /* losses outran repairs; the step is then at least so long, and the rest not known */
     double step_s, samples_per_s;
     double utilisation;   /* samples that counted, of what those that were to compute could have done */
     double stale_share;   /* of the samples */
