@@ -18,9 +18,10 @@
  * What an owner contributes to its own share, and the update of that share, cross no link twice.
  * Who rests fetches updates later and is no receiver. For a fixed set of computing peers and their
  * codecs this is a linear program in f, t_gather and t_spread: the least t_gather + t_spread. A
- * step takes compute + gather + spread. With overlap a sample may be one update behind: the three in
- * a row then have two steps' time, and the next gather goes beside the spread. A step is as long as
- * the longest of compute, half of the three, and what the busiest direction of a link moves in both.
+ * step takes compute + gather + spread. With overlap a sample may be one update behind: the three
+ * in a row then have two steps' time, and the next gather goes beside the spread. A step is as long
+ * as the longest of compute, half of the three, and what the busiest direction of a link moves in
+ * both.
  *
  * Who computes is found by dropping first the slowest links, then, among what is left, the slowest
  * machines. Everybody computes with the best codec unless a step gets 3% shorter otherwise; then as

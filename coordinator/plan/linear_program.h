@@ -33,8 +33,8 @@ void linear_program_floor(struct linear_program *self, const struct traffic *tra
                           const struct plan_share *shares, struct plan_times *out);
 
 /* Fills the fractions of *assignment, whose shares `traffic` was made of; somebody computes.
- * *out: its gather_s and spread_s at the optimum. Should CLP find none, the shares are those of the better fixed
- * strategy, and the times are theirs. */
+ * *out: its gather_s and spread_s at the optimum. Should CLP find none, the shares are those of the
+ * better fixed strategy, and the times are theirs. */
 void linear_program_solve(struct linear_program *self, const struct traffic *traffic,
                           struct assignment *assignment, struct plan_times *out);
 

@@ -18,9 +18,8 @@ static const double over_predicted = 1.25;
 static const double trains_differ = 0.05;
 
 /* The case that differs from `like` in its strategy alone; NULL: not simulated. */
-static const struct experiment_line *with_strategy(const struct lines *lines,
-                                                   const struct experiment_case *like,
-                                                   const char *strategy)
+static const struct experiment_line *
+with_strategy(const struct lines *lines, const struct experiment_case *like, const char *strategy)
 {
     for (size_t i = 0; i < lines->count; i++) {
         const struct experiment_case *config = lines->items[i].config;

@@ -14,11 +14,11 @@ struct experiment_model {
 };
 
 struct experiment_case {
-    char links[CASE_NAME_MAX];  /* "A".."D", or "mixed" */
-    char batch[CASE_NOTE_MAX];  /* "small", "big", "grown" */
+    char links[CASE_NAME_MAX]; /* "A".."D", or "mixed" */
+    char batch[CASE_NOTE_MAX]; /* "small", "big", "grown" */
     char strategy[CASE_NOTE_MAX];
     const struct experiment_model *model;
-    size_t peer_count; /* that compute at the beginning, or would */
+    size_t peer_count;              /* that compute at the beginning, or would */
     struct trial_settings settings; /* .peers: experiment_case_peers */
 };
 

@@ -21,10 +21,10 @@ uint32_t trial_add_peer(struct trial *self, const struct trial_peer_spec *spec)
     self->peer_count = (size_t)node + 1;
     struct trial_peer *peer = &self->peers[node];
     *peer = (struct trial_peer){.spec = *spec, .codec = CODEC_MX8, .has_parameters = true};
-    peer->seen_up = spec->up_bytes_per_s *
-                    (1.0 + probe_noise * (2.0 * random_uniform(&self->chance) - 1.0));
-    peer->seen_down = spec->down_bytes_per_s *
-                      (1.0 + probe_noise * (2.0 * random_uniform(&self->chance) - 1.0));
+    peer->seen_up =
+        spec->up_bytes_per_s * (1.0 + probe_noise * (2.0 * random_uniform(&self->chance) - 1.0));
+    peer->seen_down =
+        spec->down_bytes_per_s * (1.0 + probe_noise * (2.0 * random_uniform(&self->chance) - 1.0));
     if (node > 0 && self->settings.half_life_s > 0.0) {
         double life_s =
             -log(1.0 - random_uniform(&self->chance)) * self->settings.half_life_s / log(2.0);
@@ -120,8 +120,7 @@ void trial_join_owner_missed(struct trial *self, uint32_t gone)
 
 static void come(struct trial *self)
 {
-    struct trial_peer_spec spec =
-        self->settings.newcomer(self->settings.seed, self->newcomers++);
+    struct trial_peer_spec spec = self->settings.newcomer(self->settings.seed, self->newcomers++);
     trial_count_capacity(self);
     uint32_t node = trial_add_peer(self, &spec);
     self->peers[node].has_parameters = false;

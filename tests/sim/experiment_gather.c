@@ -5,7 +5,7 @@
 #include "tests/sim/sim_memory.h"
 
 enum {
-    ROUNDTRIPS_COLLECT = 5, /* latencies: COLLECT, CONTRIBUTION, DELIVER, OPEN, GRANT */
+    ROUNDTRIPS_COLLECT = 5,           /* latencies: COLLECT, CONTRIBUTION, DELIVER, OPEN, GRANT */
     COLLECT_UP_BYTES = 30 + 250 + 60, /* COLLECT, DELIVER, VERDICT */
     COLLECT_DOWN_BYTES = 200,         /* CONTRIBUTION */
     SET_BYTES = 60,
@@ -77,8 +77,7 @@ void trial_gather_end(struct trial *self)
     for (size_t i = 0; i < gather->round_count; i++) {
         const struct trial_round *round = &gather->rounds[i];
         for (size_t k = 0; k < round->contributor_count; k++) {
-            self->samples_stale +=
-                round->contributors[k].lost ? 0 : round->contributors[k].stale;
+            self->samples_stale += round->contributors[k].lost ? 0 : round->contributors[k].stale;
         }
         free_round(self, &gather->rounds[i]);
     }
@@ -249,17 +248,17 @@ void trial_gather_send_part(struct trial *self, struct trial_round *round, size_
         hold(self, round, part->first, part->count);
     } else if (!self->peers[part->owner].gone) {
         uint32_t slot = (uint32_t)(round - self->gather.rounds);
-        contributor->flows[part_index] = trial_open(
-            self, &(struct trial_flow){.tag = {.kind = KIND_CONTRIBUTION,
-                                               .slot = slot,
-                                               .part = (uint32_t)part_index,
-                                               .member = (uint32_t)index},
-                                       .from = contributor->node,
-                                       .to = part->owner,
-                                       .first = part->first,
-                                       .count = part->count,
-                                       .offered = part->count,
-                                       .codec = contributor->codec});
+        contributor->flows[part_index] =
+            trial_open(self, &(struct trial_flow){.tag = {.kind = KIND_CONTRIBUTION,
+                                                          .slot = slot,
+                                                          .part = (uint32_t)part_index,
+                                                          .member = (uint32_t)index},
+                                                  .from = contributor->node,
+                                                  .to = part->owner,
+                                                  .first = part->first,
+                                                  .count = part->count,
+                                                  .offered = part->count,
+                                                  .codec = contributor->codec});
     }
 }
 

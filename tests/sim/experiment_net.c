@@ -73,9 +73,9 @@ uint32_t net_add_node(struct net *self, double up_bytes_per_s, double down_bytes
         self->node_capacity = self->node_capacity == 0 ? 64 : 2 * self->node_capacity;
         self->nodes = sim_memory_resize(self->nodes, self->node_capacity, sizeof *self->nodes);
     }
-    self->nodes[self->node_count] = (struct node){
-        .up = {.bytes_per_s = up_bytes_per_s, .up = true, .serving = NET_NONE},
-        .down = {.bytes_per_s = down_bytes_per_s, .serving = NET_NONE}};
+    self->nodes[self->node_count] =
+        (struct node){.up = {.bytes_per_s = up_bytes_per_s, .up = true, .serving = NET_NONE},
+                      .down = {.bytes_per_s = down_bytes_per_s, .serving = NET_NONE}};
     return (uint32_t)self->node_count++;
 }
 

@@ -2,11 +2,12 @@
  *
  * Every node has an uplink and a downlink of their own rates (full duplex). A flow is a run of
  * chunks from one node to another. A chunk is put on the sender's uplink, is a latency later at
- * the receiver's downlink, and is delivered when that has taken it as well; only then may it be sent on. A link
- * is shared fairly, by trains of at most `train_chunks` chunks (1 simulates every chunk, more is for
- * large populations): each kind gets as much of it as it has flows there, and the flows of a kind
- * are served in proportion to their sizes, so that they end together. No more than `window_chunks` chunks of a flow are under way, so that a slow
- * receiver holds its senders back and not their other flows.
+ * the receiver's downlink, and is delivered when that has taken it as well; only then may it be
+ * sent on. A link is shared fairly, by trains of at most `train_chunks` chunks (1 simulates every
+ * chunk, more is for large populations): each kind gets as much of it as it has flows there, and
+ * the flows of a kind are served in proportion to their sizes, so that they end together. No more
+ * than `window_chunks` chunks of a flow are under way, so that a slow receiver holds its senders
+ * back and not their other flows.
  *
  * One owner. Memory never fails (sim_memory.h). */
 #ifndef DUGNAD_TESTS_SIM_EXPERIMENT_NET_H
@@ -40,10 +41,10 @@ struct net_tag {
 struct net_flow {
     struct net_tag tag;
     uint32_t from, to;
-    uint32_t chunk_bytes, last_bytes;  /* of its last chunk */
-    uint32_t count, offered;           /* chunks in all; those that may be sent */
-    uint32_t sent, taken, delivered;   /* taken: credit that is back */
-    uint32_t waiting;                  /* at the receiver's downlink */
+    uint32_t chunk_bytes, last_bytes; /* of its last chunk */
+    uint32_t count, offered;          /* chunks in all; those that may be sent */
+    uint32_t sent, taken, delivered;  /* taken: credit that is back */
+    uint32_t waiting;                 /* at the receiver's downlink */
     uint32_t references;
     bool in_up, in_down, cancelled, released;
     int64_t next; /* in the list of free ones */

@@ -34,11 +34,11 @@ static void pose(const struct trial *self, uint32_t *nodes, struct plan_peer *pe
         const struct trial_peer *peer = &self->peers[node];
         if (!peer->gone) {
             nodes[count] = node;
-            peers[count++] = (struct plan_peer){.up_bytes_per_s = peer->seen_up,
-                                                .down_bytes_per_s = peer->seen_down,
-                                                .samples_per_s = peer->spec.samples_per_s,
-                                                .aggregates = peer->spec.aggregates &&
-                                                              !peer->behind};
+            peers[count++] =
+                (struct plan_peer){.up_bytes_per_s = peer->seen_up,
+                                   .down_bytes_per_s = peer->seen_down,
+                                   .samples_per_s = peer->spec.samples_per_s,
+                                   .aggregates = peer->spec.aggregates && !peer->behind};
         }
     }
     *out = (struct plan_problem){.peers = peers,
@@ -110,7 +110,8 @@ static void find_quick(struct trial *self)
     qsort(rates, count, sizeof *rates, by_value);
     for (size_t i = 0; i < self->plan.peer_count; i++) {
         struct trial_peer *peer = &self->peers[self->plan_nodes[i]];
-        peer->quick = self->plan.shares[i].computes && peer->seen_up >= rates[count - 1 - count / 4];
+        peer->quick =
+            self->plan.shares[i].computes && peer->seen_up >= rates[count - 1 - count / 4];
     }
     sim_memory_free(rates);
 }
@@ -170,7 +171,8 @@ static enum status make(const struct trial *self, const struct plan_problem *pro
         status = plan_make(problem, fixed[i], &simple);
         double bytes =
             simple.predicted.coordinator_up_bytes + simple.predicted.coordinator_down_bytes;
-        bool fits = problem->coordinator_bytes_max <= 0.0 || bytes <= problem->coordinator_bytes_max;
+        bool fits =
+            problem->coordinator_bytes_max <= 0.0 || bytes <= problem->coordinator_bytes_max;
         struct aggregation_plan unused = simple;
         if (status == STATUS_OK && fits && simple.predicted.step_s < best_s) {
             best_s = simple.predicted.step_s;

@@ -95,9 +95,8 @@ static bool inherit(struct trial *self, struct trial_round *round, uint32_t from
         round->held[chunk] = 0;
         round->part_of[chunk] = (uint32_t)round->part_count;
     }
-    *out = (struct trial_part){.owner = trial_substitute(self, part->owner),
-                               .first = low,
-                               .count = high - low};
+    *out = (struct trial_part){
+        .owner = trial_substitute(self, part->owner), .first = low, .count = high - low};
     return true;
 }
 

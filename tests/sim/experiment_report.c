@@ -25,13 +25,14 @@ void experiment_print_line(const struct experiment_line *line)
                config->strategy, config->settings.overlap ? 1 : 0, result->step_s);
         return;
     }
-    printf("%-5s %-5s %5zu %-11s %-15s %5d %8.2f %9.1f %5.3f %6.1f %6.1f %8.3f %8.3f %8.2f %8.2f %5u "
-           "%6u\n",
-           config->links, config->model->name, config->peer_count, config->batch, config->strategy,
-           config->settings.overlap ? 1 : 0, result->step_s, result->samples_per_s,
-           result->utilisation, 100.0 * result->stale_share, 100.0 * result->lost_share,
-           result->up_sizes_total, result->down_sizes_total, result->predicted_s, result->limit_s,
-           result->computing, result->owners);
+    printf(
+        "%-5s %-5s %5zu %-11s %-15s %5d %8.2f %9.1f %5.3f %6.1f %6.1f %8.3f %8.3f %8.2f %8.2f %5u "
+        "%6u\n",
+        config->links, config->model->name, config->peer_count, config->batch, config->strategy,
+        config->settings.overlap ? 1 : 0, result->step_s, result->samples_per_s,
+        result->utilisation, 100.0 * result->stale_share, 100.0 * result->lost_share,
+        result->up_sizes_total, result->down_sizes_total, result->predicted_s, result->limit_s,
+        result->computing, result->owners);
     (void)fflush(stdout);
 }
 
@@ -49,7 +50,8 @@ static json_t *line_to_json(const struct experiment_line *line)
     const struct experiment_case *config = line->config;
     const struct trial_result *result = &line->result;
     json_t *object = json_pack(
-        "{s:s, s:s, s:I, s:I, s:s, s:s, s:i, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
+        "{s:s, s:s, s:I, s:I, s:s, s:s, s:i, s:b, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, "
+        "s:f}",
         "links", config->links, "model", config->model->name, "parameters",
         (json_int_t)config->model->value_count, "peers", (json_int_t)config->peer_count, "batch",
         config->batch, "strategy", config->strategy, "samples_per_step",
@@ -86,8 +88,9 @@ enum status experiment_write_json(const struct experiment_line *lines, size_t co
     int failed = json_dump_file(root, path, JSON_INDENT(1) | JSON_REAL_PRECISION(DIGITS));
     json_decref(root);
     if (failed != 0) {
-        return fault(STATUS_CANNOT_CREATE, "%s cannot be written: %s. Name another file with --json.",
-                     path, strerror(errno));
+        return fault(STATUS_CANNOT_CREATE,
+                     "%s cannot be written: %s. Name another file with --json.", path,
+                     strerror(errno));
     }
     return STATUS_OK;
 }

@@ -131,9 +131,8 @@ void trial_spread_publish(struct trial *self, uint64_t step)
     for (size_t i = 0; i < spread->receiver_count; i++) {
         if (!spread->receivers[i].over) {
             trial_send(self,
-                       &(struct net_tag){.kind = KIND_HASHES,
-                                         .slot = (uint32_t)step,
-                                         .member = (uint32_t)i},
+                       &(struct net_tag){
+                           .kind = KIND_HASHES, .slot = (uint32_t)step, .member = (uint32_t)i},
                        spread->receivers[i].node,
                        MESSAGE_BYTES + (double)self->chunk_count * HASH_BYTES);
         }

@@ -8,8 +8,8 @@
 
 enum {
     TRIAL_CHUNK_VALUES = 32768,
-    TRIAL_SPREADS = 8,  /* updates on their way at once */
-    TRIAL_ROUNDS = 64,   /* of contributions, in one step */
+    TRIAL_SPREADS = 8,    /* updates on their way at once */
+    TRIAL_ROUNDS = 64,    /* of contributions, in one step */
     TRIAL_TAKEOVERS = 512 /* of parts, in one round or spread */
 };
 
@@ -39,10 +39,10 @@ struct trial_part {
 
 struct trial_lease {
     uint64_t step;
-    uint32_t count;  /* 0: none */
-    uint32_t stale;  /* of them, counted when the update comes or the lease ends */
-    bool judged;     /* `stale` is final */
-    bool here;       /* its message has come */
+    uint32_t count; /* 0: none */
+    uint32_t stale; /* of them, counted when the update comes or the lease ends */
+    bool judged;    /* `stale` is final */
+    bool here;      /* its message has come */
 };
 
 struct trial_peer {
@@ -55,13 +55,13 @@ struct trial_peer {
     bool quick;        /* of those, in the best quarter of uplinks */
     enum codec codec;
     uint64_t version;
-    uint64_t updates;  /* bit step % 64: it has that update and not yet applied it */
-    bool asked;        /* for work */
-    bool waiting;      /* the coordinator has none for it */
+    uint64_t updates; /* bit step % 64: it has that update and not yet applied it */
+    bool asked;       /* for work */
+    bool waiting;     /* the coordinator has none for it */
     struct trial_lease now, next;
     double lease_at_s, sample_s;
     uint32_t lease_serial;
-    double pause_s;    /* encoding and applying, before the next lease */
+    double pause_s;             /* encoding and applying, before the next lease */
     uint32_t done[2], stale[2]; /* samples in the accumulator of step % 2 */
     bool has_parameters;
     uint64_t fetching_version;

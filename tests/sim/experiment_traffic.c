@@ -4,8 +4,9 @@
 
 const char *trial_kind_name(enum trial_kind kind)
 {
-    static const char *const names[KIND_COUNT] = {"contributions", "sums",      "updates", "published",
-                                                  "hashes",        "snapshots", "tokens",  "control"};
+    static const char *const names[KIND_COUNT] = {"contributions", "sums",   "updates",
+                                                  "published",     "hashes", "snapshots",
+                                                  "tokens",        "control"};
     return names[kind];
 }
 
@@ -27,14 +28,14 @@ static uint32_t chunk_bytes(const struct trial_flow *flow, uint32_t values)
 int64_t trial_open(struct trial *self, const struct trial_flow *flow)
 {
     bool ends = flow->first + flow->count == self->chunk_count;
-    struct net_flow opened = {
-        .tag = flow->tag,
-        .from = flow->from,
-        .to = flow->to,
-        .count = flow->count,
-        .offered = flow->offered,
-        .chunk_bytes = chunk_bytes(flow, TRIAL_CHUNK_VALUES),
-        .last_bytes = chunk_bytes(flow, ends ? self->tail_values : TRIAL_CHUNK_VALUES)};
+    struct net_flow opened = {.tag = flow->tag,
+                              .from = flow->from,
+                              .to = flow->to,
+                              .count = flow->count,
+                              .offered = flow->offered,
+                              .chunk_bytes = chunk_bytes(flow, TRIAL_CHUNK_VALUES),
+                              .last_bytes =
+                                  chunk_bytes(flow, ends ? self->tail_values : TRIAL_CHUNK_VALUES)};
     return net_open(self->net, &opened);
 }
 

@@ -7,7 +7,7 @@
 
 enum { WINDOW_CHUNKS = 64, UPDATE_BITS = 64 };
 static const double apply_values_per_s = 1e9; /* encoding takes about as long */
-static const double stuck_steps = 20.0; /* as long as so many were planned to take */
+static const double stuck_steps = 20.0;       /* as long as so many were planned to take */
 static const double progress_bytes_per_s = 300.0;
 
 void trial_count_capacity(struct trial *self)
@@ -160,9 +160,9 @@ static void init(struct trial *self, const struct trial_settings *settings)
                                                .train_chunks = settings->train_chunks,
                                                .window_chunks = WINDOW_CHUNKS},
                         &(struct net_handlers){self, delivered, timer});
-    (void)trial_add_peer(self, &(struct trial_peer_spec){
-                                   .up_bytes_per_s = settings->coordinator_bytes_per_s,
-                                   .down_bytes_per_s = settings->coordinator_bytes_per_s});
+    (void)trial_add_peer(
+        self, &(struct trial_peer_spec){.up_bytes_per_s = settings->coordinator_bytes_per_s,
+                                        .down_bytes_per_s = settings->coordinator_bytes_per_s});
     for (size_t i = 0; i < settings->peer_count; i++) {
         (void)trial_add_peer(self, &settings->peers[i]);
     }

@@ -18,7 +18,7 @@
 enum trial_kind {
     KIND_CONTRIBUTION,
     KIND_SUM,
-    KIND_UPDATE, /* from an owner, or from the coordinator as one */
+    KIND_UPDATE,  /* from an owner, or from the coordinator as one */
     KIND_PUBLISH, /* coordinator to owner */
     KIND_HASHES,
     KIND_SNAPSHOT,
@@ -41,14 +41,14 @@ struct trial_settings {
     double coordinator_bytes_per_s; /* each way */
     double coordinator_bytes_max;   /* of a step, for the plan; 0: no limit */
     size_t value_count;
-    uint32_t context;        /* tokens of a sample */
-    uint32_t target_batch;   /* samples of a step */
+    uint32_t context;      /* tokens of a sample */
+    uint32_t target_batch; /* samples of a step */
     enum plan_strategy strategy;
-    bool compact;            /* mx4 is allowed for contributions */
-    bool overlap;            /* max_staleness: 1 */
+    bool compact; /* mx4 is allowed for contributions */
+    bool overlap; /* max_staleness: 1 */
     bool may_rest;
-    bool repair_by_owners;   /* what was lost goes to owners again, not to the coordinator */
-    double half_life_s;      /* of peers; 0: nobody leaves */
+    bool repair_by_owners; /* what was lost goes to owners again, not to the coordinator */
+    double half_life_s;    /* of peers; 0: nobody leaves */
     /* Who comes for one that left. */
     struct trial_peer_spec (*newcomer)(uint64_t seed, uint64_t number);
     uint32_t train_chunks;
@@ -56,12 +56,15 @@ struct trial_settings {
 };
 
 struct trial_result {
-    bool stuck; /* losses outran repairs; the step is then at least so long, and the rest not known */
+    bool stuck; /* losses outran repairs; the step is then at least so long, and the rest not known
+                 */
     double step_s, samples_per_s;
-    double utilisation;   /* samples that counted, of what those that were to compute could have done */
-    double stale_share;   /* of the samples */
-    double lost_share;    /* of the samples computed, lost with their peer */
-    double up_sizes[KIND_COUNT], down_sizes[KIND_COUNT]; /* coordinator, a step, in models of 4 bytes a value */
+    double
+        utilisation; /* samples that counted, of what those that were to compute could have done */
+    double stale_share; /* of the samples */
+    double lost_share;  /* of the samples computed, lost with their peer */
+    double up_sizes[KIND_COUNT],
+        down_sizes[KIND_COUNT]; /* coordinator, a step, in models of 4 bytes a value */
     double up_sizes_total, down_sizes_total;
     double predicted_s, bound_s; /* by the plan, averaged over the steps */
     double limit_s;              /* of the links: docs/aggregation-experiments.md */
@@ -69,7 +72,7 @@ struct trial_result {
     uint32_t computing, owners;
     double owned_by_coordinator; /* share of the vector */
     uint32_t plans;
-    double joined, left;         /* peers a step */
+    double joined, left; /* peers a step */
     uint64_t events;
 };
 

@@ -159,7 +159,8 @@ void trial_work_open(struct trial *self, uint64_t step)
 {
     struct trial_pool *pool = &self->pools[step % 2];
     if (pool->step == step && pool->open) {
-        trial_work_collect_when_done(self); /* its samples may have been done before its turn came */
+        trial_work_collect_when_done(
+            self); /* its samples may have been done before its turn came */
         return;
     }
     *pool = (struct trial_pool){.step = step, .open = true, .free = self->settings.target_batch};

@@ -30,7 +30,8 @@ static const char help[] =
     "  --keep-going   with --seeds: name every seed that fails\n"
     "  --experiment links\n"
     "                 steps of large models over limited links, by strategy: a table; --quick: a\n"
-    "                 few seconds of it, with the bars that must be reached; --json, --svg: as files\n";
+    "                 few seconds of it, with the bars that must be reached; --json, --svg: as "
+    "files\n";
 
 enum { SEED_BITS_OF_CHANCE = 40, USAGE = 64 };
 
@@ -136,7 +137,8 @@ static bool parse(int argc, char **argv, struct arguments *out)
             return false;
         }
     }
-    return optind == argc && (out->one || out->experiment || out->random || out->crashes || out->jobs.last > 0);
+    return optind == argc &&
+           (out->one || out->experiment || out->random || out->crashes || out->jobs.last > 0);
 }
 
 static int run_one(const struct arguments *arguments)
