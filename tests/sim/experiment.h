@@ -13,6 +13,7 @@
 struct experiment_options {
     uint64_t seed;
     bool quick;            /* a few seconds, and the bars are checked */
+    const char *only;      /* cases whose columns begin so; NULL: all */
     const char *json_path; /* NULL: none */
     const char *svg_path;
 };

@@ -10,7 +10,7 @@ enum { ROUTE_BYTES = 250, ROUTE_OWNER_BYTES = 72, SUM_BYTES_PER_VALUE = 2, OWNER
 static const double rate_noise = 0.03;
 static const double smoothing = 0.3;
 static const double rate_changed = 0.02;
-static const double worth_changing = 0.98; /* of the step's time */
+static const double worth_changing = 0.96; /* of the step's time */
 static const double fraction_max = 0.25;
 
 static void measure(struct trial *self)

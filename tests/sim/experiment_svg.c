@@ -112,7 +112,7 @@ static void draw_group(FILE *out, const struct panel *panel, double left, double
                       "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>\n",
                       x, bottom - height, bar - 2.0, height, bars[i].colour);
         (void)fprintf(
-            out, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"9\" text-anchor=\"middle\">%.3g</text>\n",
+            out, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"8\" text-anchor=\"middle\">%.1f</text>\n",
             x + bar / 2.0 - 1.0, bottom - height - 3.0, result->step_s);
         line(out, x - 1.0, limit, x + bar - 1.0, limit, "stroke=\"#111\" stroke-width=\"2\"");
     }
@@ -122,9 +122,8 @@ static void draw_steps(FILE *out, const struct panel *panel, const struct experi
                        size_t count, const struct experiment_model *model, bool overlap)
 {
     static const char *const links[] = {"A", "B", "C", "D"};
-    static const char *const names[] = {"A: 16 at 1 Gbit/s", "B: 16 at 100 Mbit/s",
-                                        "C: 4 at 200, 8 at 100, 4 at 50",
-                                        "D: C and 4 owners at 500"};
+    static const char *const names[] = {"A: 1000 Mbit/s", "B: 100 Mbit/s", "C: 50 to 200",
+                                        "D: C and 4 owners"};
     const struct experiment_line *groups[4][STRATEGIES];
     char title[96];
     double most = 0.0;

@@ -16,7 +16,8 @@
 
 static const char help[] =
     "dugnad-sim --seed N [--trace] | --seeds A..B | --seeds random | --crash-every-call\n"
-    "dugnad-sim --experiment links [--quick] [--json FILE] [--svg FILE] [--seed N]\n"
+    "dugnad-sim --experiment links [--quick] [--only WORDS] [--json FILE] [--svg FILE]\n"
+    "           [--seed N]\n"
     "\n"
     "  --seed N       one run; prints the hash over all that happened\n"
     "  --trace        with all of it in words\n"
@@ -104,6 +105,9 @@ static bool take_option(struct arguments *out, int option)
     case 'Q':
         out->links.quick = true;
         return true;
+    case 'O':
+        out->links.only = optarg;
+        return true;
     case 'J':
         out->links.json_path = optarg;
         return true;
@@ -117,21 +121,15 @@ static bool take_option(struct arguments *out, int option)
 
 static bool parse(int argc, char **argv, struct arguments *out)
 {
-    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
-                                            {"seeds", required_argument, NULL, 'S'},
-                                            {"jobs", required_argument, NULL, 'j'},
-                                            {"count", required_argument, NULL, 'c'},
-                                            {"trace", no_argument, NULL, 't'},
-                                            {"crash-every-call", no_argument, NULL, 'x'},
-                                            {"sparse", required_argument, NULL, 'p'},
-                                            {"quiet", no_argument, NULL, 'q'},
-                                            {"keep-going", no_argument, NULL, 'k'},
-                                            {"experiment", required_argument, NULL, 'e'},
-                                            {"quick", no_argument, NULL, 'Q'},
-                                            {"json", required_argument, NULL, 'J'},
-                                            {"svg", required_argument, NULL, 'V'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"seed", required_argument, NULL, 's'},   {"seeds", required_argument, NULL, 'S'},
+        {"jobs", required_argument, NULL, 'j'},   {"count", required_argument, NULL, 'c'},
+        {"trace", no_argument, NULL, 't'},        {"crash-every-call", no_argument, NULL, 'x'},
+        {"sparse", required_argument, NULL, 'p'}, {"quiet", no_argument, NULL, 'q'},
+        {"keep-going", no_argument, NULL, 'k'},   {"experiment", required_argument, NULL, 'e'},
+        {"quick", no_argument, NULL, 'Q'},        {"only", required_argument, NULL, 'O'},
+        {"json", required_argument, NULL, 'J'},   {"svg", required_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (!take_option(out, option)) {
             return false;
