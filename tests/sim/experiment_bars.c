@@ -10,7 +10,9 @@ struct lines {
 };
 
 static const double over_all_reduce = 1.9;
-static const double over_best = 1.0;
+/* As fast, but for half a percent: where computing takes all of a step, the same plan differs by so
+ * much with the noise of its machines. */
+static const double over_best = 0.995;
 static const double coordinator_sizes = 4.0;
 static const double sizes_growth = 1.5; /* from 100 peers to 1000, but for the batch's tokens */
 static const double utilisation = 0.95;
