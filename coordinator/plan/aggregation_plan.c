@@ -10,6 +10,8 @@
 #include <stdlib.h>
 
 static const double sum_bytes_max = 16.0;
+/* Updates get a coarser codec for no less than this part of a step. */
+static const double update_gain_min = 0.1;
 
 static bool is_positive(double value)
 {
@@ -19,6 +21,16 @@ static bool is_positive(double value)
 static bool is_known(double value)
 {
     return isfinite(value) && value >= 0.0;
+}
+
+static bool are_known(const enum codec codecs[PLAN_CODECS_MAX], size_t count)
+{
+    for (size_t i = 0; i < count && i < PLAN_CODECS_MAX; i++) {
+        if (!codec_is_known(codecs[i])) {
+            return false;
+        }
+    }
+    return count > 0 && count <= PLAN_CODECS_MAX;
 }
 
 static enum status check_settings(const struct plan_problem *problem)
@@ -39,13 +51,16 @@ static enum status check_settings(const struct plan_problem *problem)
                      "above 0",
                      problem->target_batch);
     }
-    bool is_known_codec = codec_is_known(problem->update_codec);
-    for (size_t i = 0; i < problem->codec_count && i < PLAN_CODECS_MAX; i++) {
-        is_known_codec = is_known_codec && codec_is_known(problem->codecs[i]);
-    }
-    if (!is_known_codec || problem->codec_count == 0 || problem->codec_count > PLAN_CODECS_MAX) {
+    if (!is_known(problem->overhead_s)) {
         return fault(STATUS_BAD_CONFIG,
-                     "the codecs of a plan are wrong; name 1 to %d known ones, and one for updates",
+                     "the overhead of a planned step is %g s; set a number of at least 0",
+                     problem->overhead_s);
+    }
+    if (!are_known(problem->codecs, problem->codec_count) ||
+        !are_known(problem->update_codecs, problem->update_codec_count)) {
+        return fault(STATUS_BAD_CONFIG,
+                     "the codecs of a plan are wrong; name 1 to %d known ones for contributions, "
+                     "and as many for updates",
                      PLAN_CODECS_MAX);
     }
     if (!is_positive(problem->sum_bytes_per_value) ||
@@ -96,12 +111,22 @@ void plan_deinit(struct aggregation_plan *self)
     *self = (struct aggregation_plan){0};
 }
 
+/* The same, but updates have this codec. */
+static struct plan_problem with_update_codec(const struct plan_problem *problem, enum codec codec)
+{
+    struct plan_problem out = *problem;
+    out.update_codecs[0] = codec;
+    out.update_codec_count = 1;
+    return out;
+}
+
 void plan_predict(const struct plan_problem *problem, const struct aggregation_plan *plan,
                   struct plan_times *out)
 {
     CHECK(plan->peer_count == problem->peer_count);
+    struct plan_problem same = with_update_codec(problem, plan->update_codec);
     struct traffic traffic;
-    traffic_init(&traffic, problem, plan->shares);
+    traffic_init(&traffic, &same, plan->shares);
     traffic_times_begin(
         &traffic,
         plan_cut_fraction(problem, plan->coordinator_first_chunk, plan->coordinator_chunk_count),
@@ -121,6 +146,7 @@ static enum status finish(const struct plan_problem *problem, struct assignment 
 {
     *out = (struct aggregation_plan){.shares = assignment->shares,
                                      .peer_count = assignment->peer_count,
+                                     .update_codec = problem->update_codecs[0],
                                      .bound_step_s = bound_step_s};
     enum status status = plan_cut_chunks(problem, assignment, fraction_max, out);
     assignment->shares = NULL;
@@ -223,23 +249,53 @@ static enum status improve(const struct plan_problem *problem, enum plan_strateg
     return STATUS_OK;
 }
 
+/* With the first codec for updates. */
+static enum status make_adaptive(const struct plan_problem *problem, struct aggregation_plan *out)
+{
+    double fraction_max = 1.0;
+    enum status status = make_one(problem, PLAN_ADAPTIVE, &fraction_max, out);
+    if (status == STATUS_OK) {
+        status = improve(problem, PLAN_PARAMETER_SERVER, fraction_max, out);
+    }
+    if (status == STATUS_OK) {
+        status = improve(problem, PLAN_ALL_REDUCE, fraction_max, out);
+    }
+    return status;
+}
+
+/* A plan with this codec for updates instead of *plan where it is so much faster. */
+static enum status coarsen(const struct plan_problem *problem, enum codec codec,
+                           struct aggregation_plan *plan)
+{
+    struct plan_problem coarser = with_update_codec(problem, codec);
+    struct aggregation_plan other = {0};
+    enum status status = make_adaptive(&coarser, &other);
+    if (status == STATUS_OK &&
+        other.predicted.step_s <= plan->predicted.step_s * (1.0 - update_gain_min)) {
+        struct aggregation_plan slower = *plan;
+        *plan = other;
+        other = slower;
+    }
+    plan_deinit(&other);
+    return status;
+}
+
 enum status plan_make(const struct plan_problem *problem, enum plan_strategy strategy,
                       struct aggregation_plan *out)
 {
     *out = (struct aggregation_plan){0};
-    double fraction_max = 1.0;
+    double any = 1.0;
     enum status status = check_settings(problem);
     if (status == STATUS_OK) {
         status = check_rates(problem);
     }
     if (status == STATUS_OK) {
-        status = make_one(problem, strategy, &fraction_max, out);
+        status = strategy == PLAN_ADAPTIVE ? make_adaptive(problem, out)
+                                           : make_one(problem, strategy, &any, out);
     }
-    if (status == STATUS_OK && strategy == PLAN_ADAPTIVE) {
-        status = improve(problem, PLAN_PARAMETER_SERVER, fraction_max, out);
-    }
-    if (status == STATUS_OK && strategy == PLAN_ADAPTIVE) {
-        status = improve(problem, PLAN_ALL_REDUCE, fraction_max, out);
+    size_t tried = strategy == PLAN_ADAPTIVE ? problem->update_codec_count : 1;
+    for (size_t i = 1; i < tried && status == STATUS_OK; i++) {
+        status = coarsen(problem, problem->update_codecs[i], out);
     }
     if (status != STATUS_OK) {
         plan_deinit(out);

@@ -18,14 +18,24 @@
  * What an owner contributes to its own share, and the update of that share, cross no link twice.
  * Who rests fetches updates later and is no receiver. For a fixed set of computing peers and their
  * codecs this is a linear program in f, t_gather and t_spread: the least t_gather + t_spread. A
- * step takes compute + gather + spread. With overlap a sample may be one update behind: the three
- * in a row then have two steps' time, and the next gather goes beside the spread. A step is as long
- * as the longest of compute, half of the three, and what the busiest direction of a link moves in
- * both.
+ * step takes compute + gather + spread + overhead.
+ *
+ * With overlap, steps are a pipeline. Step t + 1 may be computed, and gathered, with the weights
+ * before the update of t, but not before those of t - 1: from the weights of one step to those
+ * after the next all of a step happens once, in two periods. Of a period T
+ *
+ *   every link, each way   bytes of gather + bytes of spread  <= rate T
+ *   the pipeline           compute + t_gather + t_spread + overhead <= 2 T
+ *   each part by itself    compute, t_gather, t_spread, overhead <= T
+ *
+ * and this is enough: phases drawn out to t_gather + t_spread = 2 T - compute - overhead, none
+ * beyond T, leave every link the time it needs. The program then is the least T, and next to that
+ * the least t_gather + t_spread, which what is computed meanwhile is stale by.
  *
  * Who computes is found by dropping first the slowest links, then, among what is left, the slowest
  * machines. Everybody computes with the best codec unless a step gets 3% shorter otherwise; then as
- * few as possible, the slowest links, use a coarser one. The same problem gives the same plan (ties
+ * few as possible, the slowest links, use a coarser one. Updates cost every peer's precision: a
+ * coarser codec must make the step 10% shorter. The same problem gives the same plan (ties
  * go to the lower index), as far as CLP's arithmetic does.
  *
  * Pure; thread-safe on distinct problems. */
@@ -74,11 +84,13 @@ struct plan_problem {
     /* Peers that own; <= PLAN_OWNERS_MAX. With more candidates, those that would take the least
      * time for the whole vector. */
     size_t owners_max;
-    size_t codec_count;                 /* > 0 */
-    enum codec codecs[PLAN_CODECS_MAX]; /* allowed for contributions, best first */
-    enum codec update_codec;
-    bool overlap;  /* max_staleness 1 */
-    bool may_rest; /* peers may be told not to compute */
+    size_t codec_count;                        /* > 0 */
+    enum codec codecs[PLAN_CODECS_MAX];        /* allowed for contributions, best first */
+    size_t update_codec_count;                 /* > 0 */
+    enum codec update_codecs[PLAN_CODECS_MAX]; /* allowed for updates, best first */
+    double overhead_s; /* of a step besides these: the optimiser, messages; 0 or more */
+    bool overlap;      /* max_staleness 1 */
+    bool may_rest;     /* peers may be told not to compute */
 };
 
 struct plan_share {
@@ -90,8 +102,11 @@ struct plan_share {
 
 struct plan_times {
     double compute_s, gather_s, spread_s;
-    double link_s; /* the busiest direction of a link, in gather and spread together */
+    double busy_s; /* gather and spread of the link, one way, that moves for longest */
     double step_s; /* compute_s and step_s are INFINITY when nobody computes */
+    /* Of a step's samples, those computed between the hand-in of the step before and its update;
+     * peers compute as soon as they may. 0 without overlap. */
+    double stale_share;
     double coordinator_up_bytes, coordinator_down_bytes;
 };
 
@@ -99,6 +114,7 @@ struct aggregation_plan {
     struct plan_share *shares; /* (peer_count), owned */
     size_t peer_count;
     uint32_t coordinator_first_chunk, coordinator_chunk_count;
+    enum codec update_codec;
     struct plan_times predicted; /* of the chunks as they were cut */
     /* Of the linear program (of the even shares with PLAN_ALL_REDUCE), before the shares were cut.
      */
@@ -113,8 +129,8 @@ enum plan_strategy {
 };
 
 /* Makes a plan: the ranges of the coordinator and of the peers, in their order, cover every chunk
- * once. With the two fixed strategies all that can compute do so, with the first codec. When nobody
- * computes, or nobody aggregates, the coordinator owns everything. The caller ends *out with
+ * once. With the two fixed strategies all that can compute do so, with the first codecs. When
+ * nobody computes, or nobody aggregates, the coordinator owns everything. The caller ends *out with
  * plan_deinit(). Errors: BAD_CONFIG (a setting), OUT_OF_RANGE (a rate), each with a sentence,
  * NO_MEMORY; *out is then empty, and plan_deinit() allowed. */
 MUST_CHECK enum status plan_make(const struct plan_problem *problem, enum plan_strategy strategy,

@@ -10,26 +10,42 @@ enum {
     ROW_WHOLE = 0, /* the shares make up the vector */
     ROW_COORDINATOR_DOWN,
     ROW_COORDINATOR_UP,
-    ROW_OWNERS, /* from here on, three an owner: */
+    ROW_CHAIN, /* this and the next two are empty without a period */
+    ROW_GATHER,
+    ROW_SPREAD,
+    ROW_OWNERS, /* from here on, those of each owner: */
     OWNER_UP = 0,
     OWNER_DOWN,
     OWNER_SPREAD,
+    OWNER_PHASE_ROWS,
+    OWNER_BUSY_UP = OWNER_PHASE_ROWS, /* only with a period */
+    OWNER_BUSY_DOWN,
     OWNER_ROWS,
+    TIME_COLUMNS = 3,
     COLUMN_ELEMENTS = 1 + OWNER_ROWS, /* of a share */
     ITERATIONS_MAX = 20000,
     CLP_OPTIMAL = 0
 };
 
-/* One owner's rows, for shares in [0, fraction_max]: share * slope + base <= up * t_gather,
- * share * own_gather <= t_gather, share * own_spread <= t_spread. Times in units. */
+/* What gather + spread cost of the period's cost: they decide between equal periods, and make none
+ * longer by more than twice this part. */
+static const double moving_cost = 1e-3;
+
+/* share * slope + base <= rate * t; rate is INFINITY when nothing limits it. */
+struct link_row {
+    double slope, base, rate;
+};
+
+/* One owner's rows, for shares in [0, fraction_max]: up in t_gather, share * own_gather <=
+ * t_gather, share * own_spread <= t_spread; the busy ones in the period. Times in units. */
 struct owner_rows {
-    double slope, base, up;
+    struct link_row up, busy_up, busy_down;
     double own_gather, own_spread;
 };
 
-/* share * slope + base <= rate * t; rate is INFINITY when nothing limits it. */
-struct coordinator_row {
-    double slope, base, rate;
+/* Of what the program finds, in units. */
+struct found {
+    double gather, spread, period;
 };
 
 struct range {
@@ -50,10 +66,11 @@ struct linear_program {
     size_t *owners; /* (owner_count), of peers */
     bool *is_owner; /* (peer_count) */
     double fraction_max;
-    double gather_floor_s, spread_floor_s;
+    struct plan_times floor; /* compute_s is no bound, but what it is */
     double unit_s;
+    bool has_period;
     double coordinator_max; /* of its share */
-    struct coordinator_row down, up;
+    struct link_row down, up;
     struct owner_rows *rows; /* (owner_count) */
     struct range *ranges;    /* (owner_count): shares that meet the two times */
     struct matrix matrix;
@@ -65,18 +82,23 @@ struct linear_program {
 
 static size_t column_count(const struct linear_program *self)
 {
-    return self->owner_count + 3;
+    return 1 + self->owner_count + TIME_COLUMNS;
+}
+
+static size_t owner_row_count(const struct linear_program *self)
+{
+    return self->has_period ? OWNER_ROWS : OWNER_PHASE_ROWS;
 }
 
 static size_t row_count(const struct linear_program *self)
 {
-    return ROW_OWNERS + OWNER_ROWS * self->owner_count;
+    return ROW_OWNERS + owner_row_count(self) * self->owner_count;
 }
 
 static bool allocate(struct linear_program *self)
 {
     size_t columns = column_count(self);
-    size_t rows = row_count(self);
+    size_t rows = ROW_OWNERS + OWNER_ROWS * self->owner_count;
     size_t elements = COLUMN_ELEMENTS * columns + 2 * rows;
     self->owners = calloc(columns, sizeof *self->owners);
     self->is_owner = calloc(self->problem->peer_count + 1, sizeof *self->is_owner);
@@ -170,35 +192,31 @@ void linear_program_floor(struct linear_program *self, const struct traffic *tra
     }
     double down_bytes = fmin(traffic->contributed_bytes, traffic->sums_bytes);
     double up_bytes = traffic->update_bytes;
-    self->gather_floor_s =
-        fmax(gather_s, down_bytes / traffic_rate(problem->coordinator_down_bytes_per_s));
-    self->spread_floor_s =
-        fmax(spread_s, up_bytes / traffic_rate(problem->coordinator_up_bytes_per_s));
-    out->gather_s = self->gather_floor_s;
-    out->spread_s = self->spread_floor_s;
+    self->floor = (struct plan_times){
+        .compute_s = traffic_compute_s(traffic),
+        .gather_s =
+            fmax(gather_s, down_bytes / traffic_rate(problem->coordinator_down_bytes_per_s)),
+        .spread_s = fmax(spread_s, up_bytes / traffic_rate(problem->coordinator_up_bytes_per_s))};
+    return traffic_step_s(problem, &self->floor);
 }
 
 /* The better of the two fixed strategies for these shares, with its times. */
 static void own_simply(const struct linear_program *self, const struct traffic *traffic,
                        struct assignment *assignment, struct plan_times *out)
 {
-    struct plan_times even;
-    struct plan_times central;
     assignment_own_centrally(assignment);
-    traffic_times(traffic, assignment, &central);
-    out->gather_s = central.gather_s;
-    out->spread_s = central.spread_s;
+    traffic_times(traffic, assignment, out);
     if (self->owner_count == 0) {
         return;
     }
+    struct plan_times central = *out;
     assignment_own_evenly(assignment, self->owners, self->owner_count);
-    traffic_times(traffic, assignment, &even);
-    if (even.gather_s + even.spread_s <= central.gather_s + central.spread_s ||
-        self->coordinator_max < 1.0) {
-        out->gather_s = even.gather_s;
-        out->spread_s = even.spread_s;
-    } else {
+    traffic_times(traffic, assignment, out);
+    bool moves_less = out->gather_s + out->spread_s <= central.gather_s + central.spread_s;
+    bool is_better = out->step_s == central.step_s ? moves_less : out->step_s < central.step_s;
+    if (!is_better && self->coordinator_max >= 1.0) {
         assignment_own_centrally(assignment);
+        *out = central;
     }
 }
 
@@ -209,39 +227,66 @@ static void set_coordinator(struct linear_program *self, const struct traffic *t
     double down_all = traffic_coordinator_down_bytes(traffic, 1.0);
     double up_none = traffic_coordinator_up_bytes(traffic, 0.0);
     double up_all = traffic_coordinator_up_bytes(traffic, 1.0);
-    self->down = (struct coordinator_row){down_all - down_none, down_none,
-                                          traffic_rate(problem->coordinator_down_bytes_per_s)};
-    self->up = (struct coordinator_row){up_all - up_none, up_none,
-                                        traffic_rate(problem->coordinator_up_bytes_per_s)};
+    self->down = (struct link_row){down_all - down_none, down_none,
+                                   traffic_rate(problem->coordinator_down_bytes_per_s)};
+    self->up = (struct link_row){up_all - up_none, up_none,
+                                 traffic_rate(problem->coordinator_up_bytes_per_s)};
     self->coordinator_max =
         self->owner_count == 0 ? 1.0 : traffic_coordinator_fraction_max(traffic);
 }
 
+/* With overlap, whether links may be what the period waits for. Where computing and overhead take
+ * longer than these `times` of shares that are there, the least gather + spread is the best, and no
+ * link that keeps to it binds the period. */
+static bool may_wait_for_links(const struct plan_problem *problem, const struct plan_times *times)
+{
+    double moving_s = times->gather_s + times->spread_s;
+    return problem->overlap && times->compute_s < moving_s + problem->overhead_s &&
+           times->compute_s + problem->overhead_s < 2.0 * moving_s;
+}
+
+static void set_unit(struct linear_program *self, const struct plan_times *times)
+{
+    bool has_period = may_wait_for_links(self->problem, times);
+    if (has_period != self->has_period) { /* the last basis has other rows */
+        self->has_period = has_period;
+        self->has_basis = false;
+    }
+    self->unit_s = times->gather_s + times->spread_s;
+}
+
 /* From bytes and seconds to bytes a value and units. */
-static void scale_coordinator(struct linear_program *self)
+static void scale(const struct linear_program *self, struct link_row *row)
 {
     double values = (double)self->problem->value_count;
-    struct coordinator_row *const rows[] = {&self->down, &self->up};
-    for (size_t i = 0; i < 2; i++) {
-        rows[i]->slope /= values;
-        rows[i]->base /= values;
-        rows[i]->rate *= self->unit_s / values;
-    }
+    row->slope /= values;
+    row->base /= values;
+    row->rate *= self->unit_s / values;
 }
 
 static void set_owners(struct linear_program *self, const struct traffic *traffic,
                        const struct plan_share *shares)
 {
-    double values = (double)self->problem->value_count;
     for (size_t i = 0; i < self->owner_count; i++) {
         size_t peer = self->owners[i];
-        double sent_bytes = traffic_sent_bytes(traffic, &shares[peer]);
+        const struct plan_share *share = &shares[peer];
+        double up = traffic_rate(self->problem->peers[peer].up_bytes_per_s);
+        double down = traffic_rate(self->problem->peers[peer].down_bytes_per_s);
+        double sent_bytes = traffic_sent_bytes(traffic, share);
+        double received_bytes = traffic_received_bytes(traffic, share);
+        double fanned_bytes = traffic_fanned_bytes(traffic, share);
+        double update_bytes = traffic->update_bytes;
         struct owner_rows *row = &self->rows[i];
-        row->slope = (traffic->sums_bytes - sent_bytes) / values;
-        row->base = sent_bytes / values;
-        row->up = traffic_rate(self->problem->peers[peer].up_bytes_per_s) * self->unit_s / values;
-        row->own_gather = traffic_own_gather_s(traffic, &shares[peer], peer) / self->unit_s;
-        row->own_spread = traffic_own_spread_s(traffic, &shares[peer], peer) / self->unit_s;
+        row->up = (struct link_row){traffic->sums_bytes - sent_bytes, sent_bytes, up};
+        row->busy_up = (struct link_row){row->up.slope + fanned_bytes, sent_bytes, up};
+        row->busy_down = share->computes
+                             ? (struct link_row){received_bytes, update_bytes, down}
+                             : (struct link_row){received_bytes + update_bytes, 0.0, down};
+        scale(self, &row->up);
+        scale(self, &row->busy_up);
+        scale(self, &row->busy_down);
+        row->own_gather = traffic_own_gather_s(traffic, share, peer) / self->unit_s;
+        row->own_spread = traffic_own_spread_s(traffic, share, peer) / self->unit_s;
     }
 }
 
@@ -258,9 +303,9 @@ static void put(struct matrix *self, size_t row, double value)
     }
 }
 
-static size_t owner_row(size_t owner, size_t kind)
+static size_t owner_row(const struct linear_program *self, size_t owner, size_t kind)
 {
-    return ROW_OWNERS + OWNER_ROWS * owner + kind;
+    return ROW_OWNERS + owner_row_count(self) * owner + kind;
 }
 
 /* The rows that hold a share against a time are divided by what the whole vector would take: an
@@ -270,11 +315,9 @@ static double per_whole(double whole)
     return whole > 0.0 ? -1.0 / whole : 0.0;
 }
 
-static void build_matrix(struct linear_program *self)
+static void put_shares(struct linear_program *self)
 {
     struct matrix *matrix = &self->matrix;
-    matrix->column_count = 0;
-    matrix->element_count = 0;
     begin_column(matrix);
     put(matrix, ROW_WHOLE, 1.0);
     put(matrix, ROW_COORDINATOR_DOWN, self->down.slope);
@@ -282,27 +325,92 @@ static void build_matrix(struct linear_program *self)
     for (size_t i = 0; i < self->owner_count; i++) {
         begin_column(matrix);
         put(matrix, ROW_WHOLE, 1.0);
-        put(matrix, owner_row(i, OWNER_UP), self->rows[i].slope);
-        put(matrix, owner_row(i, OWNER_DOWN), 1.0);
-        put(matrix, owner_row(i, OWNER_SPREAD), 1.0);
+        put(matrix, owner_row(self, i, OWNER_UP), self->rows[i].up.slope);
+        put(matrix, owner_row(self, i, OWNER_DOWN), 1.0);
+        put(matrix, owner_row(self, i, OWNER_SPREAD), 1.0);
+        if (self->has_period) {
+            put(matrix, owner_row(self, i, OWNER_BUSY_UP), self->rows[i].busy_up.slope);
+            put(matrix, owner_row(self, i, OWNER_BUSY_DOWN), self->rows[i].busy_down.slope);
+        }
     }
+}
+
+static void put_phases(struct linear_program *self)
+{
+    struct matrix *matrix = &self->matrix;
+    double chained = self->has_period ? 1.0 : 0.0;
     begin_column(matrix);
     put(matrix, ROW_COORDINATOR_DOWN, isinf(self->down.rate) ? 0.0 : -self->down.rate);
+    put(matrix, ROW_CHAIN, chained);
+    put(matrix, ROW_GATHER, chained);
     for (size_t i = 0; i < self->owner_count; i++) {
-        put(matrix, owner_row(i, OWNER_UP), -self->rows[i].up);
-        put(matrix, owner_row(i, OWNER_DOWN), per_whole(self->rows[i].own_gather));
+        put(matrix, owner_row(self, i, OWNER_UP), -self->rows[i].up.rate);
+        put(matrix, owner_row(self, i, OWNER_DOWN), per_whole(self->rows[i].own_gather));
     }
     begin_column(matrix);
     put(matrix, ROW_COORDINATOR_UP, isinf(self->up.rate) ? 0.0 : -self->up.rate);
+    put(matrix, ROW_CHAIN, chained);
+    put(matrix, ROW_SPREAD, chained);
     for (size_t i = 0; i < self->owner_count; i++) {
-        put(matrix, owner_row(i, OWNER_SPREAD), per_whole(self->rows[i].own_spread));
+        put(matrix, owner_row(self, i, OWNER_SPREAD), per_whole(self->rows[i].own_spread));
     }
+}
+
+static void put_period(struct linear_program *self)
+{
+    struct matrix *matrix = &self->matrix;
+    begin_column(matrix);
+    if (!self->has_period) {
+        return;
+    }
+    put(matrix, ROW_CHAIN, -2.0);
+    put(matrix, ROW_GATHER, -1.0);
+    put(matrix, ROW_SPREAD, -1.0);
+    for (size_t i = 0; i < self->owner_count; i++) {
+        put(matrix, owner_row(self, i, OWNER_BUSY_UP), -self->rows[i].busy_up.rate);
+        put(matrix, owner_row(self, i, OWNER_BUSY_DOWN), -self->rows[i].busy_down.rate);
+    }
+}
+
+static void build_matrix(struct linear_program *self)
+{
+    struct matrix *matrix = &self->matrix;
+    matrix->column_count = 0;
+    matrix->element_count = 0;
+    put_shares(self);
+    put_phases(self);
+    put_period(self);
     matrix->starts[matrix->column_count] = matrix->element_count;
+}
+
+/* Computing and what else is in no link's time, in units. */
+static double chain_base(const struct linear_program *self)
+{
+    return (self->floor.compute_s + self->problem->overhead_s) / self->unit_s;
+}
+
+static void build_times(struct linear_program *self)
+{
+    size_t gather = self->owner_count + 1;
+    size_t spread = gather + 1;
+    size_t period = gather + 2;
+    double period_s = traffic_step_s(self->problem, &self->floor);
+    self->column_low[gather] = self->floor.gather_s / self->unit_s;
+    self->column_low[spread] = self->floor.spread_s / self->unit_s;
+    self->column_low[period] = self->has_period ? period_s / self->unit_s : 0.0;
+    self->column_high[gather] = DBL_MAX;
+    self->column_high[spread] = DBL_MAX;
+    self->column_high[period] = self->has_period ? DBL_MAX : 0.0;
+    self->costs[gather] = self->has_period ? moving_cost : 1.0;
+    self->costs[spread] = self->costs[gather];
+    self->costs[period] = self->has_period ? 1.0 : 0.0;
+    self->row_high[ROW_CHAIN] = self->has_period ? -chain_base(self) : DBL_MAX;
+    self->row_high[ROW_GATHER] = self->has_period ? 0.0 : DBL_MAX;
+    self->row_high[ROW_SPREAD] = self->row_high[ROW_GATHER];
 }
 
 static void build_bounds(struct linear_program *self)
 {
-    size_t gather = self->owner_count + 1;
     for (size_t i = 0; i < row_count(self); i++) {
         self->row_low[i] = -DBL_MAX;
     }
@@ -314,21 +422,20 @@ static void build_bounds(struct linear_program *self)
     for (size_t i = 0; i < self->owner_count; i++) {
         const struct owner_rows *row = &self->rows[i];
         self->column_high[1 + i] = self->fraction_max;
-        self->row_high[owner_row(i, OWNER_UP)] = -row->base;
-        self->row_high[owner_row(i, OWNER_DOWN)] = row->own_gather > 0.0 ? 0.0 : DBL_MAX;
-        self->row_high[owner_row(i, OWNER_SPREAD)] = row->own_spread > 0.0 ? 0.0 : DBL_MAX;
+        self->row_high[owner_row(self, i, OWNER_UP)] = -row->up.base;
+        self->row_high[owner_row(self, i, OWNER_DOWN)] = row->own_gather > 0.0 ? 0.0 : DBL_MAX;
+        self->row_high[owner_row(self, i, OWNER_SPREAD)] = row->own_spread > 0.0 ? 0.0 : DBL_MAX;
+        if (self->has_period) {
+            self->row_high[owner_row(self, i, OWNER_BUSY_UP)] = -row->busy_up.base;
+            self->row_high[owner_row(self, i, OWNER_BUSY_DOWN)] = -row->busy_down.base;
+        }
     }
-    self->column_low[gather] = self->gather_floor_s / self->unit_s;
-    self->column_low[gather + 1] = self->spread_floor_s / self->unit_s;
-    self->column_high[gather] = DBL_MAX;
-    self->column_high[gather + 1] = DBL_MAX;
-    self->costs[gather] = 1.0;
-    self->costs[gather + 1] = 1.0;
+    build_times(self);
 }
 
 /* Runs CLP. False when it found no optimum. The floors make the slack basis dual feasible, so the
  * dual simplex needs no first phase. */
-static bool run_clp(struct linear_program *self, double *out_gather, double *out_spread)
+static bool run_clp(struct linear_program *self, struct found *out)
 {
     Clp_Simplex *model = Clp_newModel();
     Clp_setLogLevel(model, 0);
@@ -344,14 +451,15 @@ static bool run_clp(struct linear_program *self, double *out_gather, double *out
     (void)Clp_dual(model, 0);
     bool is_optimal = Clp_status(model) == CLP_OPTIMAL;
     if (is_optimal) {
-        const double *columns = Clp_primalColumnSolution(model);
-        *out_gather = columns[self->owner_count + 1];
-        *out_spread = columns[self->owner_count + 2];
+        const double *times = Clp_primalColumnSolution(model) + self->owner_count + 1;
+        const double *low = self->column_low + self->owner_count + 1;
+        *out =
+            (struct found){fmax(times[0], low[0]), fmax(times[1], low[1]), fmax(times[2], low[2])};
         memcpy(self->basis, Clp_statusArray(model), basis_bytes);
     }
     self->has_basis = is_optimal;
     Clp_deleteModel(model);
-    return is_optimal && isfinite(*out_gather) && isfinite(*out_spread);
+    return is_optimal && isfinite(out->gather) && isfinite(out->spread) && isfinite(out->period);
 }
 
 /* Narrows a range to what share * slope + base <= room allows. */
@@ -365,31 +473,40 @@ static void narrow(struct range *range, double slope, double base, double room)
     range->low = fmin(range->low, range->high);
 }
 
-/* What each owner can take within the two times. */
-static void set_ranges(struct linear_program *self, double gather, double spread,
+static void narrow_link(struct range *range, const struct link_row *row, double time)
+{
+    narrow(range, row->slope, row->base, row->rate * time);
+}
+
+/* What each owner can take within these times. */
+static void set_ranges(struct linear_program *self, const struct found *found,
                        struct range *out_sum)
 {
     *out_sum = (struct range){0.0, 0.0};
     for (size_t i = 0; i < self->owner_count; i++) {
         const struct owner_rows *row = &self->rows[i];
         struct range range = {0.0, self->fraction_max};
-        narrow(&range, row->own_gather, 0.0, gather);
-        narrow(&range, row->own_spread, 0.0, spread);
-        narrow(&range, row->slope, row->base, row->up * gather);
+        narrow(&range, row->own_gather, 0.0, found->gather);
+        narrow(&range, row->own_spread, 0.0, found->spread);
+        narrow_link(&range, &row->up, found->gather);
+        if (self->has_period) {
+            narrow_link(&range, &row->busy_up, found->period);
+            narrow_link(&range, &row->busy_down, found->period);
+        }
         self->ranges[i] = range;
         out_sum->low += range.low;
         out_sum->high += range.high;
     }
 }
 
-static void balance(struct linear_program *self, double gather, double spread,
+static void balance(struct linear_program *self, const struct found *found,
                     struct assignment *assignment)
 {
     struct range sum;
     struct range own = {0.0, self->coordinator_max};
-    set_ranges(self, gather, spread, &sum);
-    narrow(&own, self->down.slope, self->down.base, self->down.rate * gather);
-    narrow(&own, self->up.slope, self->up.base, self->up.rate * spread);
+    set_ranges(self, found, &sum);
+    narrow_link(&own, &self->down, found->gather);
+    narrow_link(&own, &self->up, found->spread);
     /* Its traffic may fall with its share: that of a lone contributor is less than exact sums. */
     bool takes_little = self->down.slope + self->up.slope > 0.0;
     double least = fmax(own.low, 1.0 - sum.high);
@@ -413,27 +530,42 @@ static void balance(struct linear_program *self, double gather, double spread,
     assignment->coordinator_fraction = share / total;
 }
 
+/* The step that no shares can go below. What the cost of gather + spread may have made the period
+ * longer is taken off: with the least period T, gather + spread is at most 2 T - chain_base. */
+static double bound_s(const struct linear_program *self, const struct found *found)
+{
+    double moving = found->gather + found->spread;
+    if (self->has_period) {
+        double least = found->period + moving_cost * (moving + chain_base(self));
+        double low = self->column_low[self->owner_count + TIME_COLUMNS];
+        return self->unit_s * fmax(least / (1.0 + 2.0 * moving_cost), low);
+    }
+    struct plan_times times = {.compute_s = self->floor.compute_s,
+                               .gather_s = found->gather * self->unit_s,
+                               .spread_s = found->spread * self->unit_s};
+    return traffic_step_s(self->problem, &times);
+}
+
 void linear_program_solve(struct linear_program *self, const struct traffic *traffic,
-                          struct assignment *assignment, struct plan_times *out)
+                          struct assignment *assignment, double *out_step_s)
 {
     linear_program_floor(self, traffic, assignment->shares, out);
     set_coordinator(self, traffic);
-    own_simply(self, traffic, assignment, out);
+    struct plan_times simple;
+    own_simply(self, traffic, assignment, &simple);
+    *out_step_s = simple.step_s;
     if (self->owner_count == 0) {
         return;
     }
-    self->unit_s = out->gather_s + out->spread_s;
-    scale_coordinator(self);
+    set_unit(self, &simple);
+    scale(self, &self->down);
+    scale(self, &self->up);
     set_owners(self, traffic, assignment->shares);
     build_matrix(self);
     build_bounds(self);
-    double gather = 0.0;
-    double spread = 0.0;
-    if (run_clp(self, &gather, &spread)) {
-        gather = fmax(gather, self->column_low[self->owner_count + 1]);
-        spread = fmax(spread, self->column_low[self->owner_count + 2]);
-        out->gather_s = gather * self->unit_s;
-        out->spread_s = spread * self->unit_s;
-        balance(self, gather, spread, assignment);
+    struct found found;
+    if (run_clp(self, &found)) {
+        *out_step_s = bound_s(self, &found);
+        balance(self, &found, assignment);
     }
 }

@@ -1,12 +1,12 @@
-/* linear_program - the least gather + spread for a given set of computing peers, by COIN-OR CLP.
+/* linear_program - the shortest step for a given set of computing peers, by COIN-OR CLP.
  *
- * Columns: the coordinator's share, each owner's share, t_gather, t_spread; rows as in
- * aggregation_plan.h, in bytes a value and in a unit of time near the result, so that the numbers
- * are near 1 whatever the rates. What binds peers that own nothing does not depend on the shares,
- * and is a lower bound of the two times instead of thousands of rows.
+ * Columns: the coordinator's share, each owner's share, t_gather, t_spread and, with overlap, the
+ * period; rows as in aggregation_plan.h, in bytes a value and in a unit of time near the result, so
+ * that the numbers are near 1 whatever the rates. What binds peers that own nothing does not depend
+ * on the shares, and is a lower bound of the times instead of thousands of rows.
  *
  * The program's optimum is seldom unique: with slow peers in it, most owners have time to spare.
- * Of all shares that meet the two times, the coordinator gets what makes its traffic least, and
+ * Of all shares that meet the times, the coordinator gets what makes its traffic least, and
  * every owner the same part of what it could take. This also makes the result independent of
  * the vertex at which CLP ends.
  *
@@ -27,15 +27,15 @@ void linear_program_free(struct linear_program *self); /* NULL is allowed. */
 /* The most that one owner may have: fraction_max, or an even share where that is more. */
 double linear_program_fraction_max(const struct linear_program *self);
 
-/* Gather and spread that no shares can go below; quick. `traffic` is that of shares
+/* Seconds of a step that no shares can go below; quick. `traffic` is that of shares
  * (peer_count); somebody computes. */
 void linear_program_floor(struct linear_program *self, const struct traffic *traffic,
                           const struct plan_share *shares, struct plan_times *out);
 
 /* Fills the fractions of *assignment, whose shares `traffic` was made of; somebody computes.
- * *out: its gather_s and spread_s at the optimum. Should CLP find none, the shares are those of the
- * better fixed strategy, and the times are theirs. */
+ * *out_step_s: the step that none is shorter than. Should CLP find no optimum, the shares are those
+ * of the better fixed strategy, and it is their step. */
 void linear_program_solve(struct linear_program *self, const struct traffic *traffic,
-                          struct assignment *assignment, struct plan_times *out);
+                          struct assignment *assignment, double *out_step_s);
 
 #endif

@@ -103,22 +103,18 @@ static void copy_candidate(struct candidate *self, const struct candidate *from)
     self->program_s = from->program_s;
 }
 
-/* Solves for the shares that stand in self->trial. False, without solving, when not even the floors
- * of the two times make a step of step_s_max. */
+/* Solves for the shares that stand in self->trial. False, without solving, when no shares make
+ * a step of step_s_max. */
 static bool solve_trial(struct search *self, double step_s_max)
 {
     struct candidate *trial = &self->trial;
     struct traffic traffic;
     traffic_init(&traffic, self->problem, trial->assignment.shares);
-    double compute_s = self->problem->target_batch / traffic.samples_per_s;
-    struct plan_times program = {.compute_s = compute_s};
-    linear_program_floor(self->program, &traffic, trial->assignment.shares, &program);
-    if (traffic_step_s(self->problem, &program) > step_s_max) {
+    if (linear_program_floor_s(self->program, &traffic, trial->assignment.shares) > step_s_max) {
         return false;
     }
-    linear_program_solve(self->program, &traffic, &trial->assignment, &program);
+    linear_program_solve(self->program, &traffic, &trial->assignment, &trial->program_s);
     traffic_times(&traffic, &trial->assignment, &trial->times);
-    trial->program_s = traffic_step_s(self->problem, &program);
     return true;
 }
 
@@ -230,7 +226,7 @@ static double link_key(const struct search *self, size_t peer)
     const struct plan_peer *link = &problem->peers[peer];
     return traffic_encoded_bytes(problem, self->base[peer].codec) /
                traffic_rate(link->up_bytes_per_s) +
-           traffic_encoded_bytes(problem, problem->update_codec) /
+           traffic_encoded_bytes(problem, problem->update_codecs[0]) /
                traffic_rate(link->down_bytes_per_s);
 }
 

@@ -1,4 +1,5 @@
-/* plan_search - who computes and who encodes how, with a linear program for each candidate.
+/* plan_search - who computes and who encodes how, with a linear program for each candidate. Updates
+ * have the problem's first codec.
  *
  * Pure; thread-safe on distinct problems. */
 #ifndef DUGNAD_COORDINATOR_PLAN_PLAN_SEARCH_H

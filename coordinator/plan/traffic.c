@@ -34,7 +34,7 @@ void traffic_init(struct traffic *self, const struct plan_problem *problem,
 {
     *self = (struct traffic){.problem = problem};
     self->sums_bytes = problem->sum_bytes_per_value * (double)problem->value_count;
-    self->update_bytes = traffic_encoded_bytes(problem, problem->update_codec);
+    self->update_bytes = traffic_encoded_bytes(problem, problem->update_codecs[0]);
     for (size_t i = 0; i < problem->peer_count; i++) {
         if (!shares[i].computes) {
             continue;
@@ -53,24 +53,32 @@ void traffic_init(struct traffic *self, const struct plan_problem *problem,
     }
 }
 
+double traffic_received_bytes(const struct traffic *self, const struct plan_share *share)
+{
+    return self->contributed_bytes - traffic_sent_bytes(self, share);
+}
+
+double traffic_fanned_bytes(const struct traffic *self, const struct plan_share *share)
+{
+    return (double)(self->receiver_count - (share->computes ? 1 : 0)) * self->update_bytes;
+}
+
 double traffic_own_gather_s(const struct traffic *self, const struct plan_share *share, size_t peer)
 {
     const struct plan_peer *link = &self->problem->peers[peer];
-    double others_bytes = self->contributed_bytes - traffic_sent_bytes(self, share);
     bool is_largest = share->computes && peer == self->largest_peer;
     double largest_bytes = is_largest ? self->second_bytes : self->largest_bytes;
     if (largest_bytes <= 0.0) { /* the only one that computes */
         return 0.0;
     }
-    return larger(others_bytes / traffic_rate(link->down_bytes_per_s),
+    return larger(traffic_received_bytes(self, share) / traffic_rate(link->down_bytes_per_s),
                   largest_bytes / traffic_rate(link->pair_bytes_per_s));
 }
 
 double traffic_own_spread_s(const struct traffic *self, const struct plan_share *share, size_t peer)
 {
     const struct plan_peer *link = &self->problem->peers[peer];
-    double others = (double)(self->receiver_count - (share->computes ? 1 : 0));
-    double up_s = others * self->update_bytes / traffic_rate(link->up_bytes_per_s);
+    double up_s = traffic_fanned_bytes(self, share) / traffic_rate(link->up_bytes_per_s);
     double down_s =
         share->computes ? 0.0 : self->update_bytes / traffic_rate(link->down_bytes_per_s);
     return larger(up_s, down_s);
@@ -112,7 +120,7 @@ void traffic_times_begin(const struct traffic *self, double fraction, struct pla
     out->gather_s =
         out->coordinator_down_bytes / traffic_rate(problem->coordinator_down_bytes_per_s);
     out->spread_s = out->coordinator_up_bytes / traffic_rate(problem->coordinator_up_bytes_per_s);
-    out->link_s = larger(out->gather_s, out->spread_s);
+    out->busy_s = larger(out->gather_s, out->spread_s); /* each has a direction of its own */
 }
 
 void traffic_times_add(const struct traffic *self, const struct plan_share *share, double fraction,
@@ -122,22 +130,38 @@ void traffic_times_add(const struct traffic *self, const struct plan_share *shar
         return;
     }
     const struct plan_peer *link = &self->problem->peers[peer];
-    double up_bytes =
+    double up = traffic_rate(link->up_bytes_per_s);
+    double down = traffic_rate(link->down_bytes_per_s);
+    double sent_bytes =
         traffic_sent_bytes(self, share) * (1.0 - fraction) + fraction * self->sums_bytes;
-    double gather_s = larger(up_bytes / traffic_rate(link->up_bytes_per_s),
-                             fraction * traffic_own_gather_s(self, share, peer));
-    double spread_s = fraction * traffic_own_spread_s(self, share, peer);
-    if (share->computes) {
-        spread_s = larger(spread_s, self->update_bytes / traffic_rate(link->down_bytes_per_s));
-    }
-    double others = (double)(self->receiver_count - (share->computes ? 1 : 0));
-    double up_both = up_bytes + fraction * others * self->update_bytes;
-    double down_both = fraction * (self->contributed_bytes - traffic_sent_bytes(self, share)) +
-                       (share->computes ? 1.0 : fraction) * self->update_bytes;
-    times->link_s = larger(times->link_s, larger(up_both / traffic_rate(link->up_bytes_per_s),
-                                                 down_both / traffic_rate(link->down_bytes_per_s)));
+    double update_bytes = self->update_bytes * (share->computes ? 1.0 : fraction);
+    double gather_s = larger(sent_bytes / up, fraction * traffic_own_gather_s(self, share, peer));
+    double spread_s =
+        larger(fraction * traffic_own_spread_s(self, share, peer), update_bytes / down);
+    double busy_up_s = (sent_bytes + fraction * traffic_fanned_bytes(self, share)) / up;
+    double busy_down_s = (update_bytes + fraction * traffic_received_bytes(self, share)) / down;
     times->gather_s = larger(times->gather_s, gather_s);
     times->spread_s = larger(times->spread_s, spread_s);
+    times->busy_s = larger(times->busy_s, larger(busy_up_s, busy_down_s));
+}
+
+double traffic_compute_s(const struct traffic *self)
+{
+    if (self->samples_per_s <= 0.0) {
+        return INFINITY;
+    }
+    return self->problem->target_batch / self->samples_per_s;
+}
+
+double traffic_step_s(const struct plan_problem *problem, const struct plan_times *times)
+{
+    double chain_s = times->compute_s + times->gather_s + times->spread_s + problem->overhead_s;
+    if (!problem->overlap) {
+        return chain_s;
+    }
+    double longest_s = larger(times->compute_s, problem->overhead_s);
+    longest_s = larger(longest_s, larger(times->gather_s, times->spread_s));
+    return larger(larger(longest_s, times->busy_s), 0.5 * chain_s);
 }
 
 double traffic_step_s(const struct plan_problem *problem, const struct plan_times *times)
@@ -152,10 +176,13 @@ double traffic_step_s(const struct plan_problem *problem, const struct plan_time
 
 void traffic_times_end(const struct traffic *self, struct plan_times *times)
 {
-    if (self->samples_per_s > 0.0) {
-        times->compute_s = self->problem->target_batch / self->samples_per_s;
+    const struct plan_problem *problem = self->problem;
+    times->compute_s = traffic_compute_s(self);
+    times->step_s = traffic_step_s(problem, times);
+    if (problem->overlap) {
+        double late_s = times->gather_s + times->spread_s + problem->overhead_s;
+        times->stale_share = late_s < times->compute_s ? late_s / times->compute_s : 1.0;
     }
-    times->step_s = traffic_step_s(self->problem, times);
 }
 
 void traffic_times(const struct traffic *self, const struct assignment *assignment,

@@ -18,7 +18,7 @@ struct traffic {
     size_t largest_peer;
 };
 
-/* Adds up what the computing peers of shares(peer_count) send. */
+/* Adds up what the computing peers of shares(peer_count) send; updates have the first codec. */
 void traffic_init(struct traffic *self, const struct plan_problem *problem,
                   const struct plan_share *shares);
 
@@ -30,6 +30,10 @@ double traffic_sent_bytes(const struct traffic *self, const struct plan_share *s
 
 /* Rates that can be divided by: within [1, 1e15] bytes a second, unknown ones INFINITY. */
 double traffic_rate(double bytes_per_s);
+
+/* Bytes that the owner of the whole vector gets from all others, and that it fans out to them. */
+double traffic_received_bytes(const struct traffic *self, const struct plan_share *share);
+double traffic_fanned_bytes(const struct traffic *self, const struct plan_share *share);
 
 /* Seconds that owning the whole vector would take `peer`, but for what it sends of its own: to
  * receive contributions, and to fan out the update. */
@@ -44,6 +48,12 @@ double traffic_coordinator_up_bytes(const struct traffic *self, double fraction)
 
 /* The most that the coordinator may own by coordinator_bytes_max, as long as others can own. */
 double traffic_coordinator_fraction_max(const struct traffic *self);
+
+/* Seconds of computing, with all that compute; INFINITY without any. */
+double traffic_compute_s(const struct traffic *self);
+
+/* The step that the other times of *times make. */
+double traffic_step_s(const struct plan_problem *problem, const struct plan_times *times);
 
 /* Times of the coordinator when it owns `fraction`; then each peer's are added, and the step is
  * summed up. Where nobody computes they stay as the first leaves them. */

@@ -1,6 +1,6 @@
-/* plan_fixture - problems for plans, and two solvers of our own to compare with: what an assignment
- * takes, by listing every transfer, and the least gather + spread, by bisection instead of a
- * linear program. */
+/* plan_fixture - problems for plans, and solvers of our own to compare with: what an assignment
+ * takes, by listing every transfer, and the least gather + spread, and the least period with
+ * overlap, by bisection instead of a linear program. */
 #ifndef DUGNAD_TESTS_UNIT_PLAN_FIXTURE_H
 #define DUGNAD_TESTS_UNIT_PLAN_FIXTURE_H
 
@@ -26,7 +26,8 @@ static inline struct plan_problem plan_problem_of(const struct plan_peer *peers,
                                  .target_batch = 1.0,
                                  .codecs = {CODEC_MX8},
                                  .codec_count = 1,
-                                 .update_codec = CODEC_MX8,
+                                 .update_codecs = {CODEC_MX8},
+                                 .update_codec_count = 1,
                                  .sum_bytes_per_value = 2.0,
                                  .fraction_max = 1.0,
                                  .owners_max = PLAN_OWNERS_MAX};
@@ -123,7 +124,7 @@ static inline struct plan_times plan_reference_times(const struct plan_problem *
     memset(&gather, 0, sizeof gather);
     memset(&spread, 0, sizeof spread);
     double sums_bytes = problem->sum_bytes_per_value * (double)problem->value_count;
-    double update_bytes = plan_encoded_bytes(problem, problem->update_codec);
+    double update_bytes = plan_encoded_bytes(problem, problem->update_codecs[0]);
     double samples_per_s = 0.0;
     for (size_t owner = 0; owner <= problem->peer_count; owner++) {
         for (size_t peer = 0; peer < problem->peer_count; peer++) {
@@ -148,15 +149,20 @@ static inline struct plan_times plan_reference_times(const struct plan_problem *
         times.coordinator_down_bytes += gather.bytes[node][0];
         times.coordinator_up_bytes += spread.bytes[0][node];
     }
-    static struct plan_transfers both;
-    for (size_t i = 0; i < FIXTURE_NODES * FIXTURE_NODES; i++) {
-        ((double *)both.bytes)[i] = ((double *)gather.bytes)[i] + ((double *)spread.bytes)[i];
+    for (size_t node = 0; node < FIXTURE_NODES * FIXTURE_NODES; node++) {
+        (&gather.bytes[0][0])[node] += (&spread.bytes[0][0])[node];
     }
-    times.link_s = plan_phase_s(problem, &both, false);
-    times.step_s = times.compute_s + times.gather_s + times.spread_s;
+    times.busy_s = plan_phase_s(problem, &gather, false);
+    double late_s = times.gather_s + times.spread_s + problem->overhead_s;
+    times.step_s = times.compute_s + late_s;
     if (problem->overlap) {
-        times.step_s = fmax(fmax(times.compute_s, times.step_s / 2.0),
-                            fmax(times.link_s, fmax(times.gather_s, times.spread_s)));
+        times.stale_share = fmin(1.0, late_s / times.compute_s);
+        const double alone_s[] = {times.compute_s, times.gather_s, times.spread_s, times.busy_s,
+                                  problem->overhead_s};
+        times.step_s /= 2.0;
+        for (size_t i = 0; i < sizeof alone_s / sizeof alone_s[0]; i++) {
+            times.step_s = fmax(times.step_s, alone_s[i]);
+        }
     }
     return times;
 }
@@ -187,11 +193,11 @@ static inline double plan_share_of_values(const struct plan_problem *problem, ui
     return count == 0 ? 0.0 : (end - begin) / (double)problem->value_count;
 }
 
-/* The shares that node `owner` may have when gather and spread take so long: low above high when
- * there are none. */
+/* The shares that node `owner` may have when gather, spread and a period take so long: low above
+ * high when there are none. */
 static inline void plan_reference_range(const struct plan_problem *problem,
                                         const struct plan_share *shares, size_t owner,
-                                        const double times_s[2], double range[2])
+                                        const double times_s[3], double range[2])
 {
     bool may_own = owner == 0 || problem->peers[owner - 1].aggregates;
     range[0] = 0.0;
@@ -204,7 +210,7 @@ static inline void plan_reference_range(const struct plan_problem *problem,
     double spread_up[2];
     double spread_down[2];
     double sums_bytes = problem->sum_bytes_per_value * (double)problem->value_count;
-    double update_bytes = plan_encoded_bytes(problem, problem->update_codec);
+    double update_bytes = plan_encoded_bytes(problem, problem->update_codecs[0]);
     for (int all = 0; all < 2; all++) {
         double share = all;
         sent[all] = owner == 0 ? 0.0 : share * sums_bytes;
@@ -230,40 +236,54 @@ static inline void plan_reference_range(const struct plan_problem *problem,
     double down = peer == NULL ? plan_rate_or_any(problem->coordinator_down_bytes_per_s)
                                : peer->down_bytes_per_s;
     double pair_rate = peer == NULL ? DBL_MAX : plan_rate_or_any(peer->pair_bytes_per_s);
-    const double at_none[5] = {sent[0] / up, received[0] / down, pair[0] / pair_rate,
-                               spread_up[0] / up, spread_down[0] / down};
-    const double at_all[5] = {sent[1] / up, received[1] / down, pair[1] / pair_rate,
-                              spread_up[1] / up, spread_down[1] / down};
-    for (int i = 0; i < 5; i++) {
-        double limit_s = times_s[i < 3 ? 0 : 1];
-        double slope = at_all[i] - at_none[i];
+    double at[2][7];
+    for (int all = 0; all < 2; all++) {
+        const double used_s[7] = {sent[all] / up,
+                                  received[all] / down,
+                                  pair[all] / pair_rate,
+                                  spread_up[all] / up,
+                                  spread_down[all] / down,
+                                  (sent[all] + spread_up[all]) / up,
+                                  (received[all] + spread_down[all]) / down};
+        memcpy(at[all], used_s, sizeof used_s);
+    }
+    for (int i = 0; i < 7; i++) {
+        double limit_s = times_s[i < 3 ? 0 : i < 5 ? 1 : 2];
+        double slope = at[1][i] - at[0][i];
         if (fabs(slope) < 1e-15 * limit_s) {
-            range[1] = at_none[i] <= limit_s * (1.0 + 1e-12) ? range[1] : -1.0;
+            range[1] = at[0][i] <= limit_s * (1.0 + 1e-12) ? range[1] : -1.0;
         } else if (slope > 0.0) {
-            range[1] = fmin(range[1], (limit_s - at_none[i]) / slope);
+            range[1] = fmin(range[1], (limit_s - at[0][i]) / slope);
         } else {
-            range[0] = fmax(range[0], (limit_s - at_none[i]) / slope);
+            range[0] = fmax(range[0], (limit_s - at[0][i]) / slope);
         }
     }
+}
+
+/* How far the shares are from what these times allow; 0 or less when they fit. A convex function of
+ * the times. */
+static inline double plan_reference_excess(const struct plan_problem *problem,
+                                           const struct plan_share *shares, const double times_s[3])
+{
+    double low = 0.0;
+    double high = 0.0;
+    double excess = 0.0;
+    for (size_t owner = 0; owner <= problem->peer_count; owner++) {
+        double range[2];
+        plan_reference_range(problem, shares, owner, times_s, range);
+        excess = fmax(excess, range[0] - range[1]);
+        low += range[0];
+        high += range[1];
+    }
+    return fmax(excess, fmax(low - 1.0, 1.0 - high));
 }
 
 static inline bool plan_reference_fits(const struct plan_problem *problem,
                                        const struct plan_share *shares, double gather_s,
                                        double spread_s)
 {
-    const double times_s[2] = {gather_s, spread_s};
-    double low = 0.0;
-    double high = 0.0;
-    for (size_t owner = 0; owner <= problem->peer_count; owner++) {
-        double range[2];
-        plan_reference_range(problem, shares, owner, times_s, range);
-        if (range[0] > range[1] + 1e-12) {
-            return false;
-        }
-        low += range[0];
-        high += range[1];
-    }
-    return low <= 1.0 + 1e-12 && high >= 1.0 - 1e-12;
+    const double times_s[3] = {gather_s, spread_s, DBL_MAX};
+    return plan_reference_excess(problem, shares, times_s) <= 1e-12;
 }
 
 /* The least spread with which a gather of gather_s is possible; INFINITY when none is. */
@@ -306,6 +326,46 @@ static inline double plan_reference_moving_s(const struct plan_problem *problem,
         *(left_s <= right_s ? &high : &low) = left_s <= right_s ? right : left;
     }
     return high + plan_reference_spread_s(problem, shares, high, most_s);
+}
+
+/* Whether steps can follow each other every period_s. Longer phases never hurt, so gather and
+ * spread take all of what two periods leave, and only how they divide it is looked for. */
+static inline bool plan_reference_flows(const struct plan_problem *problem,
+                                        const struct plan_share *shares, double compute_s,
+                                        double period_s)
+{
+    double moving_s = fmin(2.0 * period_s - compute_s - problem->overhead_s, 2.0 * period_s);
+    double low = fmax(moving_s - period_s, 0.0);
+    double high = fmin(moving_s, period_s);
+    if (compute_s > period_s || problem->overhead_s > period_s || low > high) {
+        return false;
+    }
+    double least = INFINITY;
+    for (int i = 0; i < 2 * BISECTIONS && least > 1e-9; i++) {
+        double gather_s[2] = {low + (high - low) / 3.0, high - (high - low) / 3.0};
+        double excess[2];
+        for (int side = 0; side < 2; side++) {
+            const double times_s[3] = {gather_s[side], moving_s - gather_s[side], period_s};
+            excess[side] = plan_reference_excess(problem, shares, times_s);
+            least = fmin(least, excess[side]);
+        }
+        *(excess[0] <= excess[1] ? &high : &low) = gather_s[excess[0] <= excess[1] ? 1 : 0];
+    }
+    return least <= 1e-9;
+}
+
+/* The least period over all shares. */
+static inline double plan_reference_period_s(const struct plan_problem *problem,
+                                             const struct plan_share *shares, double compute_s)
+{
+    double fractions[FIXTURE_NODES] = {1.0};
+    double low = compute_s;
+    double high = plan_reference_times(problem, shares, fractions).step_s;
+    for (int i = 0; i < BISECTIONS; i++) {
+        double middle = 0.5 * (low + high);
+        *(plan_reference_flows(problem, shares, compute_s, middle) ? &high : &low) = middle;
+    }
+    return high;
 }
 
 #endif

@@ -390,6 +390,39 @@ static void use_a_coarser_codec_on_slow_links_alone(void)
     plan_deinit(&plan);
 }
 
+/* The links down, that updates wait for, from the slowest to where contributions take longest. */
+static void use_a_coarser_codec_for_updates_only_for_a_tenth_of_a_step(void)
+{
+    static const double down_mbit[] = {20.0, 200.0, 1000.0};
+    static const enum codec expected[] = {CODEC_MX8, CODEC_BF16, CODEC_FP32};
+    for (size_t i = 0; i < 3; i++) {
+        struct plan_peer peers[4];
+        for (size_t j = 0; j < 4; j++) {
+            peers[j] = plan_peer_of(20.0, down_mbit[i], false);
+        }
+        struct plan_problem problem = plan_problem_of(peers, 4);
+        problem.coordinator_up_bytes_per_s = 0.0;
+        problem.update_codecs[0] = CODEC_FP32;
+        problem.update_codecs[1] = CODEC_BF16;
+        problem.update_codecs[2] = CODEC_MX8;
+        problem.update_codec_count = 3;
+        struct aggregation_plan plan;
+        make(&problem, PLAN_ADAPTIVE, &plan);
+        CU_ASSERT_EQUAL(plan.update_codec, expected[i]);
+        struct plan_times times;
+        plan_predict(&problem, &plan, &times);
+        CU_ASSERT_EQUAL(times.step_s, plan.predicted.step_s);
+        plan_deinit(&plan);
+        make(&problem, PLAN_PARAMETER_SERVER, &plan);
+        CU_ASSERT_EQUAL(plan.update_codec, CODEC_FP32);
+        plan_deinit(&plan);
+        problem.target_batch = 1e7; /* the links no longer matter */
+        make(&problem, PLAN_ADAPTIVE, &plan);
+        CU_ASSERT_EQUAL(plan.update_codec, CODEC_FP32);
+        plan_deinit(&plan);
+    }
+}
+
 static void hide_moving_behind_computing_with_overlap(void)
 {
     struct plan_peer peers[8];
@@ -523,6 +556,7 @@ int main(void)
         SUITE_TEST(let_nobody_rest_for_little),
         SUITE_TEST(let_slow_machines_rest_where_links_are_equal),
         SUITE_TEST(use_a_coarser_codec_on_slow_links_alone),
+        SUITE_TEST(use_a_coarser_codec_for_updates_only_for_a_tenth_of_a_step),
         SUITE_TEST(hide_moving_behind_computing_with_overlap),
         SUITE_TEST(never_be_slower_than_a_fixed_strategy),
         SUITE_TEST(stay_near_the_bound_when_cut_into_chunks),

@@ -64,6 +64,8 @@ static void plan_with_rates_of_any_scale(void)
         size_t count = 1 + random_below(&random, RANDOM_PEERS_MAX);
         struct plan_problem problem = plan_random_problem(&random, peers, count);
         problem.may_rest = round % 2 == 0;
+        problem.overlap = round % 4 < 2;
+        problem.overhead_s = round % 11 == 0 ? 1e9 : round % 11 == 1 ? 1e-9 : 0.0;
         for (size_t i = 0; i < count; i++) {
             peers[i].up_bytes_per_s *= pow(10.0, 24.0 * random_uniform(&random) - 12.0);
             peers[i].down_bytes_per_s *= pow(10.0, 24.0 * random_uniform(&random) - 12.0);
@@ -131,9 +133,9 @@ static void refuse_settings_that_are_wrong(void)
 {
     struct plan_peer peer = plan_peer_of(10.0, 10.0, true);
     const struct plan_problem right = plan_problem_of(&peer, 1);
-    struct plan_problem wrong[16];
+    struct plan_problem wrong[21];
     size_t count = 0;
-    for (; count < 16; count++) {
+    for (; count < 21; count++) {
         wrong[count] = right;
     }
     wrong[0].value_count = 0;
@@ -143,7 +145,7 @@ static void refuse_settings_that_are_wrong(void)
     wrong[4].codec_count = 0;
     wrong[5].codec_count = PLAN_CODECS_MAX + 1;
     wrong[6].codecs[0] = (enum codec)99;
-    wrong[7].update_codec = (enum codec)0;
+    wrong[7].update_codecs[0] = (enum codec)0;
     wrong[8].sum_bytes_per_value = 0.0;
     wrong[9].sum_bytes_per_value = INFINITY;
     wrong[10].fraction_max = 0.0;
@@ -152,6 +154,11 @@ static void refuse_settings_that_are_wrong(void)
     wrong[13].owners_max = PLAN_OWNERS_MAX + 1;
     wrong[14].peer_count = PLAN_PEERS_MAX + 1;
     wrong[15].target_batch = -1.0;
+    wrong[16].overhead_s = -1.0;
+    wrong[17].overhead_s = INFINITY;
+    wrong[18].update_codec_count = 0;
+    wrong[19].update_codec_count = PLAN_CODECS_MAX + 1;
+    wrong[20].update_codec_count = 2; /* the second is none */
     for (size_t i = 0; i < count; i++) {
         expect_refused(&wrong[i], STATUS_BAD_CONFIG);
     }
