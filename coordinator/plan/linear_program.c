@@ -170,8 +170,8 @@ double linear_program_fraction_max(const struct linear_program *self)
     return self->fraction_max;
 }
 
-void linear_program_floor(struct linear_program *self, const struct traffic *traffic,
-                          const struct plan_share *shares, struct plan_times *out)
+double linear_program_floor_s(struct linear_program *self, const struct traffic *traffic,
+                              const struct plan_share *shares)
 {
     const struct plan_problem *problem = self->problem;
     double gather_s = 0.0;
@@ -549,7 +549,7 @@ static double bound_s(const struct linear_program *self, const struct found *fou
 void linear_program_solve(struct linear_program *self, const struct traffic *traffic,
                           struct assignment *assignment, double *out_step_s)
 {
-    linear_program_floor(self, traffic, assignment->shares, out);
+    (void)linear_program_floor_s(self, traffic, assignment->shares);
     set_coordinator(self, traffic);
     struct plan_times simple;
     own_simply(self, traffic, assignment, &simple);

@@ -29,8 +29,8 @@ double linear_program_fraction_max(const struct linear_program *self);
 
 /* Seconds of a step that no shares can go below; quick. `traffic` is that of shares
  * (peer_count); somebody computes. */
-void linear_program_floor(struct linear_program *self, const struct traffic *traffic,
-                          const struct plan_share *shares, struct plan_times *out);
+double linear_program_floor_s(struct linear_program *self, const struct traffic *traffic,
+                              const struct plan_share *shares);
 
 /* Fills the fractions of *assignment, whose shares `traffic` was made of; somebody computes.
  * *out_step_s: the step that none is shorter than. Should CLP find no optimum, the shares are those

@@ -164,16 +164,6 @@ double traffic_step_s(const struct plan_problem *problem, const struct plan_time
     return larger(larger(longest_s, times->busy_s), 0.5 * chain_s);
 }
 
-double traffic_step_s(const struct plan_problem *problem, const struct plan_times *times)
-{
-    double chain_s = times->compute_s + times->gather_s + times->spread_s;
-    if (!problem->overlap) {
-        return chain_s;
-    }
-    double both_s = larger(larger(times->gather_s, times->spread_s), times->link_s);
-    return larger(both_s, larger(times->compute_s, chain_s / 2.0));
-}
-
 void traffic_times_end(const struct traffic *self, struct plan_times *times)
 {
     const struct plan_problem *problem = self->problem;

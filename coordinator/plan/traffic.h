@@ -62,9 +62,6 @@ void traffic_times_add(const struct traffic *self, const struct plan_share *shar
                        size_t peer, struct plan_times *times);
 void traffic_times_end(const struct traffic *self, struct plan_times *times);
 
-/* A step by its times. */
-double traffic_step_s(const struct plan_problem *problem, const struct plan_times *times);
-
 /* All of it, for an assignment. */
 void traffic_times(const struct traffic *self, const struct assignment *assignment,
                    struct plan_times *out);

@@ -49,7 +49,7 @@ static void fetch(struct trial *self, uint32_t node, uint32_t from, const struct
                                               .first = part->first,
                                               .count = part->count,
                                               .offered = part->count,
-                                              .codec = CODEC_MX8,
+                                              .codec = self->plan.update_codec,
                                               .times = times});
 }
 

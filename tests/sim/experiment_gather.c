@@ -15,6 +15,17 @@ enum {
 };
 static const uint32_t sums_endless = UINT32_MAX / 2;
 static const double optimizer_values_per_s = 2.5e8; /* merge, journal, AdamW, encode */
+static const double messages_in_a_row = 13.0;       /* of a step, from READY to READY */
+
+static double optimizer_s(const struct trial *self)
+{
+    return (double)self->settings.value_count / optimizer_values_per_s;
+}
+
+double trial_overhead_s(const struct trial *self)
+{
+    return messages_in_a_row * trial_latency_s + optimizer_s(self);
+}
 
 /* A round's parts are those of the plan; or all is the coordinator's. */
 static void init_round(struct trial *self, struct trial_round *round, bool central)
@@ -109,8 +120,7 @@ void trial_gather_finish_when_done(struct trial *self)
         }
     }
     gather->committing = true;
-    net_after(self->net, (double)self->settings.value_count / optimizer_values_per_s, TIMER_COMMIT,
-              0, 0);
+    net_after(self->net, optimizer_s(self), TIMER_COMMIT, 0, 0);
 }
 
 static void send_sum(struct trial *self, struct trial_round *round, uint32_t chunk)

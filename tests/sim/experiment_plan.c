@@ -1,6 +1,7 @@
 /* Rates as they are measured, and the plan that follows from them. */
 #include "tests/sim/experiment_state.h"
 
+#include "coordinator/plan/plan_change.h"
 #include "tests/sim/sim_memory.h"
 
 #include <math.h>
@@ -10,7 +11,6 @@ enum { ROUTE_BYTES = 250, ROUTE_OWNER_BYTES = 72, SUM_BYTES_PER_VALUE = 2, OWNER
 static const double rate_noise = 0.03;
 static const double smoothing = 0.3;
 static const double rate_changed = 0.02;
-static const double worth_changing = 0.96; /* of the step's time */
 static const double fraction_max = 0.25;
 
 static void measure(struct trial *self)
@@ -50,7 +50,9 @@ static void pose(const struct trial *self, uint32_t *nodes, struct plan_peer *pe
                                  .target_batch = settings->target_batch,
                                  .codecs = {CODEC_MX8, CODEC_MX4},
                                  .codec_count = settings->compact ? 2 : 1,
-                                 .update_codec = CODEC_MX8,
+                                 .update_codecs = {CODEC_MX8, CODEC_MX4},
+                                 .update_codec_count = settings->compact ? 2 : 1,
+                                 .overhead_s = trial_overhead_s(self),
                                  .sum_bytes_per_value = SUM_BYTES_PER_VALUE,
                                  .overlap = settings->overlap,
                                  .may_rest = settings->may_rest,
@@ -165,17 +167,15 @@ static enum status make(const struct trial *self, const struct plan_problem *pro
     static const enum plan_strategy fixed[] = {PLAN_ALL_REDUCE, PLAN_PARAMETER_SERVER};
     enum status status = plan_make(problem, self->settings.strategy, out);
     bool adaptive = self->settings.strategy == PLAN_ADAPTIVE;
-    double best_s = out->predicted.step_s / worth_changing;
     for (size_t i = 0; adaptive && status == STATUS_OK && i < 2; i++) {
-        struct aggregation_plan simple;
-        status = plan_make(problem, fixed[i], &simple);
+        struct aggregation_plan unused;
+        status = plan_make(problem, fixed[i], &unused);
         double bytes =
-            simple.predicted.coordinator_up_bytes + simple.predicted.coordinator_down_bytes;
+            unused.predicted.coordinator_up_bytes + unused.predicted.coordinator_down_bytes;
         bool fits =
             problem->coordinator_bytes_max <= 0.0 || bytes <= problem->coordinator_bytes_max;
-        struct aggregation_plan unused = simple;
-        if (status == STATUS_OK && fits && simple.predicted.step_s < best_s) {
-            best_s = simple.predicted.step_s;
+        if (status == STATUS_OK && fits && !plan_is_worth_changing(problem, &unused, out)) {
+            struct aggregation_plan simple = unused;
             unused = *out;
             *out = simple;
         }
@@ -195,11 +195,8 @@ void trial_plan(struct trial *self)
     if (!self->planned || self->members_changed || rates_changed(self, &problem)) {
         struct aggregation_plan made;
         self->status = make(self, &problem, &made);
-        struct plan_times current = {.step_s = INFINITY};
-        if (self->planned && !self->members_changed) {
-            plan_predict(&problem, &self->plan, &current);
-        }
-        if (self->status == STATUS_OK && made.predicted.step_s < worth_changing * current.step_s) {
+        if (self->status == STATUS_OK && (!self->planned || self->members_changed ||
+                                          plan_is_worth_changing(&problem, &self->plan, &made))) {
             adopt(self, &made, nodes, &problem);
             kept = false;
         } else {
@@ -234,7 +231,7 @@ static double samples_within(const struct trial_settings *settings,
     double blocks = (double)settings->value_count / CODEC_BLOCK_VALUES;
     double block_bytes = settings->compact ? CODEC_MX4_BLOCK_BYTES : CODEC_MX8_BLOCK_BYTES;
     double up_s = block_bytes * blocks / peer->up_bytes_per_s;
-    double down_s = CODEC_MX8_BLOCK_BYTES * blocks / peer->down_bytes_per_s;
+    double down_s = block_bytes * blocks / peer->down_bytes_per_s;
     double compute_s = step_s - up_s - down_s;
     if (settings->overlap) {
         compute_s = fmax(up_s, down_s) > step_s ? 0.0 : fmin(step_s, compute_s + step_s);

@@ -74,6 +74,7 @@ void trial_spread_start(struct trial *self, uint64_t step)
     CHECK(!spread->active);
     *spread = (struct trial_spread){.active = true,
                                     .step = step,
+                                    .codec = self->plan.update_codec,
                                     .began_s = trial_now(self),
                                     .part_count = self->part_count,
                                     .part_max = self->part_count + TRIAL_TAKEOVERS};
@@ -113,7 +114,7 @@ static void publish_part(struct trial *self, struct trial_spread *spread, size_t
                                                   .first = part->first,
                                                   .count = part->count,
                                                   .offered = part->count,
-                                                  .codec = CODEC_MX8});
+                                                  .codec = spread->codec});
     }
 }
 
@@ -169,7 +170,7 @@ static void fetch(struct trial *self, struct trial_spread *spread, size_t member
                                               .first = part->first + had,
                                               .count = part->count - had,
                                               .offered = arrived > had ? arrived - had : 0,
-                                              .codec = CODEC_MX8});
+                                              .codec = spread->codec});
 }
 
 void trial_spread_receive(struct trial *self, uint64_t subject)

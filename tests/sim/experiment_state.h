@@ -119,6 +119,7 @@ struct trial_receiver {
 
 struct trial_spread {
     bool active;
+    enum codec codec;
     uint64_t step;
     double began_s;
     struct trial_part *parts;
@@ -241,6 +242,8 @@ void trial_join_owner_missed(struct trial *self, uint32_t node);
 
 /* experiment_plan.c: rates, and the plan in force. */
 void trial_plan(struct trial *self);
+/* What a step takes besides computing and bytes: messages in a row, the optimizer. */
+double trial_overhead_s(const struct trial *self);
 void trial_plan_free(struct trial *self);
 double trial_limit_s(const struct trial *self);
 
