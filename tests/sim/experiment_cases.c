@@ -165,8 +165,8 @@ static void add_population(struct list *list, size_t peer_count,
     settings->newcomer = model == &small_model ? newcomer_small : newcomer_large;
     settings->coordinator_bytes_max = 2.0 * 4.0 * (double)model->value_count;
     settings->train_chunks = peer_count <= TRAINS_SMALL_PEERS ? TRAINS_SMALL : TRAINS_LARGE;
-    settings->steps_skipped = 2;
-    settings->steps_counted = peer_count <= TRAINS_SMALL_PEERS ? 6 : 3;
+    settings->steps_skipped = 4;
+    settings->steps_counted = peer_count <= TRAINS_SMALL_PEERS ? 6 : 4;
     (void)snprintf(added->batch, sizeof added->batch, "grown%s", churns ? ",churn" : "");
 }
 

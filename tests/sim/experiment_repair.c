@@ -53,6 +53,7 @@ static void lose(struct trial *self, struct trial_round *round,
                  struct trial_contributor *contributor)
 {
     contributor->lost = true;
+    round->settled = false;
     for (uint32_t i = 0; i < round->part_count; i++) {
         const struct trial_part *part = &round->parts[i];
         int64_t flow = contributor->flows[i];
@@ -130,12 +131,12 @@ static void take_over(struct trial *self, struct trial_round *round)
         CHECK(round->part_count < round->part_max);
         round->sums[round->part_count].flow = NET_NONE;
         round->parts[round->part_count++] = part;
+        round->settled = false;
         for (size_t k = 0; k < round->contributor_count; k++) {
             send_again(self, round, k, i);
         }
         round->parts[i].settled = true;
     }
-    round->settled = false;
     for (uint32_t chunk = 0; chunk < self->chunk_count; chunk++) {
         trial_gather_sum_when_whole(self, round, chunk);
     }
