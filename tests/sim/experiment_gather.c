@@ -41,7 +41,11 @@ static void init_round(struct trial *self, struct trial_round *round, bool centr
     round->summed = sim_memory_new(self->chunk_count, sizeof *round->summed);
     for (size_t i = 0; i < count; i++) {
         struct trial_part *part = &round->parts[i];
-        *part = central ? (struct trial_part){.count = self->chunk_count} : self->parts[i];
+        if (central) {
+            *part = (struct trial_part){.count = self->chunk_count};
+        } else {
+            *part = self->parts[i];
+        }
         round->sums[i].flow = NET_NONE;
         if (self->peers[part->owner].owner_missed) {
             part->owner = trial_substitute(self, part->owner);
