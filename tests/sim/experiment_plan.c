@@ -110,11 +110,7 @@ static void find_quick(struct trial *self)
         }
     }
     qsort(rates, count, sizeof *rates, by_value);
-    for (size_t i = 0; i < self->plan.peer_count; i++) {
-        struct trial_peer *peer = &self->peers[self->plan_nodes[i]];
-        peer->quick =
-            self->plan.shares[i].computes && peer->seen_up >= rates[count - 1 - count / 4];
-    }
+    self->quick_bytes_per_s = count > 0 ? rates[count - 1 - count / 4] : 0.0;
     sim_memory_free(rates);
 }
 

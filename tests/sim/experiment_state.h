@@ -52,7 +52,6 @@ struct trial_peer {
     bool owner_missed; /* and the coordinator knows, as far as owners go */
     bool behind;       /* fetching a snapshot, or updates that it missed */
     bool computes;     /* the plan wants it */
-    bool quick;        /* of those, in the best quarter of uplinks */
     enum codec codec;
     uint64_t version;
     uint64_t updates; /* bit step % 64: it has that update and not yet applied it */
@@ -161,6 +160,7 @@ struct trial {
     uint32_t *plan_nodes; /* (plan.peer_count) */
     double *plan_rates;   /* (2 * plan.peer_count): up, down it was made with */
     uint32_t plans;
+    double quick_bytes_per_s; /* the uplinks of the best quarter that computes have so much */
     enum status status;
     bool stuck; /* more is lost than is repaired: no step will be committed */
     /* Over the steps that count. */

@@ -25,8 +25,8 @@ static struct trial_pool *pool_for(struct trial *self, const struct trial_peer *
         struct trial_pool *pool = pool_of(self, step);
         bool may = peer->version == step ||
                    (self->settings.overlap && step > 0 && peer->version == step - 1);
-        may = may && (peer->quick || !self->settings.repair_by_owners ||
-                      !trial_gather_repairs(self, step));
+        may = may && (peer->seen_up >= self->quick_bytes_per_s ||
+                      !self->settings.repair_by_owners || !trial_gather_repairs(self, step));
         if (pool != NULL && pool->open && pool->free > 0 && may) {
             return pool;
         }
