@@ -169,7 +169,8 @@ void trial_gather_settle(struct trial *self, struct trial_round *round)
     bool before = round->settled;
     round->settled = true;
     for (size_t i = 0; round->settled && i < round->contributor_count; i++) {
-        round->settled = round->contributors[i].lost || round->contributors[i].chunks_left == 0;
+        const struct trial_contributor *contributor = &round->contributors[i];
+        round->settled = contributor->lost || contributor->chunks_left == contributor->blocked;
     }
     for (uint32_t chunk = 0; round->settled && chunk < self->chunk_count; chunk++) {
         trial_gather_sum_when_whole(self, round, chunk);
@@ -273,6 +274,8 @@ void trial_gather_send_part(struct trial *self, struct trial_round *round, size_
                                                   .count = part->count,
                                                   .offered = part->count,
                                                   .codec = contributor->codec});
+    } else {
+        contributor->blocked += part->count;
     }
 }
 
@@ -300,10 +303,10 @@ void trial_gather_deliver(struct trial *self, uint64_t subject)
 void trial_gather_chunks(struct trial *self, const struct net_flow *flow, uint32_t count)
 {
     struct trial_round *round = &self->gather.rounds[flow->tag.slot];
-    uint32_t *left = &round->contributors[flow->tag.member].chunks_left;
-    *left -= count;
+    struct trial_contributor *contributor = &round->contributors[flow->tag.member];
+    contributor->chunks_left -= count;
     hold(self, round, round->parts[flow->tag.part].first + flow->delivered - count, count);
-    if (*left == 0) {
+    if (contributor->chunks_left == contributor->blocked) {
         trial_gather_settle(self, round);
     } else {
         trial_gather_finish_when_done(self);

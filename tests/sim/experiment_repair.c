@@ -31,10 +31,16 @@ static void died(struct trial *self, struct trial_round *round, uint32_t node)
         }
     }
     for (size_t part = 0; part < round->part_count; part++) {
-        if (round->parts[part].owner == node) {
-            cancel(self, round->sums[part].flow);
-            for (size_t i = 0; i < round->contributor_count; i++) {
-                cancel(self, round->contributors[i].flows[part]);
+        if (round->parts[part].owner != node || round->parts[part].dead) {
+            continue;
+        }
+        cancel(self, round->sums[part].flow);
+        for (size_t i = 0; i < round->contributor_count; i++) {
+            int64_t flow = round->contributors[i].flows[part];
+            cancel(self, flow);
+            if (flow != NET_NONE) {
+                round->contributors[i].blocked +=
+                    round->parts[part].count - net_flow_at(self->net, flow)->delivered;
             }
         }
     }
@@ -44,6 +50,7 @@ void trial_gather_peer_died(struct trial *self, uint32_t node)
 {
     for (size_t i = 0; !self->gather.committing && i < self->gather.round_count; i++) {
         died(self, &self->gather.rounds[i], node);
+        trial_gather_settle(self, &self->gather.rounds[i]);
     }
 }
 
@@ -116,7 +123,10 @@ static void send_again(struct trial *self, struct trial_round *round, size_t ind
     }
     uint32_t had = flow == NET_NONE ? 0 : net_flow_at(self->net, flow)->delivered;
     contributor->chunks_left += round->parts[new_part].count;
-    contributor->chunks_left -= old->settled ? 0 : old->count - had;
+    if (!old->settled) {
+        contributor->chunks_left -= old->count - had;
+        contributor->blocked -= old->count - had;
+    }
     trial_gather_send_part(self, round, index, new_part);
 }
 
@@ -131,7 +141,6 @@ static void take_over(struct trial *self, struct trial_round *round)
         CHECK(round->part_count < round->part_max);
         round->sums[round->part_count].flow = NET_NONE;
         round->parts[round->part_count++] = part;
-        round->settled = false;
         for (size_t k = 0; k < round->contributor_count; k++) {
             send_again(self, round, k, i);
         }

@@ -76,7 +76,8 @@ struct trial_contributor {
     bool lost;
     bool started;
     uint32_t chunks_left;
-    int64_t *flows; /* (part_max) */
+    uint32_t blocked; /* of these, those whose owner is gone */
+    int64_t *flows;   /* (part_max) */
 };
 
 struct trial_sums {
@@ -97,7 +98,7 @@ struct trial_round {
     uint8_t *summed;                  /* (chunk_count), 1: on its way, 2: at the coordinator */
     uint32_t expected;
     uint32_t chunks_done;
-    bool settled; /* every contribution has come or is given up */
+    bool settled; /* every contribution has come, but for lost owners, or is given up */
 };
 
 struct trial_gather {
@@ -189,7 +190,8 @@ struct trial_flow {
 int64_t trial_open(struct trial *self, const struct trial_flow *flow);
 /* One message of so many bytes. */
 void trial_send(struct trial *self, const struct net_tag *tag, uint32_t to, double bytes);
-/* Who takes over from one that is gone: 0, or an owner of the plan that is there. */
+/* Who takes over from one that is gone: 0, or an owner of the plan that is there, by chance in
+ * proportion to their links. */
 uint32_t trial_substitute(struct trial *self, uint32_t gone);
 
 /* experiment_work.c: samples, leases. */

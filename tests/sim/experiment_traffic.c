@@ -2,6 +2,8 @@
 
 #include "proto/codec/codec.h"
 
+#include <math.h>
+
 const char *trial_kind_name(enum trial_kind kind)
 {
     static const char *const names[KIND_COUNT] = {"contributions", "sums",   "updates",
@@ -51,16 +53,27 @@ void trial_send(struct trial *self, const struct net_tag *tag, uint32_t to, doub
     net_release(self->net, net_open(self->net, &flow));
 }
 
+/* What an owner that is there can take and give on; 0 for others. */
+static double capacity_of(const struct trial *self, uint32_t owner, uint32_t gone)
+{
+    const struct trial_peer *peer = &self->peers[owner];
+    if (owner == 0 || owner == gone || peer->gone) {
+        return 0.0;
+    }
+    return fmin(peer->seen_up, peer->seen_down);
+}
+
 uint32_t trial_substitute(struct trial *self, uint32_t gone)
 {
-    if (!self->settings.repair_by_owners || self->part_count == 0) {
-        return 0;
+    double capacity = 0.0;
+    for (size_t i = 0; self->settings.repair_by_owners && i < self->part_count; i++) {
+        capacity += capacity_of(self, self->parts[i].owner, gone);
     }
-    size_t from = (size_t)random_below(&self->chance, self->part_count);
-    for (size_t i = 0; i < self->part_count; i++) {
-        uint32_t owner = self->parts[(from + i) % self->part_count].owner;
-        if (owner != 0 && owner != gone && !self->peers[owner].gone) {
-            return owner;
+    double at = capacity * random_uniform(&self->chance);
+    for (size_t i = 0; capacity > 0.0 && i < self->part_count; i++) {
+        at -= capacity_of(self, self->parts[i].owner, gone);
+        if (at < 0.0) {
+            return self->parts[i].owner;
         }
     }
     return 0;

@@ -8,6 +8,7 @@ enum {
     LEASE_SECONDS = 5,
     LEASE_BYTES = 160,
     TOKEN_BYTES = 2,
+    REST_PART = 100,        /* of a batch */
     ASK_AHEAD_LATENCIES = 5 /* READY, LEASE, and what the links are busy with */
 };
 static const double noise = 0.03;
@@ -140,9 +141,13 @@ static void serve_waiting(struct trial *self)
 void trial_work_collect_when_done(struct trial *self)
 {
     struct trial_pool *pool = pool_of(self, self->committed);
-    if (pool != NULL && pool->open && !pool->collected && pool->free == 0 && pool->out == 0 &&
+    /* Where owners repair, what little is computed again may follow in a round of its own: with
+     * many that leave there is always some. */
+    bool rest_may_follow = self->settings.repair_by_owners && !self->gather.active;
+    uint32_t out_max = rest_may_follow ? self->settings.target_batch / REST_PART : 0;
+    if (pool != NULL && pool->open && !pool->collected && pool->free == 0 && pool->out <= out_max &&
         trial_gather_may_collect(self)) {
-        pool->collected = true;
+        pool->collected = pool->out == 0;
         trial_gather_collect(self);
     }
 }
