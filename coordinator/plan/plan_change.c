@@ -32,3 +32,45 @@ bool plan_is_worth_changing(const struct plan_problem *problem,
     }
     return then.step_s <= now.step_s && then.stale_share <= now.stale_share - stale_gain_min;
 }
+
+static void swap(struct aggregation_plan *a, struct aggregation_plan *b)
+{
+    struct aggregation_plan kept = *a;
+    *a = *b;
+    *b = kept;
+}
+
+/* The shorter of the two fixed strategies; all-reduce where they are equal, or where the
+ * coordinator should not move so much. */
+static enum status make_fixed(const struct plan_problem *problem, struct aggregation_plan *out)
+{
+    struct aggregation_plan server = {0};
+    enum status status = plan_make(problem, PLAN_ALL_REDUCE, out);
+    if (status == STATUS_OK) {
+        status = plan_make(problem, PLAN_PARAMETER_SERVER, &server);
+    }
+    double bytes = server.predicted.coordinator_up_bytes + server.predicted.coordinator_down_bytes;
+    bool fits = problem->coordinator_bytes_max <= 0.0 || bytes <= problem->coordinator_bytes_max;
+    if (status == STATUS_OK && fits && server.predicted.step_s < out->predicted.step_s) {
+        swap(&server, out);
+    }
+    plan_deinit(&server);
+    return status;
+}
+
+enum status plan_choose(const struct plan_problem *problem, struct aggregation_plan *out)
+{
+    struct aggregation_plan fixed = {0};
+    enum status status = plan_make(problem, PLAN_ADAPTIVE, out);
+    if (status == STATUS_OK) {
+        status = make_fixed(problem, &fixed);
+    }
+    if (status == STATUS_OK && !plan_is_worth_changing(problem, &fixed, out)) {
+        swap(&fixed, out);
+    }
+    if (status != STATUS_OK) {
+        plan_deinit(out);
+    }
+    plan_deinit(&fixed);
+    return status;
+}

@@ -1,5 +1,5 @@
-/* plan_change - whether another plan is worth what changing to it costs: connections, and links
- * that have to be measured anew.
+/* plan_change - which plan to have, and whether another one is worth what changing to it costs:
+ * connections, and links that have to be measured anew.
  *
  * Pure; thread-safe on distinct data. */
 #ifndef DUGNAD_COORDINATOR_PLAN_PLAN_CHANGE_H
@@ -16,5 +16,11 @@
 bool plan_is_worth_changing(const struct plan_problem *problem,
                             const struct aggregation_plan *in_force,
                             const struct aggregation_plan *candidate);
+
+/* The adaptive plan, where it is worth the change from the better one of the fixed strategies; else
+ * that one: an even cut of equal links is what errors of their rates disturb least. Errors: those
+ * of plan_make; *out is then empty. The caller owns *out: plan_deinit(). */
+MUST_CHECK enum status plan_choose(const struct plan_problem *problem,
+                                   struct aggregation_plan *out);
 
 #endif

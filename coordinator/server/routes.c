@@ -472,7 +472,9 @@ enum status routes_plan(struct routes *self, const struct routes_now *now, bool 
     bool known = fill_survey(self, &survey);
     if (known) {
         const struct plan_problem problem = problem_of(self, now, &survey);
-        status = plan_make(&problem, strategy_of(&self->settings), &candidate);
+        enum plan_strategy strategy = strategy_of(&self->settings);
+        status = strategy == PLAN_ADAPTIVE ? plan_choose(&problem, &candidate)
+                                           : plan_make(&problem, strategy, &candidate);
         if (status == STATUS_OK && !stays(self, &problem, &survey, &candidate)) {
             adopt(self, &survey, &candidate);
             *out_changed = true;

@@ -155,47 +155,12 @@ static void adopt(struct trial *self, struct aggregation_plan *made, uint32_t *n
     route(self);
 }
 
-static void swap(struct aggregation_plan *a, struct aggregation_plan *b)
-{
-    struct aggregation_plan kept = *a;
-    *a = *b;
-    *b = kept;
-}
-
-/* The shorter of the two fixed strategies; all-reduce where they are equal, or where the
- * coordinator should not move so much. */
-static enum status make_fixed(const struct plan_problem *problem, struct aggregation_plan *out)
-{
-    struct aggregation_plan server = {0};
-    enum status status = plan_make(problem, PLAN_ALL_REDUCE, out);
-    if (status == STATUS_OK) {
-        status = plan_make(problem, PLAN_PARAMETER_SERVER, &server);
-    }
-    double bytes = server.predicted.coordinator_up_bytes + server.predicted.coordinator_down_bytes;
-    bool fits = problem->coordinator_bytes_max <= 0.0 || bytes <= problem->coordinator_bytes_max;
-    if (status == STATUS_OK && fits && server.predicted.step_s < out->predicted.step_s) {
-        swap(&server, out);
-    }
-    plan_deinit(&server);
-    return status;
-}
-
-/* The plan to have: of a fixed strategy when the adaptive one is not worth the change from it. An
- * even cut of equal links is what errors of their rates disturb least. */
 static enum status make(const struct trial *self, const struct plan_problem *problem,
                         struct aggregation_plan *out)
 {
-    enum status status = plan_make(problem, self->settings.strategy, out);
-    if (status != STATUS_OK || self->settings.strategy != PLAN_ADAPTIVE) {
-        return status;
-    }
-    struct aggregation_plan fixed = {0};
-    status = make_fixed(problem, &fixed);
-    if (status == STATUS_OK && !plan_is_worth_changing(problem, &fixed, out)) {
-        swap(&fixed, out);
-    }
-    plan_deinit(&fixed);
-    return status;
+    return self->settings.strategy == PLAN_ADAPTIVE
+               ? plan_choose(problem, out)
+               : plan_make(problem, self->settings.strategy, out);
 }
 
 void trial_plan(struct trial *self)

@@ -30,6 +30,57 @@ static double gather_s(const struct plan_problem *problem, double part, double d
     return part * 4.0 * 33.0 / 32.0 * (double)problem->value_count / (down_mbit * mbit);
 }
 
+/* All compute and sum, over links of the same speed but for `odd_mbit`, which is the first one's.
+ */
+static void choose_among(double odd_mbit, struct aggregation_plan *out_chosen,
+                         struct aggregation_plan *out_even)
+{
+    struct plan_peer peers[PEERS];
+    for (size_t i = 0; i < PEERS; i++) {
+        double mbits = i == 0 ? odd_mbit : 100.0;
+        peers[i] = plan_peer_of(mbits, mbits, true);
+        peers[i].samples_per_s = 1000.0;
+    }
+    struct plan_problem problem = plan_problem_of(peers, PEERS);
+    problem.target_batch = 1e-6;
+    problem.overlap = true;
+    problem.coordinator_up_bytes_per_s = 100.0 * mbit;
+    problem.coordinator_down_bytes_per_s = 100.0 * mbit;
+    CU_ASSERT_EQUAL_FATAL(plan_choose(&problem, out_chosen), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(plan_make(&problem, PLAN_ALL_REDUCE, out_even), STATUS_OK);
+}
+
+static bool same_shares(const struct aggregation_plan *a, const struct aggregation_plan *b)
+{
+    bool same = a->coordinator_chunk_count == b->coordinator_chunk_count;
+    for (size_t i = 0; i < PEERS; i++) {
+        same = same && a->shares[i].chunk_count == b->shares[i].chunk_count;
+    }
+    return same;
+}
+
+static void choose_with_nearly_equal_links_cuts_evenly(void)
+{
+    struct aggregation_plan chosen;
+    struct aggregation_plan even;
+    choose_among(99.0, &chosen, &even);
+    CU_ASSERT(same_shares(&chosen, &even));
+    plan_deinit(&chosen);
+    plan_deinit(&even);
+}
+
+static void choose_with_a_slow_link_spares_it(void)
+{
+    struct aggregation_plan chosen;
+    struct aggregation_plan even;
+    choose_among(25.0, &chosen, &even);
+    CU_ASSERT(!same_shares(&chosen, &even));
+    CU_ASSERT(chosen.shares[0].chunk_count < even.shares[0].chunk_count);
+    CU_ASSERT(chosen.predicted.step_s < 0.95 * even.predicted.step_s);
+    plan_deinit(&chosen);
+    plan_deinit(&even);
+}
+
 static void keep_a_plan_while_rates_vary_little(void)
 {
     struct plan_peer peers[PEERS];
@@ -154,6 +205,8 @@ static void change_nothing_where_nobody_computes(void)
 int main(void)
 {
     static const struct suite_test tests[] = {
+        SUITE_TEST(choose_with_nearly_equal_links_cuts_evenly),
+        SUITE_TEST(choose_with_a_slow_link_spares_it),
         SUITE_TEST(keep_a_plan_while_rates_vary_little),
         SUITE_TEST(change_a_plan_for_a_twentieth_of_a_step),
         SUITE_TEST(change_a_plan_whose_owner_is_gone),
