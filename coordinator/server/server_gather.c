@@ -1,12 +1,8 @@
-#include "coordinator/server/server_gather.h"
-
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/fault.h"
 #include "common/log.h"
-#include "coordinator/gather/gather.h"
-#include "coordinator/server/server_routes.h"
-#include "coordinator/server/server_state.h"
+#include "coordinator/server/server_gather_state.h"
 #include "proto/codec/chunks.h"
 
 #include <inttypes.h>
@@ -21,10 +17,7 @@ enum {
     RETRY_MS = 3000,
     STALL_MS = 12000,
     DEADLINE_MS_MIN = 15000,
-    DEADLINE_SHARE = 4, /* times the gathering that was predicted */
-    WORK_PER_TURN = 16, /* chunks */
-    MOVES_PER_TURN = 16,
-    MOVE_WORK_MS = 5000 /* how long the lost samples may take those who are freed for them */
+    DEADLINE_SHARE = 4 /* times the gathering that was predicted */
 };
 static const uint64_t kept_bytes_max = UINT64_C(512) << 20;
 /* Contributions that the coordinator fetches for checks, in a step at most; who asks for many
@@ -32,29 +25,6 @@ static const uint64_t kept_bytes_max = UINT64_C(512) << 20;
 static const double check_traffic = 1.0;
 static const double check_share_many = 0.1;
 static const double check_traffic_many = 1e9;
-
-#define ENTRY_NONE UINT32_MAX
-
-struct owner {
-    uint32_t number;
-    uint32_t first_chunk, chunk_count;
-};
-
-struct server_gather {
-    struct gather *gather;
-    bool begun; /* for the step in progress */
-    bool merged;
-    bool busy;
-    uint64_t serial; /* the newest that was given */
-    uint64_t plan_id;
-    uint32_t live; /* entries of sessions */
-    uint32_t owner_count;
-    struct owner owners[GATHER_OWNERS_MAX];
-    struct gather_owner facts[GATHER_OWNERS_MAX]; /* scratch */
-    uint32_t entries[SESSIONS_MAX];               /* of each session's offer */
-    uint64_t serials[GATHER_ENTRIES_MAX];         /* scratch */
-    double sum_bytes;                             /* a value */
-};
 
 /* Guesses until sums were seen: mx8 sums pack to two bytes a value. */
 static double first_guess(enum codec codec)
@@ -254,19 +224,18 @@ void server_gather_count(struct server *self, uint64_t tokens)
     }
 }
 
-/* The session's entry, which is no longer in anybody's hands here. */
-static uint32_t take_entry(struct server_gather *state, uint32_t index)
+uint32_t server_gather_take_entry(struct server_gather *self, uint32_t index)
 {
-    uint32_t entry = state->entries[index];
-    state->entries[index] = ENTRY_NONE;
-    state->live -= entry != ENTRY_NONE ? 1 : 0;
+    uint32_t entry = self->entries[index];
+    self->entries[index] = ENTRY_NONE;
+    self->live -= entry != ENTRY_NONE ? 1 : 0;
     return entry;
 }
 
 void server_gather_drop(struct server *self, const struct session *session)
 {
     struct server_gather *state = self->gather;
-    uint32_t entry = take_entry(state, sessions_index(self->sessions, session));
+    uint32_t entry = server_gather_take_entry(state, sessions_index(self->sessions, session));
     if (entry != ENTRY_NONE && !state->merged) {
         gather_drop_entry(state->gather, entry);
         state->busy = true;
@@ -371,231 +340,4 @@ void server_gather_holds(struct server *self, const struct session *session,
                                        .bad_chunk = holds->bad_chunk};
     gather_take_holds(state->gather, peer->number, &facts, now_ms);
     state->busy = true;
-}
-
-static struct session *session_of(const struct server *self, uint32_t number)
-{
-    const struct route_peer *peer = routes_by_number(server_routes(self), number);
-    struct session *session = peer != NULL ? &self->sessions->items[routes_index(peer)] : NULL;
-    return session != NULL && session->used && !session->away ? session : NULL;
-}
-
-static const struct owner *owner_of(const struct server_gather *state, uint32_t number)
-{
-    for (uint32_t i = 0; i < state->owner_count; i++) {
-        if (state->owners[i].number == number) {
-            return &state->owners[i];
-        }
-    }
-    return NULL;
-}
-
-static void send_set(struct server *self, struct session *session,
-                     const struct gather_action *action)
-{
-    struct server_gather *state = self->gather;
-    const struct owner *owner = owner_of(state, action->peer);
-    CHECK(owner != NULL);
-    uint32_t count = gather_set(state->gather, state->serials);
-    wire_serials_write(state->serials, count, self->body);
-    self->message.type = WIRE_SET;
-    self->message.as.set = (struct wire_set){.step = core_current_step(self->core),
-                                             .epoch = action->epoch,
-                                             .plan_id = state->plan_id,
-                                             .first_chunk = owner->first_chunk,
-                                             .chunk_count = owner->chunk_count,
-                                             .step_tokens = server_step_tokens(self),
-                                             .serial_count = count};
-    server_send(self, session, self->body, (size_t)count * sizeof *state->serials);
-}
-
-static void send_grant(struct server *self, struct session *session, enum blob_kind kind,
-                       uint64_t id, const struct gather_action *action)
-{
-    self->message.type = WIRE_GRANT;
-    self->message.as.grant = (struct wire_grant){.kind = kind,
-                                                 .id = id,
-                                                 .first_chunk = action->first_chunk,
-                                                 .chunk_count = action->chunk_count};
-    server_send(self, session, NULL, 0);
-}
-
-static const char *reason_text(enum gather_reason reason)
-{
-    switch (reason) {
-    case GATHER_LOST:
-        return "lost";
-    case GATHER_SLOW:
-        return "slow";
-    case GATHER_BAD:
-        return "bad";
-    case GATHER_WRONG:
-        return "wrong";
-    case GATHER_LIAR:
-        return "liar";
-    case GATHER_MOVED:
-        return "moved";
-    default:
-        return "dropped";
-    }
-}
-
-static void owner_out(struct server *self, const struct gather_action *action, uint64_t now_ms)
-{
-    const struct owner *owner = owner_of(self->gather, action->peer);
-    const struct session *session = session_of(self, action->peer);
-    bool lied = action->reason == GATHER_LIAR || action->reason == GATHER_WRONG ||
-                action->reason == GATHER_BAD;
-    log_warn("gather", "taken_over",
-             "step=%" PRIu64 " peer=%s reason=%s first_chunk=%" PRIu32 " chunks=%" PRIu32,
-             core_current_step(self->core), session != NULL ? session->id : "gone",
-             reason_text(action->reason), owner != NULL ? owner->first_chunk : 0,
-             owner != NULL ? owner->chunk_count : 0);
-    server_routes_owner_out(self, action->peer, lied, now_ms);
-}
-
-static void entry_out(struct server *self, const struct gather_action *action, uint64_t now_ms)
-{
-    struct session *session = session_of(self, action->peer);
-    struct server_gather *state = self->gather;
-    uint32_t index = session != NULL ? sessions_index(self->sessions, session) : 0;
-    if (session == NULL || state->entries[index] != action->entry) {
-        return; /* dropped by ourselves */
-    }
-    (void)take_entry(state, index);
-    log_warn("gather", "entry_out", "step=%" PRIu64 " peer=%s reason=%s",
-             core_current_step(self->core), session->id, reason_text(action->reason));
-    if (action->reason == GATHER_BAD || action->reason == GATHER_SLOW) {
-        server_push(self, &(struct core_event){.type = CORE_RECEIVED, .peer = index, .ok = false});
-    } else {
-        server_upload_start(self, session, now_ms);
-    }
-}
-
-static void act(struct server *self, const struct gather_action *action, uint64_t now_ms)
-{
-    struct session *session = session_of(self, action->peer);
-    switch (action->type) {
-    case GATHER_SEND_SET:
-        if (session != NULL) {
-            send_set(self, session, action);
-        }
-        return;
-    case GATHER_GRANT_SUMS:
-        if (session != NULL) {
-            send_grant(self, session, BLOB_SUM, action->epoch, action);
-        }
-        return;
-    case GATHER_GRANT_PARTS:
-        if (session != NULL) {
-            send_grant(self, session, BLOB_CONTRIBUTION, action->blob_id, action);
-        }
-        return;
-    case GATHER_OWNER_OUT:
-        owner_out(self, action, now_ms);
-        return;
-    case GATHER_ENTRY_OUT:
-        entry_out(self, action, now_ms);
-        return;
-    default:
-        CHECK(false);
-    }
-}
-
-/* Samples that nobody holds any more, of peers that were lost: those whose contributions wait for
- * the whole step are freed to compute them, the fastest first, by fetching what they have handed
- * in. */
-static void free_workers(struct server *self, uint64_t now_ms)
-{
-    struct server_gather *state = self->gather;
-    double work = (double)core_free_samples(self->core);
-    double speed = 0.0;
-    for (uint32_t i = 0; i < self->sessions->end; i++) {
-        const struct session *session = &self->sessions->items[i];
-        if (session->used && session->upload != UPLOAD_NONE) {
-            speed += core_peer_speed(self->core, i); /* is freed already */
-        }
-    }
-    for (int moves = 0; moves < MOVES_PER_TURN && state->live > 0 &&
-                        (speed <= 0.0 || work > speed * MOVE_WORK_MS / 1000.0);
-         moves++) {
-        uint32_t best = ENTRY_NONE;
-        for (uint32_t i = 0; i < self->sessions->end; i++) {
-            bool better = state->entries[i] != ENTRY_NONE &&
-                          (best == ENTRY_NONE ||
-                           core_peer_speed(self->core, i) > core_peer_speed(self->core, best));
-            best = better ? i : best;
-        }
-        double gained = core_peer_speed(self->core, best);
-        gather_drop_entry(state->gather, take_entry(state, best));
-        log_info("gather", "freed", "step=%" PRIu64 " peer=%s reason=\"%.0f samples are free\"",
-                 core_current_step(self->core), self->sessions->items[best].id, work);
-        server_upload_start(self, &self->sessions->items[best], now_ms);
-        speed += gained;
-        if (gained <= 0.0) {
-            return;
-        }
-    }
-}
-
-static void merge_slice(const void *context, uint32_t first_chunk, uint32_t chunk_count,
-                        int64_t *sums)
-{
-    gather_merge(context, first_chunk, chunk_count, sums);
-}
-
-/* All sums are here: they go into the aggregate's, and every contribution of the set is counted
- * before anything else happens. */
-static enum status count_step(struct server *self, uint64_t now_ms)
-{
-    struct server_gather *state = self->gather;
-    struct gather_progress progress;
-    uint64_t step = core_current_step(self->core);
-    gather_progress(state->gather, &progress);
-    log_info("gather", "complete",
-             "step=%" PRIu64 " owners=%" PRIu32 " of=%" PRIu32 " entries=%" PRIu32 " epoch=%" PRIu64
-             " checks=%" PRIu32 " central_tokens=%" PRIu64,
-             step, progress.owners, state->owner_count, progress.entries, progress.epoch,
-             progress.checks, aggregate_tokens(self->aggregate));
-    aggregate_merge(self->aggregate, merge_slice, state->gather);
-    state->merged = true;
-    enum status status = STATUS_OK;
-    uint32_t end = self->sessions->end;
-    for (uint32_t i = 0; i < end && status == STATUS_OK; i++) {
-        if (state->entries[i] != ENTRY_NONE) {
-            server_push(self, &(struct core_event){.type = CORE_RECEIVED, .peer = i, .ok = true});
-            status = server_pump(self, now_ms);
-        }
-    }
-    CHECK(status != STATUS_OK || core_current_step(self->core) > step);
-    return status;
-}
-
-enum status server_gather_turn(struct server *self, uint64_t now_ms)
-{
-    struct server_gather *state = self->gather;
-    struct gather_action action;
-    bool more = false;
-    if (!state->begun) {
-        return STATUS_OK;
-    }
-    state->busy = false;
-    for (int i = 0; i < WORK_PER_TURN && (i == 0 || more); i++) {
-        enum status status = gather_work(state->gather, &more);
-        if (status != STATUS_OK) {
-            return status;
-        }
-    }
-    state->busy = more;
-    if (core_free_samples(self->core) > 0) {
-        free_workers(self, now_ms);
-    }
-    while (gather_next(state->gather, now_ms, &action)) {
-        act(self, &action, now_ms);
-        enum status status = server_pump(self, now_ms);
-        if (status != STATUS_OK || !state->begun) {
-            return status;
-        }
-    }
-    return state->live > 0 && gather_complete(state->gather) ? count_step(self, now_ms) : STATUS_OK;
 }

@@ -137,7 +137,12 @@ static enum status print_strategies(const char *name, const struct plan_problem 
         }
         plan_deinit(&plan);
     }
-    printf("   \"%s\": {", name);
+    double moved_bytes =
+        times[PLAN_ADAPTIVE].coordinator_up_bytes + times[PLAN_ADAPTIVE].coordinator_down_bytes;
+    double server_bytes = times[PLAN_PARAMETER_SERVER].coordinator_up_bytes +
+                          times[PLAN_PARAMETER_SERVER].coordinator_down_bytes;
+    printf("   \"%s\": {\"coordinator_mb\": %.0f, \"server_mb\": %.0f, ", name, moved_bytes * 1e-6,
+           server_bytes * 1e-6);
     for (int i = 0; i < 3; i++) {
         printf("\"%s_s\": %.3f, ", NAMES[i], times[i].step_s);
     }

@@ -10,18 +10,27 @@ kills=${2:-8}
 seed=${3:-$RANDOM}
 RANDOM=$seed
 port=$((20000 + RANDOM % 20000))
+"$bin/dugnad-peer" join --help | grep -q -e --aggregate || {
+    echo "skipped: these peers cannot sum for others"
+    exit 77
+}
+# Slow enough that half of a step is gathering.
+slow="--max-up 1MB"
 echo "kills $kills, seed $seed"
 
 # owner NAME PORT: joins in the background, again whenever it is killed, until the file `over` is there.
 owner() {
     while [ ! -e over ]; do
         "$bin/dugnad-peer" join "$link" --state "state-$1" --name "$1" --threads 1 \
-            --precision fp32 --aggregate "$2" 2>> "peer-$1.log" &
+            --precision fp32 --aggregate "$2" $slow 2>> "peer-$1.log" &
         echo $! > "$1.pid"
         wait $! 2> /dev/null || true
         sleep 0.2
     done
 }
+
+# The owners' processes are nobody's jobs here.
+trap 'code=$?; touch over; kill -9 $(cat anna.pid bert.pid 2> /dev/null) 2> /dev/null || true; (exit $code); finish' EXIT
 
 make_data shards
 write_run run.yaml 1000000 mx8 'aggregation:
@@ -34,8 +43,8 @@ sed -i 's/checkpoint_every: 1000/checkpoint_every: 1000\n  checkpoints_kept: 0/'
 start_coordinator run
 owner anna "$port" &
 owner bert "$((port + 1))" &
-start_peer carl
-start_peer dora
+start_peer carl $slow
+start_peer dora $slow
 complete() { grep -c "event=complete" coordinator.log || true; }
 # gathered COUNT: that many more steps were summed by owners.
 gathered() {
@@ -58,6 +67,7 @@ for ((i = 0; i < kills; i++)); do
 done
 gathered 2
 touch over
+"$bin/dugnad-coordinator" plan --dir run --json > plan.json
 steps=$(status_of run step)
 "$bin/dugnad-coordinator" stop --dir run > stop.txt
 wait "$coordinator"

@@ -24,7 +24,7 @@ static void make(const struct plan_problem *problem, struct aggregation_plan *ou
     CU_ASSERT_EQUAL_FATAL(plan_make(problem, PLAN_ADAPTIVE, out), STATUS_OK);
 }
 
-/* Sets the gather that waits for an owner with this part of the vector. */
+/* The gather that waits for an owner of this part of the vector. */
 static double gather_s(const struct plan_problem *problem, double part, double down_mbit)
 {
     return part * 4.0 * 33.0 / 32.0 * (double)problem->value_count / (down_mbit * mbit);
@@ -59,7 +59,8 @@ static void keep_a_plan_while_rates_vary_little(void)
     plan_deinit(&in_force);
 }
 
-/* The gather makes nearly all of the step: rates 5.5% and 4.5% better. */
+/* The gather makes nearly all of the step: first 6.7% shorter, then 3.3%, then 6.7% of a part of
+ * it. */
 static void change_a_plan_for_a_twentieth_of_a_step(void)
 {
     struct plan_peer peers[PEERS];
