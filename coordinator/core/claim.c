@@ -26,9 +26,14 @@ void claim_return(struct core *self, uint64_t now_ms, const struct core_event *e
 void claim_reserve(struct core *self, const struct core_event *event)
 {
     struct peer *peer = &self->peers[event->peer];
+    uint64_t end = self->table.size;
+    end += self->settings.max_staleness > 0 ? self->table.next_size : 0;
     for (size_t i = 0; i < event->range_count; i++) {
-        peer->owned += sample_table_reserve(&self->table, event->peer, event->ranges[i].first,
-                                            event->ranges[i].count);
+        uint64_t place = place_of(self, event->ranges[i].first);
+        for (uint64_t j = 0; j < event->ranges[i].count && place + j < end; j++) {
+            bool reserved = sample_table_reserve(&self->table, event->peer, place + j);
+            *(place + j < self->table.size ? &peer->owned : &peer->owned_next) += reserved ? 1 : 0;
+        }
     }
 }
 
@@ -37,6 +42,7 @@ void claim_nothing(struct core *self, uint32_t index)
     if (self->peers[index].claim_due) {
         self->peers[index].claim_due = false;
         self->peers[index].uncollected = 0;
+        self->peers[index].uncollected_next = 0;
         release_all(self, index);
     }
 }
@@ -77,8 +83,14 @@ static bool ranges_cover(const struct core_range *ranges, size_t count, uint64_t
     return false;
 }
 
+/* Of a step that is over: the peer learns of it, and nothing hangs on it any more. */
+static bool is_over(const struct core *self, uint64_t sample)
+{
+    return self->settings.max_staleness > 0 && sample < self->sample_first;
+}
+
 /* The leases are the peer's own business, but for what the core needs of them: ids that it will
- * not give again, and samples inside what is claimed, each once. */
+ * not give again, and samples of one step inside what is claimed, each once. */
 static bool leases_are_good(const struct core *self, const struct core_event *event)
 {
     if (event->lease_count > CORE_LEASES_PER_PEER) {
@@ -86,14 +98,17 @@ static bool leases_are_good(const struct core *self, const struct core_event *ev
     }
     for (size_t i = 0; i < event->lease_count; i++) {
         const struct core_lease *lease = &event->leases[i];
+        uint64_t end = lease->first + lease->count;
         if (lease->id == 0 || lease->id >= self->next_lease_id || lease->done >= lease->count ||
-            !ranges_cover(event->ranges, event->range_count, lease->first, lease->count)) {
+            !ranges_cover(event->ranges, event->range_count, lease->first, lease->count) ||
+            (is_over(self, lease->first) && end > self->sample_first) ||
+            (lease->first < next_first(self) && end > next_first(self))) {
             return false;
         }
         for (size_t j = 0; j < i; j++) {
             const struct core_lease *other = &event->leases[j];
-            if (other->id == lease->id || (lease->first < other->first + other->count &&
-                                           other->first < lease->first + lease->count)) {
+            if (other->id == lease->id ||
+                (lease->first < other->first + other->count && other->first < end)) {
                 return false;
             }
         }
@@ -101,16 +116,31 @@ static bool leases_are_good(const struct core *self, const struct core_event *ev
     return true;
 }
 
+/* Those samples of the range that are not of a step that is over are the peer's own. */
+static bool range_is_good(const struct core *self, uint32_t index, struct core_range range)
+{
+    uint64_t over = is_over(self, range.first) ? self->sample_first - range.first : 0;
+    return over >= range.count ||
+           sample_table_owned(&self->table, index, place_of(self, range.first + over),
+                              range.count - over);
+}
+
+/* The peer is where it can go on from. */
+static bool is_here(const struct core *self, uint64_t step)
+{
+    return step == self->step || may_be_stale(self, step, self->step);
+}
+
 static bool claim_is_good(const struct core *self, const struct core_event *event)
 {
-    if (self->committing || event->step != self->step ||
+    bool too_late = self->committing && self->settings.max_staleness == 0;
+    if (too_late || !is_here(self, event->step) ||
         !ranges_are_sorted(event->ranges, event->range_count) ||
         !ranges_are_sorted(event->kept, event->kept_count)) {
         return false;
     }
     for (size_t i = 0; i < event->range_count; i++) {
-        if (!sample_table_owned(&self->table, event->peer, event->ranges[i].first,
-                                event->ranges[i].count)) {
+        if (!range_is_good(self, event->peer, event->ranges[i])) {
             return false;
         }
     }
@@ -128,17 +158,17 @@ static bool walk(const struct core_range *ranges, size_t count, size_t *at, uint
 
 static void release_unclaimed(struct core *self, const struct core_event *event, bool accepted)
 {
-    struct peer *peer = &self->peers[event->peer];
+    const struct peer *peer = &self->peers[event->peer];
     size_t range_count = accepted ? event->range_count : 0;
     size_t kept_count = ranges_are_sorted(event->kept, event->kept_count) ? event->kept_count : 0;
     size_t range_at = 0;
     size_t kept_at = 0;
-    for (uint32_t i = 0; i < self->table.size && peer->owned > 0; i++) {
-        bool claimed = walk(event->ranges, range_count, &range_at, i);
-        claimed = walk(event->kept, kept_count, &kept_at, i) || claimed;
+    uint32_t end = self->table.size + self->table.next_size;
+    for (uint32_t i = 0; i < end && peer->owned + peer->owned_next > 0; i++) {
+        bool claimed = walk(event->ranges, range_count, &range_at, self->sample_first + i);
+        claimed = walk(event->kept, kept_count, &kept_at, self->sample_first + i) || claimed;
         if (!claimed && sample_table_owned(&self->table, event->peer, i, 1)) {
-            sample_table_release(&self->table, event->peer, i, 1);
-            peer->owned--;
+            release_sample(self, event->peer, i);
         }
     }
 }
@@ -146,18 +176,29 @@ static void release_unclaimed(struct core *self, const struct core_event *event,
 static void resume_leases(struct core *self, uint64_t now_ms, const struct core_event *event)
 {
     struct peer *peer = &self->peers[event->peer];
+    size_t count = 0;
     for (size_t i = 0; i < event->lease_count; i++) {
         const struct core_lease *lease = &event->leases[i];
-        peer->leases[i] = (struct lease){.id = lease->id,
-                                         .first = (uint32_t)lease->first,
-                                         .count = lease->count,
-                                         .done = lease->done};
+        if (!is_over(self, lease->first)) {
+            peer->leases[count++] = (struct lease){
+                .id = lease->id, .first = lease->first, .count = lease->count, .done = lease->done};
+        }
     }
-    for (size_t i = 0; i < event->lease_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         lease_start(self, peer, &peer->leases[i], now_ms);
     }
     peer->mark_ms = now_ms;
     peer->mark_samples = 0;
+}
+
+/* What its contributions can be made of: each range, and each lease to come, may be one of them. */
+static void resume(struct core *self, uint64_t now_ms, const struct core_event *event)
+{
+    struct peer *peer = &self->peers[event->peer];
+    peer->version = event->step;
+    peer->uncollected = (uint32_t)event->range_count;
+    peer->uncollected_next = (uint32_t)event->range_count;
+    resume_leases(self, now_ms, event);
 }
 
 /* A claim that is said again, because its answer was late, finds everything done: it is answered
@@ -169,15 +210,15 @@ enum status claim_take(struct core *self, uint64_t now_ms, const struct core_eve
     bool ok = claim_is_good(self, event);
     if (peer->claim_due) {
         peer->claim_due = false;
-        if (event->step == self->step) {
+        peer->uncollected = 0;
+        peer->uncollected_next = 0;
+        if (is_here(self, event->step)) {
             release_unclaimed(self, event, ok);
         } else {
             release_all(self, event->peer);
         }
-        peer->uncollected = ok ? (uint32_t)event->range_count : 0;
         if (ok) {
-            peer->version = event->step;
-            resume_leases(self, now_ms, event);
+            resume(self, now_ms, event);
         }
     }
     struct core_action *action = actions_add(actions, CORE_CLAIM_ANSWER, event->peer);

@@ -12,11 +12,12 @@ enum status core_new(const struct core_settings *settings, struct core **out)
     }
     self->settings = *settings;
     self->step = settings->step_first;
+    self->sample_first = settings->sample_first;
     self->next_lease_id = settings->lease_id_first > 0 ? settings->lease_id_first : 1;
     self->next_batch = settings->target_batch;
     self->peers = calloc(CORE_PEERS_MAX, sizeof *self->peers);
-    if (self->peers == NULL ||
-        sample_table_init(&self->table, settings->target_batch) != STATUS_OK) {
+    if (self->peers == NULL || sample_table_init(&self->table, settings->target_batch,
+                                                 settings->target_batch) != STATUS_OK) {
         core_free(self);
         return STATUS_NO_MEMORY;
     }
@@ -37,11 +38,34 @@ void core_free(struct core *self)
     free(self);
 }
 
+uint64_t place_of(const struct core *self, uint64_t sample)
+{
+    return sample - self->sample_first;
+}
+
+uint64_t next_first(const struct core *self)
+{
+    return self->sample_first + self->table.size;
+}
+
 void release_all(struct core *self, uint32_t index)
 {
-    if (self->peers[index].owned > 0) {
-        (void)sample_table_release_all(&self->table, index);
-        self->peers[index].owned = 0;
+    struct peer *peer = &self->peers[index];
+    if (peer->owned + peer->owned_next > 0) {
+        sample_table_release_all(&self->table, index);
+        peer->owned = 0;
+        peer->owned_next = 0;
+    }
+}
+
+void release_sample(struct core *self, uint32_t index, uint32_t place)
+{
+    struct peer *peer = &self->peers[index];
+    sample_table_release(&self->table, index, place);
+    bool present = place < self->table.size;
+    *(present ? &peer->owned : &peer->owned_next) -= 1;
+    if ((present ? peer->owned : peer->owned_next) == 0) { /* nothing is left to hand in */
+        *(present ? &peer->uncollected : &peer->uncollected_next) = 0;
     }
 }
 
@@ -97,40 +121,53 @@ static enum status note_ready(struct core *self, uint64_t now_ms, const struct c
     peer->version = event->version;
     peer->wants_work = !event->rests;
     uint64_t since_ms = peer->joined_ms > self->step_ms ? peer->joined_ms : self->step_ms;
-    bool lost = event->version != self->step && !self->committing && peer->offer != OFFER_ADDING &&
-                now_ms - since_ms > self->settings.patience_ms;
+    bool behind = self->settings.max_staleness > 0 && event->version + 1 == self->step;
+    bool lost = event->version != self->step && !behind && !self->committing &&
+                peer->offer != OFFER_ADDING && now_ms - since_ms > self->settings.patience_ms;
     return lost ? core_expel(self, event->peer, "ready for another step", actions) : STATUS_OK;
 }
 
 bool core_begun(const struct core *self)
 {
-    return self->committing || self->table.free_count < self->table.size;
+    return self->committing || self->table.now.free_count < self->table.size ||
+           core_next_begun(self);
 }
 
-static enum status resize_table(struct core *self)
+bool core_next_begun(const struct core *self)
 {
-    if (self->next_batch == self->table.size) {
-        sample_table_reset(&self->table);
-        return STATUS_OK;
-    }
-    sample_table_deinit(&self->table);
-    return sample_table_init(&self->table, self->next_batch);
+    return self->table.next.free_count < self->table.next_size;
+}
+
+void core_hold(struct core *self, bool held)
+{
+    self->held = held;
+}
+
+/* What is lent of the next step already is what its peers go on with. */
+static void begin_step(struct core *self, struct peer *peer)
+{
+    CHECK(peer->owned == 0 && lease_samples_due(self, peer) == 0);
+    peer->owned = peer->owned_next;
+    peer->owned_next = 0;
+    peer->uncollected = peer->uncollected_next;
+    peer->uncollected_next = 0;
+    peer->collect_sent = false;
 }
 
 static enum status note_committed(struct core *self, uint64_t now_ms, struct core_actions *actions)
 {
     CHECK(self->committing);
-    self->committing = false;
-    self->step++;
-    self->step_ms = now_ms;
-    if (resize_table(self) != STATUS_OK) {
+    for (uint32_t i = 0; i < self->peer_end; i++) {
+        begin_step(self, &self->peers[i]);
+    }
+    uint64_t first = next_first(self);
+    if (sample_table_advance(&self->table, self->next_batch) != STATUS_OK) {
         return STATUS_NO_MEMORY;
     }
-    for (uint32_t i = 0; i < self->peer_end; i++) {
-        CHECK(self->peers[i].owned == 0 && lease_samples_left(&self->peers[i]) == 0);
-        self->peers[i].collect_sent = false;
-        self->peers[i].uncollected = 0;
-    }
+    self->committing = false;
+    self->step++;
+    self->sample_first = first;
+    self->step_ms = now_ms;
     if (self->step < self->settings.step_count) {
         return STATUS_OK;
     }
@@ -262,7 +299,11 @@ enum status core_set_target_batch(struct core *self, uint32_t target_batch)
 {
     CHECK(target_batch > 0 && target_batch <= SAMPLE_TABLE_MAX);
     self->next_batch = target_batch;
-    return core_begun(self) ? STATUS_OK : resize_table(self);
+    if (core_next_begun(self)) {
+        return STATUS_OK;
+    }
+    return core_begun(self) ? sample_table_resize_next(&self->table, target_batch)
+                            : sample_table_resize(&self->table, target_batch);
 }
 
 uint32_t core_target_batch(const struct core *self)
@@ -292,7 +333,7 @@ uint32_t core_counted(const struct core *self)
 
 uint32_t core_free_samples(const struct core *self)
 {
-    return self->table.free_count;
+    return self->table.now.free_count;
 }
 
 double core_peer_speed(const struct core *self, uint32_t peer)

@@ -11,6 +11,10 @@
  * are counted, the step is committed. A peer that comes back, also after a restart of the
  * coordinator, keeps what it owned until it has said what it still holds (a claim).
  *
+ * With max_staleness 1, a peer that handed in goes on with samples of the next step while the step
+ * in progress is collected and committed (stale leases: computed on the parameters before it). Two
+ * steps are lent then; all sample numbers are those of the run, so they say which step is meant.
+ *
  * Pure: no I/O, clock, threads or chance. One owner. */
 #ifndef DUGNAD_COORDINATOR_CORE_CORE_H
 #define DUGNAD_COORDINATOR_CORE_CORE_H
@@ -29,6 +33,7 @@ enum {
 
 struct core_settings {
     uint64_t step_first;        /* where the run stands: steps [0, step_first) are committed */
+    uint64_t sample_first;      /* the first sample of that step */
     uint64_t step_count;        /* the run ends when this many are */
     uint32_t target_batch;      /* B, samples; 0 < B <= SAMPLE_TABLE_MAX (CHECKed) */
     uint32_t lease_samples_max; /* what one lease message can carry; > 0 */
@@ -37,9 +42,11 @@ struct core_settings {
     uint64_t patience_ms;       /* on top of a lease's expected duration; for any answer */
     uint64_t fetch_ms_max;      /* from an offer to its last byte; 0: the shell sees to it */
     uint64_t lease_id_first;    /* > every id of an earlier core of this run; 0 stands for 1 */
+    uint32_t max_staleness;     /* 0, or 1: peers may be a step behind */
+    uint64_t stale_from;        /* no sample of an earlier step is lent to them */
 };
 
-/* Samples [first, first + count), numbered from the step's first. */
+/* Samples [first, first + count), numbered through the run. */
 struct core_range {
     uint64_t first;
     uint64_t count;
@@ -91,7 +98,7 @@ struct core_event {
 };
 
 enum core_action_type {
-    CORE_LEASE,   /* peer, lease_id, step, first, count, duration_ms */
+    CORE_LEASE,   /* peer, lease_id, step, version, first, count, duration_ms */
     CORE_RECLAIM, /* peer, lease_id, count: keep at most that many */
     CORE_COLLECT, /* peer, step */
     CORE_FETCH,   /* peer: fetch what it offered; given up when the peer leaves or is expelled */
@@ -109,7 +116,8 @@ struct core_action {
     uint32_t peer;
     uint64_t lease_id;
     uint64_t step;
-    uint32_t first;
+    uint64_t version; /* of the parameters to begin with: the step's, or the one before */
+    uint64_t first;
     uint32_t count;
     uint64_t duration_ms;
     bool ok;
@@ -136,11 +144,17 @@ void core_free(struct core *self); /* NULL is allowed. */
 MUST_CHECK enum status core_step(struct core *self, uint64_t now_ms, const struct core_event *event,
                                  struct core_actions *actions);
 
-/* The steps after the one in progress have this many samples, and that one as well when nothing of
- * it is lent or counted yet; as core_settings.target_batch. Errors: NO_MEMORY; as core_step. */
+/* The steps that nothing is lent or counted of yet have this many samples from now on; as
+ * core_settings.target_batch. Errors: NO_MEMORY; as core_step. */
 MUST_CHECK enum status core_set_target_batch(struct core *self, uint32_t target_batch);
-bool core_begun(
-    const struct core *self); /* something is lent, held or counted of the present step */
+
+/* While held, nothing of the next step is lent: settings wait for a moment between two steps. */
+void core_hold(struct core *self, bool held);
+
+/* Something is lent, held or counted of the step in progress, or of the next one; of the next one
+ * alone. */
+bool core_begun(const struct core *self);
+bool core_next_begun(const struct core *self);
 uint32_t core_target_batch(const struct core *self); /* of the step in progress */
 bool core_idle(const struct core *self);             /* paused, and not begun */
 

@@ -17,7 +17,7 @@ enum {
 
 struct lease {
     uint64_t id; /* 0: this place is empty */
-    uint32_t first;
+    uint64_t first;
     uint32_t count;
     uint32_t done;
     bool reclaim_open;    /* asked to give back and not answered */
@@ -36,8 +36,10 @@ struct peer {
     bool collect_sent;
     bool proven; /* its last contribution was counted */
     uint32_t threads;
-    uint32_t owned;       /* samples of this step leased to it or held by it */
-    uint32_t uncollected; /* leases since it last handed in */
+    uint32_t owned;            /* samples of this step leased to it or held by it */
+    uint32_t owned_next;       /* and of the next one */
+    uint32_t uncollected;      /* leases of this step since it last handed in */
+    uint32_t uncollected_next; /* and of the next one */
     uint32_t strikes;
     uint32_t returns; /* since its last counted contribution */
     uint64_t version;
@@ -63,12 +65,14 @@ struct core {
     uint32_t peer_end;  /* no active peer from here on */
     uint32_t peer_count;
     uint64_t step;
-    uint64_t step_ms; /* when it began */
+    uint64_t sample_first; /* of the step: the table counts from here */
+    uint64_t step_ms;      /* when it began */
     uint64_t next_lease_id;
     uint32_t grant_start; /* the peer after the one that got a lease last */
     uint32_t next_batch;  /* of the steps after this one */
     bool committing;
     bool paused;
+    bool held; /* nothing of the next step is lent */
 };
 
 /* Appends an action of this type, zeroed otherwise; NULL when there is no memory. */
@@ -79,11 +83,22 @@ struct core_action *actions_add(struct core_actions *self, enum core_action_type
 MUST_CHECK enum status core_expel(struct core *self, uint32_t index, const char *why,
                                   struct core_actions *actions);
 
+/* Samples of `step` may be computed on parameters of `version`, the one before. */
+bool may_be_stale(const struct core *self, uint64_t version, uint64_t step);
+
 /* Hands out, takes back and collects whatever can be at this moment. */
 MUST_CHECK enum status plan_work(struct core *self, uint64_t now_ms, struct core_actions *actions);
 
-/* The peer owns nothing of this step any more. */
+/* The peer owns nothing any more; this one sample, by its place in the table, no more. */
 void release_all(struct core *self, uint32_t index);
+void release_sample(struct core *self, uint32_t index, uint32_t place);
+
+/* Where a sample stands in the table; one of a step that is over wraps to a huge number, which the
+ * table does not have. */
+uint64_t place_of(const struct core *self, uint64_t sample);
+
+/* The samples of the step in progress are those below this one. */
+uint64_t next_first(const struct core *self);
 
 /* Sets the deadlines of a lease that is in its place in peer->leases. */
 void lease_start(const struct core *self, const struct peer *peer, struct lease *lease,
@@ -93,8 +108,9 @@ void lease_start(const struct core *self, const struct peer *peer, struct lease 
 void lease_progress(struct core *self, uint64_t now_ms, const struct core_event *event);
 void lease_yield(struct core *self, const struct core_event *event);
 
-/* Samples leased to the peer and not done. */
+/* Samples leased to the peer and not done: all of them, and those of the step in progress. */
 uint32_t lease_samples_left(const struct peer *peer);
+uint32_t lease_samples_due(const struct core *self, const struct peer *peer);
 
 /* OFFERED, RECEIVED, ADDED. */
 MUST_CHECK enum status offer_take(struct core *self, uint64_t now_ms,
@@ -104,6 +120,9 @@ MUST_CHECK enum status offer_received(struct core *self, uint64_t now_ms,
 MUST_CHECK enum status offer_added(struct core *self, uint64_t now_ms,
                                    const struct core_event *event, struct core_actions *actions);
 void offer_forget(struct peer *peer);
+
+/* Samples in the offer that is under way; 0: none is. */
+uint32_t offer_samples(const struct peer *peer);
 
 /* RETURNED, RESERVED, CLAIMED. */
 void claim_return(struct core *self, uint64_t now_ms, const struct core_event *event);

@@ -10,6 +10,17 @@ uint32_t lease_samples_left(const struct peer *peer)
     return left;
 }
 
+uint32_t lease_samples_due(const struct core *self, const struct peer *peer)
+{
+    uint32_t due = 0;
+    for (size_t i = 0; i < CORE_LEASES_PER_PEER; i++) {
+        const struct lease *lease = &peer->leases[i];
+        bool present = lease->id != 0 && lease->first < next_first(self);
+        due += present ? lease->count - lease->done : 0;
+    }
+    return due;
+}
+
 /* How long the peer will take for `samples`; 0 when its speed is unknown. */
 static uint64_t expected_ms(const struct peer *peer, uint32_t samples)
 {
@@ -91,10 +102,9 @@ void lease_yield(struct core *self, const struct core_event *event)
         return;
     }
     uint32_t kept = (uint32_t)event->samples;
-    uint32_t given = lease->count - kept;
-    if (given > 0) {
-        sample_table_release(&self->table, event->peer, lease->first + kept, given);
-        peer->owned -= given;
+    uint32_t place = (uint32_t)place_of(self, lease->first);
+    for (uint32_t i = kept; i < lease->count; i++) {
+        release_sample(self, event->peer, place + i);
     }
     if (!lease->reclaim_open) {
         peer->wants_work = false; /* nobody asked: it is about to leave */

@@ -25,12 +25,21 @@ static enum status add_verdict(struct core_actions *actions, uint32_t peer, bool
     return STATUS_OK;
 }
 
+uint32_t offer_samples(const struct peer *peer)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < peer->offered_count; i++) {
+        count += peer->offered[i].count;
+    }
+    return (uint32_t)count;
+}
+
 /* The live lease that has a sample of [first, end); NULL: none. */
 static const struct lease *lease_within(const struct peer *peer, uint64_t first, uint64_t end)
 {
     for (size_t i = 0; i < CORE_LEASES_PER_PEER; i++) {
         const struct lease *lease = &peer->leases[i];
-        if (lease->id != 0 && lease->first < end && first < (uint64_t)lease->first + lease->count) {
+        if (lease->id != 0 && lease->first < end && first < lease->first + lease->count) {
             return lease;
         }
     }
@@ -47,11 +56,15 @@ static const char *range_fault(const struct core *self, const struct core_event 
     uint64_t end = 0;
     for (size_t i = 0; i < event->range_count; i++) {
         const struct core_range *range = &event->ranges[i];
+        uint64_t place = place_of(self, range->first);
         if (range->first < end ||
-            !sample_table_owned(&self->table, event->peer, range->first, range->count)) {
+            !sample_table_owned(&self->table, event->peer, place, range->count)) {
             return "it holds samples that are not leased to this peer";
         }
         end = range->first + range->count;
+        if (end > next_first(self)) {
+            return "it holds samples of the next step";
+        }
         if (lease_within(&self->peers[event->peer], range->first, end) != NULL) {
             return "it holds samples of a lease that has not ended";
         }
@@ -59,41 +72,43 @@ static const char *range_fault(const struct core *self, const struct core_event 
     return NULL;
 }
 
-/* A peer hands in all that it holds: whatever else it was lent, but for leases that have not
- * ended, is in no accumulator any more. */
+/* A peer hands in all that it holds: whatever else it was lent of this step, but for leases that
+ * have not ended, is in no accumulator any more. */
 static void release_unoffered(struct core *self, uint32_t index)
 {
-    struct peer *peer = &self->peers[index];
+    const struct peer *peer = &self->peers[index];
     size_t next = 0;
-    uint32_t sample = 0;
-    while (sample < self->table.size) {
-        const struct lease *lease = lease_within(peer, sample, (uint64_t)sample + 1);
+    uint64_t sample = self->sample_first;
+    while (sample < next_first(self)) {
+        const struct lease *lease = lease_within(peer, sample, sample + 1);
+        uint32_t place = (uint32_t)place_of(self, sample);
         if (next < peer->offered_count && peer->offered[next].first == sample) {
-            sample += (uint32_t)peer->offered[next++].count;
+            sample += peer->offered[next++].count;
         } else if (lease != NULL) {
             sample = lease->first + lease->count;
         } else {
-            if (sample_table_owned(&self->table, index, sample, 1)) {
-                sample_table_release(&self->table, index, sample, 1);
-                peer->owned--;
+            if (sample_table_owned(&self->table, index, place, 1)) {
+                release_sample(self, index, place);
             }
             sample++;
         }
     }
 }
 
-/* Frees what the peer owns of these ranges, which may be anything. */
+/* Frees what the peer owns of these ranges, which may be anything, in this step. */
 static void release_ranges(struct core *self, uint32_t index, const struct core_range *ranges,
                            size_t count)
 {
-    struct peer *peer = &self->peers[index];
     for (size_t i = 0; i < count; i++) {
-        uint64_t end = ranges[i].first + ranges[i].count;
-        for (uint64_t j = ranges[i].first; j < self->table.size && j < end; j++) {
-            if (sample_table_owned(&self->table, index, j, 1) &&
-                lease_within(peer, j, j + 1) == NULL) {
-                sample_table_release(&self->table, index, (uint32_t)j, 1);
-                peer->owned--;
+        for (uint64_t j = 0; j < ranges[i].count; j++) {
+            uint64_t sample = ranges[i].first + j;
+            uint64_t place = place_of(self, sample);
+            if (place >= self->table.size) {
+                break;
+            }
+            if (sample_table_owned(&self->table, index, place, 1) &&
+                lease_within(&self->peers[index], sample, sample + 1) == NULL) {
+                release_sample(self, index, (uint32_t)place);
             }
         }
     }
@@ -137,8 +152,8 @@ static bool all_counted(const struct core *self, const struct core_event *event)
 {
     bool counted = event->range_count > 0;
     for (size_t i = 0; i < event->range_count && counted; i++) {
-        counted =
-            sample_table_counted(&self->table, event->ranges[i].first, event->ranges[i].count);
+        uint64_t place = place_of(self, event->ranges[i].first);
+        counted = sample_table_counted(&self->table, place, event->ranges[i].count);
     }
     return counted;
 }
@@ -183,15 +198,6 @@ enum status offer_take(struct core *self, uint64_t now_ms, const struct core_eve
     return actions_add(actions, CORE_FETCH, event->peer) != NULL ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-static uint32_t offered_samples(const struct peer *peer)
-{
-    uint64_t count = 0;
-    for (size_t i = 0; i < peer->offered_count; i++) {
-        count += peer->offered[i].count;
-    }
-    return (uint32_t)count;
-}
-
 enum status offer_received(struct core *self, uint64_t now_ms, const struct core_event *event,
                            struct core_actions *actions)
 {
@@ -206,7 +212,7 @@ enum status offer_received(struct core *self, uint64_t now_ms, const struct core
     if (action == NULL) {
         return STATUS_NO_MEMORY;
     }
-    action->count = offered_samples(peer);
+    action->count = offer_samples(peer);
     peer->offer = OFFER_ADDING;
     return STATUS_OK;
 }
@@ -221,10 +227,11 @@ enum status offer_added(struct core *self, uint64_t now_ms, const struct core_ev
                       actions);
     }
     for (size_t i = 0; i < peer->offered_count; i++) {
-        sample_table_count(&self->table, event->peer, (uint32_t)peer->offered[i].first,
+        sample_table_count(&self->table, event->peer,
+                           (uint32_t)place_of(self, peer->offered[i].first),
                            (uint32_t)peer->offered[i].count);
     }
-    peer->owned -= offered_samples(peer);
+    peer->owned -= offer_samples(peer);
     settle_collect(peer, now_ms, peer->offered_again);
     peer->strikes = 0;
     peer->returns = 0;

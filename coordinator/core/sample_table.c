@@ -3,16 +3,29 @@
 #include "common/check.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-enum status sample_table_init(struct sample_table *self, uint32_t size)
+static void free_all(uint32_t *owners, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        owners[i] = SAMPLE_FREE;
+    }
+}
+
+enum status sample_table_init(struct sample_table *self, uint32_t size, uint32_t next_size)
 {
     CHECK(size > 0 && size <= SAMPLE_TABLE_MAX);
-    self->owners = calloc(size, sizeof *self->owners);
-    if (self->owners == NULL) {
+    CHECK(next_size > 0 && next_size <= SAMPLE_TABLE_MAX);
+    uint32_t *owners = calloc((size_t)size + next_size, sizeof *owners);
+    if (owners == NULL) {
         return STATUS_NO_MEMORY;
     }
-    self->size = size;
-    sample_table_reset(self);
+    *self = (struct sample_table){.owners = owners,
+                                  .size = size,
+                                  .next_size = next_size,
+                                  .now = {.free_count = size},
+                                  .next = {.free_count = next_size}};
+    free_all(owners, size + next_size);
     return STATUS_OK;
 }
 
@@ -22,41 +35,95 @@ void sample_table_deinit(struct sample_table *self)
     self->owners = NULL;
 }
 
-void sample_table_reset(struct sample_table *self)
+enum status sample_table_resize_next(struct sample_table *self, uint32_t next_size)
 {
-    for (uint32_t i = 0; i < self->size; i++) {
-        self->owners[i] = SAMPLE_FREE;
+    CHECK(self->next.free_count == self->next_size);
+    CHECK(next_size > 0 && next_size <= SAMPLE_TABLE_MAX);
+    uint32_t *owners = realloc(self->owners, ((size_t)self->size + next_size) * sizeof *owners);
+    if (owners == NULL) {
+        return STATUS_NO_MEMORY;
     }
-    self->free_count = self->size;
-    self->counted_count = 0;
-    self->free_hint = 0;
+    free_all(owners + self->size, next_size);
+    self->owners = owners;
+    self->next_size = next_size;
+    self->next = (struct sample_part){.free_count = next_size};
+    return STATUS_OK;
 }
 
-bool sample_table_take(struct sample_table *self, uint32_t peer, uint32_t count_max,
-                       uint32_t *out_first, uint32_t *out_count)
+enum status sample_table_resize(struct sample_table *self, uint32_t size)
 {
-    if (self->free_count == 0 || count_max == 0) {
+    CHECK(self->now.free_count == self->size && self->next.free_count == self->next_size);
+    struct sample_table resized;
+    enum status status = sample_table_init(&resized, size, size);
+    if (status == STATUS_OK) {
+        sample_table_deinit(self);
+        *self = resized;
+    }
+    return status;
+}
+
+enum status sample_table_advance(struct sample_table *self, uint32_t next_size)
+{
+    CHECK(next_size > 0 && next_size <= SAMPLE_TABLE_MAX);
+    if (next_size > self->size) { /* room for both, before anything moves */
+        size_t room = (size_t)self->next_size + next_size;
+        uint32_t *owners = realloc(self->owners, room * sizeof *owners);
+        if (owners == NULL) {
+            return STATUS_NO_MEMORY;
+        }
+        self->owners = owners;
+    }
+    memmove(self->owners, self->owners + self->size, self->next_size * sizeof *self->owners);
+    free_all(self->owners + self->next_size, next_size);
+    self->size = self->next_size;
+    self->next_size = next_size;
+    self->counted_count = 0;
+    self->now = self->next;
+    self->next = (struct sample_part){.free_count = next_size};
+    return STATUS_OK;
+}
+
+static bool take(uint32_t *owners, uint32_t size, struct sample_part *part, uint32_t owner,
+                 uint32_t count_max, uint32_t *out_first, uint32_t *out_count)
+{
+    if (part->free_count == 0 || count_max == 0) {
         return false;
     }
-    uint32_t first = self->free_hint;
-    while (self->owners[first] != SAMPLE_FREE) {
+    uint32_t first = part->free_hint;
+    while (owners[first] != SAMPLE_FREE) {
         first++;
     }
     uint32_t end = first;
-    while (end < self->size && end - first < count_max && self->owners[end] == SAMPLE_FREE) {
-        self->owners[end++] = peer + 1;
+    while (end < size && end - first < count_max && owners[end] == SAMPLE_FREE) {
+        owners[end++] = owner;
     }
-    self->free_count -= end - first;
-    self->free_hint = end;
+    part->free_count -= end - first;
+    part->free_hint = end;
     *out_first = first;
     *out_count = end - first;
     return true;
 }
 
+bool sample_table_take(struct sample_table *self, uint32_t peer, uint32_t count_max,
+                       uint32_t *out_first, uint32_t *out_count)
+{
+    return take(self->owners, self->size, &self->now, peer + 1, count_max, out_first, out_count);
+}
+
+bool sample_table_take_next(struct sample_table *self, uint32_t peer, uint32_t count_max,
+                            uint32_t *out_first, uint32_t *out_count)
+{
+    bool taken = take(self->owners + self->size, self->next_size, &self->next, peer + 1, count_max,
+                      out_first, out_count);
+    *out_first += taken ? self->size : 0;
+    return taken;
+}
+
 static bool all_have(const struct sample_table *self, uint32_t owner, uint64_t first,
                      uint64_t count)
 {
-    if (count == 0 || first >= self->size || count > self->size - first) {
+    uint64_t end = (uint64_t)self->size + self->next_size;
+    if (count == 0 || first >= end || count > end - first) {
         return false;
     }
     for (uint64_t i = first; i < first + count; i++) {
@@ -78,51 +145,41 @@ bool sample_table_counted(const struct sample_table *self, uint64_t first, uint6
     return all_have(self, SAMPLE_COUNTED, first, count);
 }
 
-uint32_t sample_table_reserve(struct sample_table *self, uint32_t peer, uint64_t first,
-                              uint64_t count)
+bool sample_table_reserve(struct sample_table *self, uint32_t peer, uint64_t sample)
 {
-    uint32_t reserved = 0;
-    for (uint64_t i = first; i < self->size && i - first < count; i++) {
-        if (self->owners[i] == SAMPLE_FREE) {
-            self->owners[i] = peer + 1;
-            reserved++;
-        }
+    if (!all_have(self, SAMPLE_FREE, sample, 1)) {
+        return false;
     }
-    self->free_count -= reserved;
-    return reserved;
+    self->owners[sample] = peer + 1;
+    (sample < self->size ? &self->now : &self->next)->free_count--;
+    return true;
 }
 
 void sample_table_count(struct sample_table *self, uint32_t peer, uint32_t first, uint32_t count)
 {
-    CHECK(sample_table_owned(self, peer, first, count));
+    CHECK(sample_table_owned(self, peer, first, count) && first + count <= self->size);
     for (uint32_t i = first; i < first + count; i++) {
         self->owners[i] = SAMPLE_COUNTED;
     }
     self->counted_count += count;
 }
 
-void sample_table_release(struct sample_table *self, uint32_t peer, uint32_t first, uint32_t count)
+void sample_table_release(struct sample_table *self, uint32_t peer, uint32_t sample)
 {
-    CHECK(sample_table_owned(self, peer, first, count));
-    for (uint32_t i = first; i < first + count; i++) {
-        self->owners[i] = SAMPLE_FREE;
-    }
-    self->free_count += count;
-    if (first < self->free_hint) {
-        self->free_hint = first;
-    }
+    CHECK(sample_table_owned(self, peer, sample, 1));
+    bool is_next = sample >= self->size;
+    struct sample_part *part = is_next ? &self->next : &self->now;
+    uint32_t place = is_next ? sample - self->size : sample;
+    self->owners[sample] = SAMPLE_FREE;
+    part->free_count++;
+    part->free_hint = place < part->free_hint ? place : part->free_hint;
 }
 
-uint32_t sample_table_release_all(struct sample_table *self, uint32_t peer)
+void sample_table_release_all(struct sample_table *self, uint32_t peer)
 {
-    uint32_t released = 0;
-    for (uint32_t i = self->size; i-- > 0;) {
+    for (uint32_t i = 0; i < self->size + self->next_size; i++) {
         if (self->owners[i] == peer + 1) {
-            self->owners[i] = SAMPLE_FREE;
-            self->free_hint = i < self->free_hint ? i : self->free_hint;
-            released++;
+            sample_table_release(self, peer, i);
         }
     }
-    self->free_count += released;
-    return released;
 }

@@ -8,6 +8,7 @@ struct contributions {
     struct journal_contribution *items; /* (count); each owns its ranges */
     size_t count;
     size_t room;
+    uint64_t stale_tokens; /* of all of them: computed on the version before the step's */
 };
 
 /* Makes room for one more. Errors: NO_MEMORY, FULL (JOURNAL_CONTRIBUTIONS_MAX are there). */

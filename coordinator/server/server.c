@@ -62,6 +62,22 @@ static void tell_settings(const struct server *self)
     }
 }
 
+/* Peers that were told of the last step by the process before this one may still be at the version
+ * before it, and hold samples of the step in progress. */
+static enum status find_digest_before(struct server *self)
+{
+    bool found = false;
+    uint64_t version = self->version_first;
+    self->digest_first = version;
+    if (version == 0 || self->run->config.max_staleness == 0) {
+        return STATUS_OK;
+    }
+    struct digest *digest = &self->digests[(version - 1) % DIGESTS_KEPT];
+    enum status status = store_digest(self->store, version - 1, digest, &found);
+    self->digest_first -= found ? 1 : 0;
+    return status;
+}
+
 static enum status open_state(struct server *self, size_t thread_count)
 {
     enum status status = aggregate_new(self->run, thread_count, &self->aggregate);
@@ -79,6 +95,10 @@ static enum status open_state(struct server *self, size_t thread_count)
     self->sample_first = store_state(self->store)->sample_first;
     self->digests[self->version_first % DIGESTS_KEPT] =
         params_digest(master_params(master), layout_value_count(self->run->layout));
+    status = find_digest_before(self);
+    if (status != STATUS_OK) {
+        return status;
+    }
     status =
         checkpoint_path(self->run, store_checkpoint_version(self->store), self->status.checkpoint);
     if (status != STATUS_OK) {
@@ -98,6 +118,7 @@ static enum status open_core(struct server *self)
                      config->context, WIRE_BODY_MAX);
     }
     struct core_settings settings = {.step_first = self->version_first,
+                                     .sample_first = self->sample_first,
                                      .step_count = config->step_count,
                                      .target_batch = state->settings.target_batch,
                                      .lease_id_first = state->serial << SERIAL_SHIFT,
@@ -108,7 +129,9 @@ static enum status open_core(struct server *self)
                                      .lease_ms = LEASE_MS,
                                      .silence_ms_max = SILENCE_MS_MAX,
                                      .patience_ms = PATIENCE_MS,
-                                     .fetch_ms_max = FETCH_MS_MAX};
+                                     .fetch_ms_max = FETCH_MS_MAX,
+                                     .max_staleness = config->max_staleness,
+                                     .stale_from = config->stale_from};
     return core_new(&settings, &self->core);
 }
 

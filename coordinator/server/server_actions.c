@@ -33,7 +33,7 @@ static enum status send_lease(struct server *self, const struct core_action *act
     self->message.type = WIRE_LEASE;
     self->message.as.lease = (struct wire_lease){.lease_id = action->lease_id,
                                                  .step = action->step,
-                                                 .version = action->step,
+                                                 .version = action->version,
                                                  .samples = fact.samples,
                                                  .duration_ms = action->duration_ms};
     server_send(self, session_of(self, action->peer), self->body,
@@ -99,6 +99,7 @@ static enum status add_contribution(struct server *self, const struct core_actio
         }
         memcpy(self->contributions.items[self->contributions.count - 1].key, session->public_key,
                IDENTITY_KEY_BYTES);
+        self->contributions.stale_tokens += offer->stale_tokens;
     }
     struct core_event event = {.type = CORE_ADDED, .peer = action->peer, .ok = added == STATUS_OK};
     server_push_first(self, &event);
@@ -125,12 +126,14 @@ static void note_step(struct server *self, const struct journal_step *step, uint
         double old = self->status.tokens_per_s;
         self->status.tokens_per_s = old > 0.0 ? old + 0.2 * (rate - old) : rate;
     }
+    self->status.stale_tokens += self->contributions.stale_tokens;
+    self->status.stale_share = (double)self->contributions.stale_tokens / (double)step->tokens;
     log_info("step", "committed",
              "step=%" PRIu64 " loss=%.4f grad_l2=%.3f lr=%.3g tokens_per_s=%.0f peers=%" PRIu32
-             " contributions=%zu",
+             " contributions=%zu stale=%.3f",
              step->step + 1, store_state(self->store)->loss_last, step->grad_l2,
              step->learning_rate, self->status.tokens_per_s, self->sessions->count,
-             step->contribution_count);
+             step->contribution_count, self->status.stale_share);
 }
 
 /* The step goes into the journal as what the master has just made of the sums. */
@@ -183,7 +186,7 @@ static enum status commit_step(struct server *self, const struct core_action *ac
         status = server_checkpoint(self);
     }
     /* After the last step whoever asked is told that the run is finished: then nothing changes. */
-    if (status == STATUS_OK && self->settings_wait &&
+    if (status == STATUS_OK && self->settings_wait && !core_next_begun(self->core) &&
         store_state(self->store)->version < self->run->config.step_count) {
         status = server_change_settings(self);
     }

@@ -59,6 +59,7 @@ enum status server_change_settings(struct server *self)
         return status;
     }
     self->settings_wait = false;
+    core_hold(self->core, false);
     log_info("run", "settings",
              "step=%" PRIu64 " learning_rate=%.9g target_batch=%" PRIu32 " codec=%s journal=%s",
              state->version, next->learning_rate, next->target_batch, codec_name(next->codec),
@@ -143,6 +144,13 @@ bool server_stopped(const struct server *self, uint64_t now_ms)
     return self->stopping && (core_idle(self->core) || now_ms >= self->stop_ms);
 }
 
+/* Steps that will be committed if none is begun from now on. */
+static uint64_t last_begun(const struct server *self)
+{
+    uint64_t begun = core_begun(self->core) ? 1 : 0;
+    return store_state(self->store)->version + begun + (core_next_begun(self->core) ? 1 : 0);
+}
+
 static enum status set_paused(struct server *self, bool paused, char *reply)
 {
     const struct journal_state *state = store_state(self->store);
@@ -161,7 +169,7 @@ static enum status set_paused(struct server *self, bool paused, char *reply)
         log_info("run", paused ? "paused" : "resumed", "step=%" PRIu64, state->version);
         (void)snprintf(reply, CONTROL_REPLY_BYTES_MAX,
                        paused ? "paused after step %" PRIu64 : "goes on after step %" PRIu64,
-                       state->version + (paused && core_begun(self->core) ? 1 : 0));
+                       paused ? last_begun(self) : state->version);
     }
     return status;
 }
@@ -174,7 +182,7 @@ static void stop(struct server *self, uint64_t wait_ms, uint64_t now_ms, char *r
     log_info("run", "stopping", "step=%" PRIu64 " wait_ms=%" PRIu64,
              store_state(self->store)->version, wait_ms);
     (void)snprintf(reply, CONTROL_REPLY_BYTES_MAX, "stopping after step %" PRIu64,
-                   store_state(self->store)->version + (core_begun(self->core) ? 1 : 0));
+                   last_begun(self));
 }
 
 static struct live_settings changed(const struct server *self,
@@ -214,6 +222,7 @@ static enum status set(struct server *self, const struct control_request *reques
     }
     self->settings_next = next;
     self->settings_wait = true;
+    core_hold(self->core, true); /* else two steps in a row could leave no moment between them */
     if (core_begun(self->core)) {
         return STATUS_AGAIN;
     }

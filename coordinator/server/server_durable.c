@@ -10,10 +10,9 @@
 struct journal_lease server_lease_fact(const struct server *self, const struct core_action *action)
 {
     const struct session *session = &self->sessions->items[action->peer];
-    struct journal_lease fact = {
-        .lease_id = action->lease_id,
-        .step = action->step,
-        .samples = {.first = self->sample_first + action->first, .count = action->count}};
+    struct journal_lease fact = {.lease_id = action->lease_id,
+                                 .step = action->step,
+                                 .samples = {.first = action->first, .count = action->count}};
     memcpy(fact.key, session->public_key, sizeof fact.key);
     return fact;
 }
@@ -47,6 +46,24 @@ static enum status find_or_add(struct server *self, const struct journal_lease *
         now_ms);
 }
 
+/* What a fact says of the step in progress, or of the next one; empty: nothing. A step can have got
+ * another place since: when nothing of it was lent any more, and settings changed. */
+static struct core_range range_of(const struct server *self, const struct journal_lease *fact)
+{
+    uint64_t step = core_current_step(self->core);
+    uint64_t batch = core_target_batch(self->core);
+    uint64_t first = fact->step == step ? self->sample_first : self->sample_first + batch;
+    uint64_t most = fact->step == step ? batch : UINT64_MAX;
+    uint64_t place = fact->samples.first - first;
+    if ((fact->step != step && fact->step != step + 1) || fact->samples.first < first ||
+        place >= most) {
+        return (struct core_range){0};
+    }
+    uint64_t room = most - place;
+    return (struct core_range){.first = fact->samples.first,
+                               .count = fact->samples.count < room ? fact->samples.count : room};
+}
+
 enum status server_reserve_leases(struct server *self, const struct journal_lease *facts,
                                   size_t count, uint64_t now_ms)
 {
@@ -55,12 +72,10 @@ enum status server_reserve_leases(struct server *self, const struct journal_leas
     for (size_t i = count; i-- > 0 && status == STATUS_OK;) {
         const struct journal_lease *fact = &facts[i];
         struct session *session = NULL;
-        if (fact->step != core_current_step(self->core) ||
-            fact->samples.first < self->sample_first) {
+        const struct core_range range = range_of(self, fact);
+        if (range.count == 0) {
             continue;
         }
-        const struct core_range range = {.first = fact->samples.first - self->sample_first,
-                                         .count = fact->samples.count};
         status = find_or_add(self, fact, now_ms, &session);
         if (status == STATUS_OK && session != NULL) {
             status = tell_core(self,

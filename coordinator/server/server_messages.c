@@ -79,21 +79,36 @@ static enum status fill_welcome(struct server *self, bool has_snapshot)
     welcome->step_tokens = server_step_tokens(self);
     welcome->codec = store_state(self->store)->settings.codec;
     welcome->has_snapshot = has_snapshot;
-    welcome->max_staleness = 0;
-    welcome->predicts = false;
+    welcome->max_staleness = config->max_staleness;
+    welcome->predicts = config->predict;
     return STATUS_OK;
 }
 
-/* The peer holds this run's own parameters of that version, and the updates that lead from there
- * to the present are all kept. */
+/* The peer holds this run's own parameters, as far as the digests reach back. */
+static bool is_of_run(const struct server *self, const struct wire_hello *hello, uint64_t version)
+{
+    uint64_t held = hello->version_held;
+    return held >= self->digest_first && held <= version && version - held < DIGESTS_KEPT &&
+           digest_equal(&hello->digest_held, &self->digests[held % DIGESTS_KEPT]);
+}
+
+/* And the updates that lead from there to the present are all kept. */
 static bool can_follow(const struct server *self, const struct wire_hello *hello, uint64_t version)
 {
     uint64_t held = hello->version_held;
-    if (held < self->version_first || held > version || version - held >= DIGESTS_KEPT ||
-        !digest_equal(&hello->digest_held, &self->digests[held % DIGESTS_KEPT])) {
-        return false;
-    }
-    return held == version || publisher_committed(self->publisher, held) != NULL;
+    return is_of_run(self, hello, version) && held >= self->version_first &&
+           (held == version || publisher_committed(self->publisher, held) != NULL);
+}
+
+/* The peer's parameters are those of the step in progress, or those that its samples may be
+ * computed on as well. */
+static bool may_hold_samples(const struct server *self, const struct wire_hello *hello,
+                             uint64_t version)
+{
+    uint64_t held = hello->version_held;
+    bool fits = held == version ||
+                (self->run->config.max_staleness > 0 && version > 0 && held == version - 1);
+    return fits && is_of_run(self, hello, version);
 }
 
 /* Sends the welcome and what leads from the peer's parameters, or a snapshot, to the present. */
@@ -130,7 +145,7 @@ static bool welcome_back(struct server *self, struct session *session,
                          const struct wire_hello *hello, const char *host)
 {
     uint64_t version = master_version(aggregate_master(self->aggregate));
-    if (hello->version_held != version || !can_follow(self, hello, version)) {
+    if (!may_hold_samples(self, hello, version)) {
         return false;
     }
     server_upload_end(self, session);
@@ -212,15 +227,13 @@ static void take_applied(struct server *self, struct session *session, uint64_t 
     }
 }
 
-/* Numbers ranges from the first sample of the step in progress and counts their samples. One of
- * another step wraps to a huge number, which the core refuses. */
-static uint64_t number_ranges(const struct server *self, const struct sample_range *ranges,
-                              uint32_t count, struct core_range *out)
+/* Counts their samples. */
+static uint64_t copy_ranges(const struct sample_range *ranges, uint32_t count,
+                            struct core_range *out)
 {
     uint64_t samples = 0;
     for (uint32_t i = 0; i < count; i++) {
-        out[i] = (struct core_range){.first = ranges[i].first - self->sample_first,
-                                     .count = ranges[i].count};
+        out[i] = (struct core_range){.first = ranges[i].first, .count = ranges[i].count};
         samples += ranges[i].count;
     }
     return samples;
@@ -229,12 +242,12 @@ static uint64_t number_ranges(const struct server *self, const struct sample_ran
 static void take_claim(struct server *self, struct session *session)
 {
     const struct wire_claim *claim = &self->message.as.claim;
-    (void)number_ranges(self, claim->ranges, claim->range_count, self->ranges);
-    (void)number_ranges(self, claim->kept, claim->kept_count, self->kept);
+    (void)copy_ranges(claim->ranges, claim->range_count, self->ranges);
+    (void)copy_ranges(claim->kept, claim->kept_count, self->kept);
     for (uint32_t i = 0; i < claim->lease_count; i++) {
         const struct wire_claim_lease *lease = &claim->leases[i];
         self->leases[i] = (struct core_lease){.id = lease->lease_id,
-                                              .first = lease->first - self->sample_first,
+                                              .first = lease->first,
                                               .count = lease->count,
                                               .done = lease->done};
     }
@@ -252,7 +265,7 @@ static void take_claim(struct server *self, struct session *session)
 static void take_contribution(struct server *self, struct session *session)
 {
     const struct wire_contribution *offer = &self->message.as.contribution;
-    uint64_t samples = number_ranges(self, offer->ranges, offer->range_count, self->ranges);
+    uint64_t samples = copy_ranges(offer->ranges, offer->range_count, self->ranges);
     if (session->offer != NULL) {
         server_drop(self, session, "offered a contribution before the last was judged");
         return;

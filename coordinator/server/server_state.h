@@ -40,6 +40,7 @@ struct server {
     struct contributions contributions; /* to the step in progress */
     struct run_status status;
     struct digest digests[DIGESTS_KEPT]; /* of version v at v % DIGESTS_KEPT */
+    uint64_t digest_first;               /* the oldest whose digest is known */
     uint64_t version_first;              /* the oldest that updates lead on from */
     uint64_t sample_first;               /* of the step in progress */
     size_t uploads_max;

@@ -117,6 +117,8 @@ static void print_run(FILE *out, const struct run_config *config)
                   config->step_count, config->target_batch);
     (void)fprintf(out, "  codec: %s\n  journal: %s\n  max_staleness: %" PRIu32 "\n",
                   codec_name(config->codec), codec_name(config->mean_codec), config->max_staleness);
+    (void)fprintf(out, "  stale_from: %" PRIu64 "\n  predict: %s\n", config->stale_from,
+                  config->predict ? "true" : "false");
     (void)fprintf(out, "  checkpoint_every: %" PRIu64 "\n  checkpoints_kept: %" PRIu32 "\n",
                   config->checkpoint_every, config->checkpoints_kept);
     (void)fputs("optimizer:\n", out);

@@ -18,6 +18,8 @@ struct run_status {
     uint64_t peers;
     uint64_t peers_seen; /* different keys since the coordinator started */
     uint64_t tokens;
+    double stale_share; /* of the latest step's tokens: computed on the parameters before its own */
+    uint64_t stale_tokens;   /* such ones, since the coordinator started */
     uint64_t digests_agreed; /* updates applied by peers with the right digest */
     uint64_t digest_mismatches;
     uint64_t refused_contributions;

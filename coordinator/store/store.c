@@ -159,6 +159,49 @@ const struct journal_lease *store_leases(const struct store *self, size_t *out_c
     return self->leases.items;
 }
 
+/* The record of the step that led to `version`, in the segment that begins at `from` or the next
+ * ones. */
+static enum status read_digest(const struct store *self, uint64_t from, uint64_t version,
+                               struct digest *out, bool *out_found)
+{
+    struct journal_reader *reader = NULL;
+    struct journal_record record;
+    bool more = true;
+    enum status status = journal_reader_new(self->run->path, from, &reader);
+    while (status == STATUS_OK && more && !*out_found) {
+        status = journal_read(reader, false, &record, &more);
+        if (status == STATUS_OK && more && record.type == JOURNAL_STEP &&
+            record.as.step.step + 1 == version) {
+            *out = record.as.step.digest;
+            *out_found = true;
+        }
+    }
+    journal_reader_free(reader);
+    return status;
+}
+
+enum status store_digest(const struct store *self, uint64_t version, struct digest *out,
+                         bool *out_found)
+{
+    uint64_t *segments = NULL;
+    size_t count = 0;
+    *out_found = false;
+    if (version == 0) {
+        *out_found = checkpoint_digest(self->run, 0, out) == STATUS_OK;
+        return STATUS_OK;
+    }
+    enum status status = journal_segments(self->run->path, &segments, &count);
+    /* Behind damage, a later segment may begin below an earlier one's end: the latest counts. */
+    for (size_t i = count; i-- > 0 && status == STATUS_OK && !*out_found;) {
+        if (segments[i] < version) {
+            status = read_digest(self, segments[i], version, out, out_found);
+            break;
+        }
+    }
+    free(segments);
+    return status;
+}
+
 static enum status append_lease(struct store *self, const struct journal_lease *lease)
 {
     struct journal_record record = {.type = JOURNAL_LEASE, .as.lease = *lease};
@@ -192,7 +235,7 @@ enum status store_commit(struct store *self, struct journal_step *step)
     struct journal_record record = {
         .type = JOURNAL_STEP, .payload_bytes = payload_bytes, .as.step = *step};
     course_take(&self->state, &record);
-    self->leases.count = 0;
+    lease_list_advance(&self->leases, self->state.version);
     store_ledger_add(self, &record);
     return STATUS_OK;
 }

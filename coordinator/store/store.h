@@ -31,9 +31,15 @@ void store_close(struct store *self); /* NULL is allowed. */
 /* Where the run stands; valid until store_close. */
 const struct journal_state *store_state(const struct store *self);
 
-/* Leases of the step in progress, as far as their facts survived: in the order they were given; a
- * later one takes its samples over from an earlier one. Valid until the next call. */
+/* Leases of the step in progress and the next one, as far as their facts survived: in the order
+ * they were given; a later one takes its samples over from an earlier one. Valid until the next
+ * call. */
 const struct journal_lease *store_leases(const struct store *self, size_t *out_count);
+
+/* Digest of P at an earlier version, as the journal or the first checkpoint has it; *out_found
+ * false: they do not tell. Errors: IO, NO_MEMORY. */
+MUST_CHECK enum status store_digest(const struct store *self, uint64_t version, struct digest *out,
+                                    bool *out_found);
 
 /* Notes a lease; not synced. Errors: IO (the process must end), NO_MEMORY. */
 MUST_CHECK enum status store_lease(struct store *self, const struct journal_lease *lease);

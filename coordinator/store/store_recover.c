@@ -52,6 +52,17 @@ enum status lease_list_add(struct lease_list *self, const struct journal_lease *
     return STATUS_OK;
 }
 
+void lease_list_advance(struct lease_list *self, uint64_t version)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        if (self->items[i].step >= version) {
+            self->items[kept++] = self->items[i];
+        }
+    }
+    self->count = kept;
+}
+
 void recovery_deinit(struct recovery *self)
 {
     free(self->leases.items);
@@ -224,13 +235,14 @@ static enum status take_record(struct attempt *self, struct journal_reader *read
     course_take(&out->state, record);
     out->last = *record;
     if (record->type == JOURNAL_STEP) {
-        out->leases.count = 0;
+        lease_list_advance(&out->leases, out->state.version);
     } else if (record->type == JOURNAL_EVENT && record->as.event.type == JOURNAL_SETTINGS &&
                out->state.version >= out->checkpoint) {
         /* Each in its turn: one that drops the residual does so also when the next wants it back.
          * Those that the checkpoint knows already change nothing. */
         status = replay_set(self->replay.master, &out->state.settings);
-    } else if (record->type == JOURNAL_LEASE && record->as.lease.step == out->state.version) {
+    } else if (record->type == JOURNAL_LEASE && record->as.lease.step >= out->state.version &&
+               record->as.lease.step - out->state.version <= 1) {
         status = lease_list_add(&out->leases, &record->as.lease);
     }
     if (!mark_fits(self, record)) {

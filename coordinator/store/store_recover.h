@@ -18,9 +18,12 @@ struct lease_list {
 /* Errors: NO_MEMORY. */
 MUST_CHECK enum status lease_list_add(struct lease_list *self, const struct journal_lease *lease);
 
+/* Forgets those of steps below `version`, which are committed; the others keep their order. */
+void lease_list_advance(struct lease_list *self, uint64_t version);
+
 struct recovery {
     struct journal_state state;
-    struct lease_list leases;   /* of the step in progress */
+    struct lease_list leases;   /* of the step in progress and the next one */
     uint64_t checkpoint;        /* the version that it began at */
     bool has_journal;           /* false: one has to be made with `state` */
     struct journal_record last; /* the journal goes on behind it; what it points to is gone */

@@ -35,7 +35,11 @@ struct compute {
     enum codec offer_codec; /* of contributions */
     struct exact_grid grid;
     size_t value_count;
-    float *params; /* P as the coordinator has it */
+    float *params;   /* P as the coordinator has it */
+    bool predicts;   /* samples of the step after P's are computed on predicted parameters */
+    uint8_t *update; /* the latest, which led to P; NULL: none, or it is not needed */
+    enum codec update_codec;
+    float *predicted; /* (value_count); NULL before it is needed */
     struct weights *weights;
     struct team_plan plan;
     struct running running[WORK_THREADS_MAX];
@@ -68,11 +72,11 @@ static size_t take_samples(void *context, struct team_item *out, size_t max)
     struct work_item item;
     size_t count = 0;
     (void)pthread_mutex_lock(&shared->lock);
-    while (!shared->stopping && work_waiting(shared->work) == 0) {
+    while (!shared->stopping && work_ready(shared->work) == 0) {
         (void)pthread_cond_wait(&shared->changed, &shared->lock);
     }
     size_t threads = self->settings.thread_count;
-    size_t share = (work_waiting(shared->work) + threads - 1) / threads;
+    size_t share = (work_ready(shared->work) + threads - 1) / threads;
     share = share < max ? share : max;
     while (!shared->stopping && count < share && work_begin(shared->work, &item)) {
         begin_sample(self, &item, &out[count++]);
@@ -126,8 +130,9 @@ static enum status check_memory(const struct compute *self)
     /* What is on its way: a snapshot coming, or an update coming while offers are kept. */
     uint64_t snapshot = values * sizeof(float);
     uint64_t encoded = compute_encoded_bytes(self) * (OFFERS_MAX + 1);
+    uint64_t predicted = self->predicts ? compute_encoded_bytes(self) + values * sizeof(float) : 0;
     uint64_t need = values * (2 * sizeof(float)) + (snapshot > encoded ? snapshot : encoded) +
-                    weights_bytes(self->model) + team_bytes(self->model, &self->plan);
+                    predicted + weights_bytes(self->model) + team_bytes(self->model, &self->plan);
     uint64_t limit = self->settings.memory_bytes_max;
     log_info("compute", "plan", "memory_mb=%llu sequences_per_pass=%zu",
              (unsigned long long)need / 1000000, self->plan.workspace.sequence_count);
@@ -216,9 +221,7 @@ static enum status build(struct compute *self, const struct wire_welcome *welcom
         return status;
     }
     self->context = welcome->context;
-    self->codec = welcome->codec;
-    self->offer_codec = welcome->codec;
-    self->grid = exact_grid_for(welcome->step_tokens);
+    compute_follow(self, welcome);
     self->value_count = layout_value_count(model_layout(self->model));
     self->plan = plan_of(self);
     status = check_memory(self);
@@ -264,6 +267,8 @@ void compute_free(struct compute *self)
     model_free(self->model);
     weights_free(self->weights);
     free(self->params);
+    free(self->predicted);
+    free(self->update);
     free(self);
 }
 
@@ -272,6 +277,7 @@ void compute_follow(struct compute *self, const struct wire_welcome *welcome)
     self->codec = welcome->codec;
     self->offer_codec = welcome->codec;
     self->grid = exact_grid_for(welcome->step_tokens);
+    self->predicts = welcome->max_staleness > 0 && welcome->predicts;
 }
 
 size_t compute_value_count(const struct compute *self)
@@ -320,13 +326,49 @@ static struct digest publish(struct compute *self)
 struct digest compute_load(struct compute *self, const uint8_t *snapshot)
 {
     memcpy(self->params, snapshot, self->value_count * sizeof *self->params);
+    free(self->update);
+    self->update = NULL;
     return publish(self);
+}
+
+/* Without memory for it there is no prediction, and nothing else is wrong. */
+static void keep_update(struct compute *self, const uint8_t *update)
+{
+    free(self->update);
+    self->update = self->predicts ? malloc(compute_encoded_bytes(self)) : NULL;
+    if (self->update != NULL) {
+        memcpy(self->update, update, compute_encoded_bytes(self));
+        self->update_codec = self->codec;
+    }
 }
 
 struct digest compute_apply(struct compute *self, const uint8_t *update)
 {
     codec_add(self->codec, update, self->value_count, self->params);
+    keep_update(self, update);
     return publish(self);
+}
+
+static const float *predict(struct compute *self)
+{
+    size_t size_bytes = self->value_count * sizeof *self->params;
+    if (!self->predicts || self->update == NULL) {
+        return self->params;
+    }
+    if (self->predicted == NULL) {
+        self->predicted = malloc(size_bytes);
+    }
+    if (self->predicted == NULL) {
+        return self->params;
+    }
+    memcpy(self->predicted, self->params, size_bytes);
+    codec_add(self->update_codec, self->update, self->value_count, self->predicted);
+    return self->predicted;
+}
+
+void compute_open(struct compute *self, bool ahead)
+{
+    weights_load(self->weights, ahead ? predict(self) : self->params);
 }
 
 enum status compute_encode(struct compute *self, uint8_t *out)

@@ -43,7 +43,7 @@ MUST_CHECK enum status compute_new(const struct wire_welcome *welcome,
 /* Ends the threads (each after its sample). NULL is allowed. */
 void compute_free(struct compute *self);
 
-/* Takes over what a later welcome says of the same run: codec, tokens of a step. */
+/* Takes over what a later welcome says of the same run: codec, tokens of a step, prediction. */
 void compute_follow(struct compute *self, const struct wire_welcome *welcome);
 
 size_t compute_value_count(const struct compute *self);
@@ -63,6 +63,11 @@ MUST_CHECK enum status compute_check_blob(const struct compute *self, enum blob_
 /* P = the snapshot; P += the update. Both were checked. Returns P's digest. */
 struct digest compute_load(struct compute *self, const uint8_t *snapshot);
 struct digest compute_apply(struct compute *self, const uint8_t *update);
+
+/* The weights become those that samples of the step after P's are computed with: P and the last
+ * update once more, as far as the run predicts and there was one (Pipelined Backpropagation at
+ * Scale, arXiv 2003.11666); or P again, as after an update. P itself stays as it is. */
+void compute_open(struct compute *self, bool ahead);
 
 /* Encodes the gradient into out (compute_encoded_bytes); what the codec leaves stays in it.
  * Errors: OUT_OF_RANGE (NaN or infinite; the gradient is as it was). */

@@ -17,6 +17,14 @@ struct session_action *session_add(struct session_actions *actions, enum session
     return action;
 }
 
+struct session_action *session_touch(struct session *self, struct session_actions *actions,
+                                     enum session_action_type type)
+{
+    self->touched = true;
+    self->work.open_step = WORK_STEP_NONE;
+    return session_add(actions, type);
+}
+
 struct session_action *session_say(struct session *self, uint64_t now_ms,
                                    struct session_actions *actions, enum wire_type type)
 {
@@ -54,29 +62,60 @@ void session_deinit(struct session *self)
     work_deinit(&self->work);
 }
 
+uint64_t session_step_of(const struct session *self)
+{
+    return self->version + self->update_count;
+}
+
 void session_drain(struct session *self)
 {
-    uint32_t kept = 0;
-    for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
-        (void)work_yield(&self->work, self->work.leases[i].id, 0, &kept);
-    }
+    (void)work_drop(&self->work, UINT64_MAX);
     self->draining = true;
+    self->drain_step = UINT64_MAX;
     self->collect_wanted = false;
+}
+
+/* What the codec left of an offer without a verdict goes too, unless it is among samples that stay.
+ */
+void session_step_over(struct session *self, uint64_t step, struct session_actions *actions)
+{
+    struct work *work = &self->work;
+    bool lent = false;
+    for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
+        lent = lent || (work->leases[i].step <= step && work->leases[i].id != 0);
+    }
+    bool rest = lent || (self->offer_open && self->open_step <= step);
+    bool empty = work->held_samples == 0 && work_running(work) == 0;
+    if (work_drop(work, step) || (rest && empty)) {
+        self->drain_step = self->draining && self->drain_step > step ? self->drain_step : step;
+        self->draining = true;
+    }
+    if (self->collect_step <= step) {
+        self->collect_wanted = false;
+    }
+    claim_forget(self, step, actions);
+}
+
+bool session_has_work(const struct session *self)
+{
+    const struct work *work = &self->work;
+    return self->draining ? work_goes_past(work, self->drain_step)
+                          : work->held_samples > 0 || work_running(work) + work_waiting(work) > 0;
 }
 
 static void finish_drain(struct session *self, struct session_actions *actions)
 {
     if (self->draining && work_running(&self->work) == 0) {
-        work_clear(&self->work);
+        work_clear(&self->work, self->drain_step);
         self->draining = false;
-        session_add(actions, SESSION_DISCARD);
+        (void)session_touch(self, actions, SESSION_DISCARD);
     }
 }
 
 void session_give_up(struct session *self, struct session_actions *actions)
 {
     session_drain(self);
-    claim_forget(self, actions);
+    claim_forget(self, UINT64_MAX, actions);
 }
 
 void session_restart(struct session *self, uint64_t hello_at_ms, uint64_t version_kept,
@@ -89,7 +128,9 @@ void session_restart(struct session *self, uint64_t hello_at_ms, uint64_t versio
     self->version = version_kept;
     self->collect_wanted = false;
     self->claim_open = false;
-    self->again_count = 0;
+    for (size_t i = 0; i < self->kept_count; i++) {
+        self->kept[i].due = false; /* the answer to the claim says whether */
+    }
     self->update_count = 0;
     self->missed = false;
     self->fetching = false;
@@ -123,12 +164,29 @@ static void take_refusal(struct session *self, uint64_t now_ms, const struct wir
     }
 }
 
-/* Computing for the version in hand makes sense now. */
+/* Computing for the version in hand makes sense now; with staleness, also while it is handed in and
+ * the next update comes. */
 static bool may_work(const struct session *self)
 {
+    bool free = !self->offer_open && self->update_count == 0;
+    bool follows = self->may_be_stale && self->update_count <= 1;
     return self->phase == SESSION_TRAIN && !self->settings.aggregates_only && !self->draining &&
-           !self->stopping && !self->finished && !self->claim_open && !self->offer_open &&
-           !self->applying && self->update_count == 0;
+           !self->stopping && !self->finished && !self->claim_open && !self->applying &&
+           (free || follows);
+}
+
+/* It is of the version's own step, or of the next one and may be begun on these parameters. */
+static bool lease_fits(const struct session *self, const struct wire_lease *lease)
+{
+    if (!may_work(self) || lease->samples.count > WIRE_LEASE_SAMPLES_MAX) {
+        return false;
+    }
+    if (lease->step == self->version && self->update_count == 0) {
+        return lease->version == self->version ||
+               (self->may_be_stale && lease->version + 1 == self->version);
+    }
+    return self->may_be_stale && lease->version == self->version &&
+           lease->step == self->version + 1;
 }
 
 /* What cannot be taken is given back at once: its coordinator would else wait for it for long. One
@@ -139,10 +197,9 @@ static void take_lease(struct session *self, uint64_t now_ms, const struct sessi
     const struct wire_lease *lease = &event->message->as.lease;
     bool known = work_has_lease(&self->work, lease->lease_id);
     self->asked = false;
-    bool fits = may_work(self) && lease->version == self->version && lease->step == self->version &&
-                lease->samples.count <= WIRE_LEASE_SAMPLES_MAX;
-    if (fits && work_add_lease(&self->work, lease->lease_id, lease->samples.first,
-                               (uint32_t)lease->samples.count, event->tokens) == STATUS_OK) {
+    if (lease_fits(self, lease) &&
+        work_add_lease(&self->work, lease->lease_id, lease->step, lease->samples.first,
+                       (uint32_t)lease->samples.count, event->tokens) == STATUS_OK) {
         return;
     }
     free(event->tokens);
@@ -166,17 +223,24 @@ static void yield_lease(struct session *self, uint64_t now_ms, uint64_t lease_id
     }
 }
 
-/* Who is asked for what it does not have was misunderstood: a new hello and claim set it right. */
+/* Who is asked for what it does not have was misunderstood, and so was who did not hear of a commit
+ * that must have been: a new hello and claim set it right. */
 static void take_collect(struct session *self, uint64_t now_ms, uint64_t step,
                          struct session_actions *actions)
 {
-    if (self->phase != SESSION_TRAIN || step != self->version || self->draining || self->applying ||
-        self->update_count > 0) {
+    uint64_t known = session_step_of(self);
+    bool stale = self->may_be_stale && step == self->version + 1;
+    if (self->phase != SESSION_TRAIN || step < known || (step != self->version && !stale) ||
+        (!stale && (self->draining || self->applying))) {
         return;
     }
-    bool works = work_running(&self->work) + work_waiting(&self->work) > 0;
-    if (works || self->work.held_samples > 0 || self->claim_open || self->offer_open) {
+    const struct work *work = &self->work;
+    bool holds = work->held_samples > 0 && work->held_step == step;
+    bool has_any = holds || work_left(work, step) > 0 || claim_offers_due(self, step) ||
+                   self->claim_open || self->offer_open;
+    if (has_any && step == known) {
         self->collect_wanted = true;
+        self->collect_step = step;
     } else {
         session_restart(self, now_ms, self->version, actions);
     }
@@ -277,21 +341,22 @@ static void stop_working(struct session *self, uint64_t now_ms, struct session_a
 
 static void hand_in_if_due(struct session *self, struct session_actions *actions)
 {
-    bool wanted = self->collect_wanted || self->stopping;
-    bool done = work_running(&self->work) + work_waiting(&self->work) == 0;
-    if (!wanted || !done || self->draining || self->offer_open || self->claim_open ||
-        self->phase != SESSION_TRAIN || self->update_count > 0) {
+    const struct work *work = &self->work;
+    uint64_t step = session_step_of(self);
+    bool wanted = (self->collect_wanted && self->collect_step == step) || self->stopping;
+    if (!wanted || work_left(work, step) > 0 || self->draining || self->offer_open ||
+        self->claim_open || self->phase != SESSION_TRAIN || claim_offers_due(self, step)) {
         return;
     }
     self->collect_wanted = false;
-    if (self->work.held_samples > 0) {
+    if (work->held_samples > 0 && work->held_step == step) {
         claim_hand_in(self, actions);
     }
 }
 
 static bool is_hungry(const struct session *self)
 {
-    return may_work(self) && work_waiting(&self->work) < self->settings.thread_count;
+    return may_work(self) && work_at_hand(&self->work) < self->settings.thread_count;
 }
 
 static void ask_for_work(struct session *self, uint64_t now_ms, struct session_actions *actions)
@@ -307,7 +372,11 @@ static void leave_if_done(struct session *self, uint64_t now_ms, struct session_
     if (!self->stopping || self->phase == SESSION_OVER) {
         return;
     }
-    bool busy = work_running(&self->work) > 0 || self->offer_open || self->claim_open ||
+    bool due = false; /* the step of what is set aside has not come yet */
+    for (size_t i = 0; i < self->kept_count; i++) {
+        due = due || self->kept[i].due;
+    }
+    bool busy = work_running(&self->work) > 0 || self->offer_open || self->claim_open || due ||
                 (!self->draining && self->work.held_samples > 0);
     if (busy && now_ms - self->stop_ms < self->settings.leave_ms_max) {
         return;
@@ -395,6 +464,9 @@ static void take_event(struct session *self, uint64_t now_ms, const struct sessi
     case SESSION_APPLIED:
         sync_applied(self, now_ms, &event->digest, actions);
         break;
+    case SESSION_OPENED:
+        steer_opened(self);
+        break;
     case SESSION_CONNECTED:
         connect_again(self, now_ms, actions);
         break;
@@ -419,6 +491,7 @@ void session_step(struct session *self, uint64_t now_ms, const struct session_ev
                   struct session_actions *actions)
 {
     actions->count = 0;
+    self->touched = false;
     if (self->phase == SESSION_OVER) {
         if (event->type == SESSION_MESSAGE) {
             free(event->tokens);
@@ -434,6 +507,7 @@ void session_step(struct session *self, uint64_t now_ms, const struct session_ev
     claim_offer_again(self, actions);
     hand_in_if_due(self, actions);
     sync_advance(self, actions);
+    steer(self, actions);
     ask_for_work(self, now_ms, actions);
     leave_if_done(self, now_ms, actions);
     end_if_finished(self, now_ms, actions);

@@ -2,10 +2,11 @@
  *
  * Values in, actions out. The shell turns messages, finished transfers, workers' progress and a
  * timer into events and carries out the actions in order. The parameters are at `version`; samples
- * are computed only for the step of that number, and an update is applied only when none is being
- * computed. Whatever breaks (silence, an unknown session, a wrong digest), the peer says hello
- * again and takes what is missing. While the parameters stay, so does the work: after the welcome
- * the peer claims its leases, what it has summed, and its contributions, kept until the commit.
+ * are computed for the step of that number, and with max_staleness 1, after the hand-in, for the
+ * next one. An update is applied only when none is being computed. Whatever breaks (silence, an
+ * unknown session, a wrong digest), the peer says hello again and takes what is missing. While the
+ * parameters stay, so does the work: after the welcome the peer claims its leases, what it has
+ * summed, and its contributions, kept until the commit.
  *
  * Pure: no I/O, clock, threads or chance. The shell guards a session and its work with one lock. */
 #ifndef DUGNAD_PEER_CORE_SESSION_H
@@ -38,6 +39,14 @@ struct session_update {
     uint64_t step;
     struct digest digest; /* of P after it */
     struct blob_ref ref;
+    bool snapshot; /* it is P itself, and its bytes are all that is known of it */
+};
+
+/* A contribution that the coordinator may ask for once more. */
+struct session_kept {
+    uint64_t id;
+    uint64_t step;
+    bool due; /* still to be offered */
 };
 
 struct session {
@@ -45,29 +54,36 @@ struct session {
     enum session_phase phase;
     struct work work;
     bool welcomed;             /* ever */
+    bool may_be_stale;         /* as the coordinator said last */
     uint64_t version;          /* of the parameters; WIRE_VERSION_NONE: none */
     uint64_t snapshot_version; /* of the snapshot being fetched */
     struct session_update updates[SESSION_UPDATES_MAX]; /* to apply, in order */
     size_t update_count;
-    bool missed;                       /* more updates were announced than there was room for */
-    bool fetching;                     /* a snapshot or updates[0] is on its way */
-    bool fetched;                      /* it is here and waits until no sample is being computed */
-    bool applying;                     /* LOAD or APPLY was given and APPLIED has not come */
-    bool loading;                      /* it was LOAD */
-    bool abandoned;                    /* a new hello was said since */
-    uint64_t applying_version;         /* of the parameters after it */
-    struct digest applying_digest;     /* APPLY: what they must have */
-    bool draining;                     /* what is begun ends and is then thrown away */
-    bool asked;                        /* READY was sent and no lease came since */
-    bool collect_wanted;               /* asked to hand in before all was done */
-    bool offer_open;                   /* a contribution without a verdict: */
-    uint64_t open_id;                  /* this one */
-    uint64_t offer_count;              /* contributions ever; they are numbered from 1 */
-    uint64_t kept[SESSION_OFFERS_MAX]; /* those of this step, oldest first */
+    bool missed;                   /* more updates were announced than there was room for */
+    bool fetching;                 /* a snapshot or updates[0] is on its way */
+    bool fetched;                  /* it is here and waits until no sample is being computed */
+    bool applying;                 /* LOAD or APPLY was given and APPLIED has not come */
+    bool loading;                  /* it was LOAD */
+    bool abandoned;                /* a new hello was said since */
+    uint64_t applying_version;     /* of the parameters after it */
+    struct digest applying_digest; /* APPLY: what they must have */
+    uint64_t opening_step;         /* that OPEN is about */
+    uint64_t drain_step;
+    uint64_t collect_step;
+    bool opening;         /* OPEN was given and OPENED has not come */
+    bool ahead;           /* the weights are those for the step after `version` */
+    bool touched;         /* accumulator or P is changed by an action of this event */
+    bool draining;        /* what is begun up to drain_step ends and is then thrown away */
+    bool asked;           /* READY was sent and no lease came since */
+    bool collect_wanted;  /* asked to hand in collect_step before all of it was done */
+    bool offer_open;      /* a contribution without a verdict: */
+    uint64_t open_id;     /* this one, */
+    uint64_t open_step;   /* of this step */
+    uint64_t offer_count; /* contributions ever; they are numbered from 1 */
+    struct session_kept kept[SESSION_OFFERS_MAX]; /* of steps not known to be over, oldest first */
     size_t kept_count;
-    size_t again_count; /* the last ones of these are still to be offered again */
-    bool claim_open;    /* a claim without an answer */
-    uint64_t claim_ms;  /* when it was said last */
+    bool claim_open;   /* a claim without an answer */
+    uint64_t claim_ms; /* when it was said last */
     bool stopping;
     bool finished;        /* the run is over; what is left is to apply the last update */
     struct digest run_id; /* of the first welcome; another run later is refused */
@@ -84,6 +100,7 @@ enum session_event_type {
     SESSION_MESSAGE, /* message (lease: tokens too), now checked by wire */
     SESSION_FETCHED, /* ok: the blob asked for last is here; not ok: no, or it cannot be APPLIED */
     SESSION_APPLIED, /* digest of P after the update; or of the loaded snapshot */
+    SESSION_OPENED,  /* the weights are as OPEN wants them */
     SESSION_WORKED,  /* some sample was done */
     SESSION_CONNECTED, /* the connection had broken and stands again */
     SESSION_STOP,      /* the user wants to leave */
@@ -104,7 +121,10 @@ enum session_action_type {
     SESSION_FETCH,       /* ref; a fetch before it is forgotten, its end no longer told */
     SESSION_LOAD,        /* the fetched snapshot becomes P; then SESSION_APPLIED */
     SESSION_APPLY,       /* the fetched update is added to P; then SESSION_APPLIED */
+    SESSION_OPEN,        /* ahead: the weights become those for samples of the step after P's; or P;
+                            then SESSION_OPENED */
     SESSION_ENCODE,      /* encode the accumulator, offer it with work.held, keep it as offer_id */
+    SESSION_SET_ASIDE,   /* the same, but it is offered later */
     SESSION_OFFER_AGAIN, /* offer_id: what is kept is offered once more */
     SESSION_DROP_OFFER,  /* offer_id: it need not be kept any longer */
     SESSION_DROP_OFFERS, /* all of them */
@@ -125,6 +145,7 @@ struct session_action {
         bool claims_work; /* not only what is kept */
         uint64_t version_held;
     } as;
+    bool ahead;
     uint64_t offer_id;
     struct blob_ref ref;
     enum status status;

@@ -7,6 +7,10 @@
 /* Appends an action, zeroed otherwise. */
 struct session_action *session_add(struct session_actions *actions, enum session_action_type type);
 
+/* The same for one that changes accumulator or P: nothing is begun before the next event. */
+struct session_action *session_touch(struct session *self, struct session_actions *actions,
+                                     enum session_action_type type);
+
 /* Appends a message to send. */
 struct session_action *session_say(struct session *self, uint64_t now_ms,
                                    struct session_actions *actions, enum wire_type type);
@@ -15,8 +19,17 @@ struct session_action *session_say(struct session *self, uint64_t now_ms,
 void session_end(struct session *self, struct session_actions *actions, enum status status,
                  const char *text);
 
+/* The step that the coordinator is at, as far as is known: all before it are committed. */
+uint64_t session_step_of(const struct session *self);
+
 /* Gives up all leases and what is held; samples already begun end first. */
 void session_drain(struct session *self);
+
+/* The same of this step and those before, which are over, and of what is kept of them. */
+void session_step_over(struct session *self, uint64_t step, struct session_actions *actions);
+
+/* What is lent, held or to be computed and worth a claim. */
+bool session_has_work(const struct session *self);
 
 /* Gives up all work for these parameters, kept contributions too. */
 void session_give_up(struct session *self, struct session_actions *actions);
@@ -40,12 +53,19 @@ void claim_begin(struct session *self, uint64_t now_ms, struct session_actions *
 void claim_repeat(struct session *self, uint64_t now_ms, struct session_actions *actions);
 void claim_answered(struct session *self, const struct wire_claimed *claimed);
 void claim_hand_in(struct session *self, struct session_actions *actions);
+void claim_set_aside(struct session *self, struct session_actions *actions);
+bool claim_offers_due(const struct session *self, uint64_t step);
 void claim_offer_again(struct session *self, struct session_actions *actions);
 void claim_verdict(struct session *self, const struct wire_verdict *verdict,
                    struct session_actions *actions);
 
-/* The step is over, or its parameters are given up: nothing of it is worth keeping. */
-void claim_forget(struct session *self, struct session_actions *actions);
+/* Nothing of this step and those before is worth keeping. */
+void claim_forget(struct session *self, uint64_t last_step, struct session_actions *actions);
+
+/* Which samples may be begun (session_steer.c): those of one step at a time, with the weights for
+ * it; none while an update waits. */
+void steer(struct session *self, struct session_actions *actions);
+void steer_opened(struct session *self);
 
 /* Goes on with a transfer that waited for the workers, or starts the next. */
 void sync_advance(struct session *self, struct session_actions *actions);

@@ -2,6 +2,19 @@
 
 #include <string.h>
 
+/* The snapshot is what this peer's next update would have led to, and there is work for it: it goes
+ * on with that meanwhile. */
+static bool leads_on(const struct session *self, uint64_t version)
+{
+    bool kept = false;
+    for (size_t i = 0; i < self->kept_count; i++) {
+        kept = kept || self->kept[i].step == version;
+    }
+    return self->may_be_stale && self->version != WIRE_VERSION_NONE &&
+           version == self->version + 1 &&
+           ((!self->draining && work_goes_past(&self->work, self->version)) || kept);
+}
+
 void sync_welcome(struct session *self, uint64_t now_ms, const struct wire_welcome *welcome,
                   struct session_actions *actions)
 {
@@ -25,8 +38,15 @@ void sync_welcome(struct session *self, uint64_t now_ms, const struct wire_welco
         return;
     }
     self->hello_wait_ms = self->settings.hello_ms;
+    self->may_be_stale = welcome->max_staleness > 0;
     if (needs_none) {
         self->phase = SESSION_TRAIN;
+    } else if (welcome->has_snapshot && leads_on(self, welcome->snapshot.id)) {
+        self->phase = SESSION_TRAIN;
+        self->updates[self->update_count++] = (struct session_update){
+            .step = self->version, .ref = welcome->snapshot, .snapshot = true};
+        session_step_over(self, self->version, actions);
+        claim_begin(self, now_ms, actions);
     } else if (welcome->has_snapshot) {
         if (self->version != WIRE_VERSION_NONE) {
             session_give_up(self, actions);
@@ -66,11 +86,7 @@ void sync_committed(struct session *self, uint64_t now_ms, const struct wire_com
     }
     self->updates[self->update_count++] = (struct session_update){
         .step = committed->step, .digest = committed->digest, .ref = committed->update};
-    if (self->work.held_samples > 0 || self->offer_open ||
-        work_running(&self->work) + work_waiting(&self->work) > 0) {
-        session_drain(self); /* the step went on without these samples */
-    }
-    claim_forget(self, actions);
+    session_step_over(self, committed->step, actions); /* it went on without these samples */
 }
 
 void sync_fetched(struct session *self, uint64_t now_ms, bool ok, struct session_actions *actions)
@@ -123,6 +139,7 @@ void sync_applied(struct session *self, uint64_t now_ms, const struct digest *di
         return;
     }
     self->version = self->applying_version;
+    self->ahead = false;
     self->asked = false;
     if (self->phase == SESSION_SYNC) {
         self->phase = SESSION_TRAIN;
@@ -136,7 +153,7 @@ void sync_applied(struct session *self, uint64_t now_ms, const struct digest *di
 
 void sync_advance(struct session *self, struct session_actions *actions)
 {
-    bool idle = !self->draining && work_running(&self->work) == 0;
+    bool idle = !self->draining && work_running(&self->work) == 0 && !self->opening;
     if (self->applying) {
         return;
     }
@@ -144,12 +161,13 @@ void sync_advance(struct session *self, struct session_actions *actions)
         self->fetched = false;
         self->applying = true;
         self->abandoned = false;
-        self->loading = self->phase == SESSION_SYNC;
-        self->applying_version = self->loading ? self->snapshot_version : self->version + 1;
+        bool first = self->phase == SESSION_SYNC;
+        self->loading = first || self->updates[0].snapshot;
+        self->applying_version = first ? self->snapshot_version : self->version + 1;
         if (!self->loading) {
             self->applying_digest = self->updates[0].digest;
         }
-        session_add(actions, self->loading ? SESSION_LOAD : SESSION_APPLY);
+        (void)session_touch(self, actions, self->loading ? SESSION_LOAD : SESSION_APPLY);
     } else if (self->phase == SESSION_TRAIN && !self->fetching && !self->fetched &&
                self->update_count > 0) {
         self->fetching = true;

@@ -41,8 +41,8 @@ static bool is_taken(const struct work *self, uint64_t id, uint64_t first, uint3
     return false;
 }
 
-enum status work_add_lease(struct work *self, uint64_t id, uint64_t first, uint32_t count,
-                           uint16_t *tokens)
+enum status work_add_lease(struct work *self, uint64_t id, uint64_t step, uint64_t first,
+                           uint32_t count, uint16_t *tokens)
 {
     if (id == 0 || count == 0 || first > UINT64_MAX - count || is_taken(self, id, first, count)) {
         return STATUS_OUT_OF_RANGE;
@@ -52,8 +52,8 @@ enum status work_add_lease(struct work *self, uint64_t id, uint64_t first, uint3
     }
     for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
         if (self->leases[i].id == 0) {
-            self->leases[i] =
-                (struct work_lease){.id = id, .first = first, .count = count, .tokens = tokens};
+            self->leases[i] = (struct work_lease){
+                .id = id, .step = step, .first = first, .count = count, .tokens = tokens};
             return STATUS_OK;
         }
     }
@@ -64,9 +64,10 @@ bool work_begin(struct work *self, struct work_item *out)
 {
     for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
         struct work_lease *lease = &self->leases[i];
-        if (lease->id != 0 && lease->begun < lease->count) {
+        if (lease->id != 0 && lease->step == self->open_step && lease->begun < lease->count) {
             out->lease_id = lease->id;
             out->sample = lease->first + lease->begun;
+            out->stale = self->open_stale;
             out->tokens = lease->tokens + (size_t)lease->begun * (self->context + 1U);
             lease->begun++;
             return true;
@@ -128,12 +129,15 @@ void work_done(struct work *self, const struct work_item *item, double loss_sum)
     CHECK(index < WORK_LEASES_MAX);
     struct work_lease *lease = &self->leases[index];
     CHECK(lease->done < lease->begun);
+    CHECK(self->held_samples == 0 || self->held_step == lease->step);
     lease->done++;
     lease->loss_sum += loss_sum;
     /* work_add_lease kept room for it. */
     CHECK(work_merge_range(self->held, &self->held_count,
                            (struct work_range){.first = item->sample, .count = 1}));
+    self->held_step = lease->step;
     self->held_samples++;
+    self->held_stale += item->stale ? 1 : 0;
     self->held_loss_sum += loss_sum;
 }
 
@@ -208,19 +212,89 @@ uint32_t work_running(const struct work *self)
     return running;
 }
 
+uint32_t work_at_hand(const struct work *self)
+{
+    uint32_t at_hand = 0;
+    for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
+        const struct work_lease *lease = &self->leases[i];
+        bool later = self->held_samples > 0 && lease->step > self->held_step;
+        at_hand += later ? 0 : lease->count - lease->begun;
+    }
+    return at_hand;
+}
+
+uint32_t work_ready(const struct work *self)
+{
+    uint32_t ready = 0;
+    for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
+        const struct work_lease *lease = &self->leases[i];
+        ready += lease->step == self->open_step ? lease->count - lease->begun : 0;
+    }
+    return ready;
+}
+
+uint32_t work_left(const struct work *self, uint64_t step)
+{
+    uint32_t left = 0;
+    for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
+        const struct work_lease *lease = &self->leases[i];
+        left += lease->step == step ? lease->count - lease->done : 0;
+    }
+    return left;
+}
+
+uint64_t work_first_step(const struct work *self)
+{
+    uint64_t first = WORK_STEP_NONE;
+    for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
+        const struct work_lease *lease = &self->leases[i];
+        if (lease->begun < lease->count && lease->step < first) {
+            first = lease->step;
+        }
+    }
+    return first;
+}
+
+bool work_goes_past(const struct work *self, uint64_t step)
+{
+    bool past = self->held_samples > 0 && self->held_step > step;
+    for (size_t i = 0; i < WORK_LEASES_MAX && !past; i++) {
+        const struct work_lease *lease = &self->leases[i];
+        past = lease->id != 0 && lease->step > step && lease->done < lease->count;
+    }
+    return past;
+}
+
+bool work_drop(struct work *self, uint64_t last_step)
+{
+    bool begun = self->held_samples > 0 && self->held_step <= last_step;
+    for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
+        struct work_lease *lease = &self->leases[i];
+        if (lease->id != 0 && lease->step <= last_step) {
+            lease->count = lease->begun;
+            begun = begun || lease->done < lease->begun;
+        }
+    }
+    return begun;
+}
+
 void work_clear_held(struct work *self)
 {
     self->held_count = 0;
     self->held_samples = 0;
+    self->held_stale = 0;
     self->held_loss_sum = 0.0;
 }
 
-void work_clear(struct work *self)
+void work_clear(struct work *self, uint64_t last_step)
 {
-    CHECK(work_running(self) == 0);
-    for (size_t i = 0; i < WORK_LEASES_MAX; i++) {
-        free(self->leases[i].tokens);
-        self->leases[i] = (struct work_lease){0};
+    CHECK(self->held_samples == 0 || self->held_step <= last_step);
+    for (size_t i = WORK_LEASES_MAX; i-- > 0;) {
+        const struct work_lease *lease = &self->leases[i];
+        if (lease->id != 0 && lease->step <= last_step) {
+            CHECK(lease->done == lease->begun);
+            remove_lease(self, i);
+        }
     }
     work_clear_held(self);
 }

@@ -281,13 +281,14 @@ static const char *doing(const struct daemon *self)
     case SESSION_SYNC:
         return "fetching parameters";
     case SESSION_TRAIN:
-        return self->options->aggregates_only   ? "summing for others"
-               : self->session.stopping         ? "leaving"
-               : self->session.offer_open       ? "handing in"
-               : self->session.update_count > 0 ? "updating"
-               : self->rests                    ? "resting: the links are better without it"
-               : self->session.asked            ? "waiting for work"
-                                                : "computing";
+        return self->options->aggregates_only        ? "summing for others"
+               : self->session.stopping              ? "leaving"
+               : work_ready(&self->session.work) > 0 ? "computing"
+               : self->session.offer_open            ? "handing in"
+               : self->session.update_count > 0      ? "updating"
+               : self->rests                         ? "resting: the links are better without it"
+               : self->session.asked                 ? "waiting for work"
+                                                     : "computing";
     case SESSION_OVER:
     default:
         return "ending";

@@ -172,8 +172,8 @@ static void send_offer(struct daemon *self, const struct offer *offer)
     daemon_send(self);
 }
 
-/* Offers the accumulator's content with exactly the samples inside it. */
-static void hand_in(struct daemon *self, uint64_t id)
+/* The accumulator's content with exactly the samples inside it. NULL: the daemon ends. */
+static struct offer *encode(struct daemon *self, uint64_t id)
 {
     size_t size_bytes = compute_encoded_bytes(self->compute);
     uint8_t *data = malloc(size_bytes);
@@ -184,21 +184,41 @@ static void hand_in(struct daemon *self, uint64_t id)
                                 "the gradient cannot be encoded (%s); this machine's "
                                 "samples go to others",
                                 status_text(status)));
-        return;
+        return NULL;
     }
     struct offer *offer =
         offers_add(&self->offers, id, compute_offer_codec(self->compute), data, size_bytes);
     (void)pthread_mutex_lock(&self->shared.lock);
     struct work *work = &self->session.work;
-    offer->facts.step = self->session.version;
+    offer->facts.step = work->held_step;
     offer->facts.range_count = list_ranges(work->held, work->held_count, offer->facts.ranges);
     offer->facts.tokens = work->held_samples * work->context;
+    offer->facts.stale_tokens = work->held_stale * work->context;
     offer->facts.loss_sum = work->held_loss_sum;
     work_clear_held(work);
     (void)pthread_mutex_unlock(&self->shared.lock);
     self->held_samples = 0;
-    send_offer(self, offer);
-    offer->facts.again = true; /* whenever it is offered from now on */
+    return offer;
+}
+
+static void hand_in(struct daemon *self, uint64_t id)
+{
+    struct offer *offer = encode(self, id);
+    if (offer != NULL) {
+        send_offer(self, offer);
+        offer->facts.again = true; /* whenever it is offered from now on */
+    }
+}
+
+/* It is one of several of its step, whenever it is offered. */
+static void set_aside(struct daemon *self, uint64_t id)
+{
+    struct offer *offer = encode(self, id);
+    if (offer != NULL) {
+        offer->facts.again = true;
+        log_info("peer", "set_aside", "step=%" PRIu64 " tokens=%" PRIu64, offer->facts.step,
+                 offer->facts.tokens);
+    }
 }
 
 static void offer_again(struct daemon *self, uint64_t id)
@@ -285,6 +305,13 @@ void daemon_act(struct daemon *self, const struct session_action *action)
         break;
     case SESSION_ENCODE:
         hand_in(self, action->offer_id);
+        break;
+    case SESSION_SET_ASIDE:
+        set_aside(self, action->offer_id);
+        break;
+    case SESSION_OPEN:
+        compute_open(self->compute, action->ahead);
+        daemon_step(self, &(struct session_event){.type = SESSION_OPENED});
         break;
     case SESSION_OFFER_AGAIN:
         offer_again(self, action->offer_id);

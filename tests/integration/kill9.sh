@@ -3,13 +3,16 @@
 # many random moments, and the peers at others. Then verify replays everything, and the peers' own
 # logs say what had been acknowledged.
 #
-#   kill9.sh BIN_FOLDER [KILLS [SEED]]      KILLS of the coordinator, and as many of peers (200)
+#   kill9.sh BIN_FOLDER [KILLS [SEED [MAX_STALENESS]]]
+#
+# KILLS of the coordinator, and as many of peers (200); SEED may be empty.
 . "$(dirname "$0")/lib.sh"
 kills=${2:-200}
 seed=${3:-$RANDOM}
 RANDOM=$seed
+staleness=${4:-0}
 peers=4
-echo "kills $kills, seed $seed"
+echo "kills $kills, seed $seed, max_staleness $staleness"
 
 control() { "$bin/dugnad-coordinator" "$@"; }
 pause_for() { sleep "$(printf '0.%03d' "$1")"; }
@@ -17,7 +20,7 @@ pause_for() { sleep "$(printf '0.%03d' "$1")"; }
 make_data shards
 write_run run.yaml 1000000 mx8
 # All checkpoints are kept, so that the replay at the end begins with the first step.
-sed -i 's/target_batch: 32/target_batch: 256/; s/checkpoint_every: 1000/checkpoint_every: 50\n  checkpoints_kept: 0/' run.yaml
+sed -i "s/target_batch: 32/target_batch: 256\n  max_staleness: $staleness/; s/checkpoint_every: 1000/checkpoint_every: 50\n  checkpoints_kept: 0/" run.yaml
 control init --config run.yaml --dir run > init.log
 start_coordinator run
 port=$(status_of run port)
@@ -119,5 +122,7 @@ awk '
         exit wrong > 0
     }' lent.txt applied.txt told.txt > counts.json || fail "acknowledged work was computed again: $(cat counts.json)"
 jq -e '.acknowledged > 1000' counts.json > /dev/null || fail "the peers told of too little: $(cat counts.json)"
+[ "$staleness" = 0 ] || grep -q 'event=committed.* stale=0\.[0-9]*[1-9]' coordinator.log ||
+    fail "no sample was ever stale"
 jq -c --argjson kills "$coordinator_kills" --argjson peer_kills "$peer_kills" --slurpfile verify verify.json \
     '{coordinator_kills: $kills, peer_kills: $peer_kills, steps: $verify[0].steps} + .' counts.json

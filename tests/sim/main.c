@@ -1,4 +1,6 @@
 /* dugnad-sim - the real coordinator and real peers on virtual time, from a seed. */
+#include "common/fault.h"
+#include "tests/sim/experiment.h"
 #include "tests/sim/sim_crashes.h"
 #include "tests/sim/sim_jobs.h"
 #include "tests/sim/sim_template.h"
@@ -14,6 +16,8 @@
 
 static const char help[] =
     "dugnad-sim --seed N [--trace] | --seeds A..B | --seeds random | --crash-every-call\n"
+    "dugnad-sim --experiment links [--quick] [--only WORDS] [--json FILE] [--svg FILE]\n"
+    "           [--seed N]\n"
     "\n"
     "  --seed N       one run; prints the hash over all that happened\n"
     "  --trace        with all of it in words\n"
@@ -24,7 +28,11 @@ static const char help[] =
     "                 one short run, ended at every call of its disk; with --seed N: another one;\n"
     "                 --sparse N: of the points in recoveries only every Nth\n"
     "  --quiet        nothing goes wrong\n"
-    "  --keep-going   with --seeds: name every seed that fails\n";
+    "  --keep-going   with --seeds: name every seed that fails\n"
+    "  --experiment links\n"
+    "                 steps of large models over limited links, by strategy: a table; --quick: a\n"
+    "                 few seconds of it, with the bars that must be reached; --json, --svg: as "
+    "files\n";
 
 enum { SEED_BITS_OF_CHANCE = 40, USAGE = 64 };
 
@@ -36,6 +44,8 @@ struct arguments {
     bool crashes;
     uint64_t sparse;
     uint64_t count;
+    bool experiment;
+    struct experiment_options links;
 };
 
 static bool read_seeds(const char *text, struct arguments *out)
@@ -89,6 +99,21 @@ static bool take_option(struct arguments *out, int option)
     case 'k':
         out->jobs.keep_going = true;
         return true;
+    case 'e':
+        out->experiment = true;
+        return strcmp(optarg, "links") == 0;
+    case 'Q':
+        out->links.quick = true;
+        return true;
+    case 'O':
+        out->links.only = optarg;
+        return true;
+    case 'J':
+        out->links.json_path = optarg;
+        return true;
+    case 'V':
+        out->links.svg_path = optarg;
+        return true;
     default:
         return false;
     }
@@ -96,23 +121,22 @@ static bool take_option(struct arguments *out, int option)
 
 static bool parse(int argc, char **argv, struct arguments *out)
 {
-    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
-                                            {"seeds", required_argument, NULL, 'S'},
-                                            {"jobs", required_argument, NULL, 'j'},
-                                            {"count", required_argument, NULL, 'c'},
-                                            {"trace", no_argument, NULL, 't'},
-                                            {"crash-every-call", no_argument, NULL, 'x'},
-                                            {"sparse", required_argument, NULL, 'p'},
-                                            {"quiet", no_argument, NULL, 'q'},
-                                            {"keep-going", no_argument, NULL, 'k'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"seed", required_argument, NULL, 's'},   {"seeds", required_argument, NULL, 'S'},
+        {"jobs", required_argument, NULL, 'j'},   {"count", required_argument, NULL, 'c'},
+        {"trace", no_argument, NULL, 't'},        {"crash-every-call", no_argument, NULL, 'x'},
+        {"sparse", required_argument, NULL, 'p'}, {"quiet", no_argument, NULL, 'q'},
+        {"keep-going", no_argument, NULL, 'k'},   {"experiment", required_argument, NULL, 'e'},
+        {"quick", no_argument, NULL, 'Q'},        {"only", required_argument, NULL, 'O'},
+        {"json", required_argument, NULL, 'J'},   {"svg", required_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (!take_option(out, option)) {
             return false;
         }
     }
-    return optind == argc && (out->one || out->random || out->crashes || out->jobs.last > 0);
+    return optind == argc &&
+           (out->one || out->experiment || out->random || out->crashes || out->jobs.last > 0);
 }
 
 static int run_one(const struct arguments *arguments)
@@ -147,6 +171,11 @@ int main(int argc, char **argv)
     if (!parse(argc, argv, &arguments)) {
         (void)fputs(help, stderr);
         return USAGE;
+    }
+    if (arguments.experiment) {
+        arguments.links.seed = arguments.one ? arguments.jobs.first : 1;
+        enum status status = experiment_run(&arguments.links);
+        return status == STATUS_OK ? EXIT_SUCCESS : fault_report("dugnad-sim", status);
     }
     /* Large blocks come from the kernel, zeroed when they are touched: most of them are not. */
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 17);

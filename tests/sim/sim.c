@@ -273,7 +273,8 @@ static void end(void)
     sim_shadow_free(sim->shadow);
     sim_storage_end();
     sim_heap_deinit(&sim->heap);
-    if (sim->pattern->config.codec != CODEC_FP32 || sim->owner.same_until != UINT64_MAX) {
+    if (sim->pattern->config.codec != CODEC_FP32 || sim->owner.same_until != UINT64_MAX ||
+        sim->plan.max_staleness > 0) {
         sim_gradients_clear(sim->pattern);
     }
 }

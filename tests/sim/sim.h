@@ -55,7 +55,7 @@ struct sim_coordinator {
     uint64_t version;           /* of its parameters, in its present life */
     uint64_t checkpoint;        /* the latest that was written, in its present life */
     bool paused;                /* it was, after the last event */
-    uint64_t begun;             /* the step that had begun then, from 1; 0: none */
+    uint64_t begun;             /* the last step that had begun then, from 1; 0: none */
     uint64_t announced_version; /* the latest that any peer was told of */
     struct digest announced[SIM_STEPS_MAX];
     bool rests;                 /* it is paused, and nothing is begun */
@@ -72,6 +72,7 @@ struct sim_figures {
     uint64_t steps;
     uint64_t samples_computed;
     uint64_t samples_needed;
+    uint64_t samples_stale; /* counted, and computed on the version before that of their step */
     uint64_t coordinator_starts;
     uint64_t coordinator_kills;
     uint64_t power_losses;

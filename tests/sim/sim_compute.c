@@ -29,9 +29,16 @@ struct compute {
     struct exact_grid grid;
     size_t value_count;
     uint32_t context;
-    float *params;   /* (value_count) */
+    float *params;    /* (value_count) */
+    float *predicted; /* (value_count) P and its last update once more; NULL: the run has no use for
+                         it */
+    bool has_update;  /* it holds that */
+    bool predicts;
+    bool ahead;      /* the weights are for samples of the step after P's */
     float *gradient; /* (value_count) the accumulator */
     struct digest digest;
+    struct digest predicted_digest;
+    struct sim_inside inside; /* what the accumulator holds */
     size_t worker_count;
     struct worker workers[WORKERS_MAX];
 };
@@ -59,7 +66,11 @@ enum status compute_new(const struct wire_welcome *welcome, const struct compute
     self->value_count = self->pattern->value_count;
     self->params = calloc(self->value_count, sizeof *self->params);
     self->gradient = calloc(self->value_count, sizeof *self->gradient);
-    if (self->params == NULL || self->gradient == NULL) {
+    if (welcome->max_staleness > 0) {
+        self->predicted = calloc(self->value_count, sizeof *self->predicted);
+    }
+    if (self->params == NULL || self->gradient == NULL ||
+        (welcome->max_staleness > 0 && self->predicted == NULL)) {
         compute_free(self);
         return fault(STATUS_NO_MEMORY, "no memory for the model's parameters");
     }
@@ -68,6 +79,7 @@ enum status compute_new(const struct wire_welcome *welcome, const struct compute
     self->peer = &sim->peers[sim->running->index];
     self->codec = welcome->codec;
     self->offer_codec = welcome->codec;
+    self->predicts = welcome->predicts;
     self->grid = exact_grid_for(welcome->step_tokens);
     self->context = welcome->context;
     self->worker_count = settings->thread_count;
@@ -85,6 +97,7 @@ void compute_free(struct compute *self)
         self->peer->compute = NULL;
     }
     free(self->params);
+    free(self->predicted);
     free(self->gradient);
     free(self);
 }
@@ -94,6 +107,7 @@ void compute_follow(struct compute *self, const struct wire_welcome *welcome)
     check_welcome(welcome);
     self->codec = welcome->codec;
     self->offer_codec = welcome->codec;
+    self->predicts = welcome->predicts;
     self->grid = exact_grid_for(welcome->step_tokens);
 }
 
@@ -142,6 +156,7 @@ static struct digest publish(struct compute *self)
                      sim_process_name(self->peer->process.index));
         }
     }
+    self->ahead = false;
     self->digest = params_digest(self->params, self->value_count);
     return self->digest;
 }
@@ -149,13 +164,26 @@ static struct digest publish(struct compute *self)
 struct digest compute_load(struct compute *self, const uint8_t *snapshot)
 {
     memcpy(self->params, snapshot, self->value_count * sizeof *self->params);
+    self->has_update = false;
     return publish(self);
 }
 
 struct digest compute_apply(struct compute *self, const uint8_t *update)
 {
     codec_add(self->codec, update, self->value_count, self->params);
+    self->has_update = self->predicted != NULL;
+    if (self->has_update) {
+        memcpy(self->predicted, self->params, self->value_count * sizeof *self->params);
+        codec_add(self->codec, update, self->value_count, self->predicted);
+        self->predicted_digest = params_digest(self->predicted, self->value_count);
+    }
     return publish(self);
+}
+
+void compute_open(struct compute *self, bool ahead)
+{
+    (void)publish(self);
+    self->ahead = ahead;
 }
 
 /* What a hostile peer uploads instead: frames are right, content is not. */
@@ -219,7 +247,9 @@ enum status compute_encode(struct compute *self, uint8_t *out)
     }
     if (status == STATUS_OK) {
         struct sim_blocks *own = sim_blocks_use(NULL);
-        sim_shadow_encoded(sim->shadow, self->shared->work, out, compute_encoded_bytes(self));
+        sim_shadow_encoded(sim->shadow, self->shared->work, &self->inside, out,
+                           compute_encoded_bytes(self));
+        self->inside = (struct sim_inside){0};
         (void)sim_blocks_use(own);
     }
     return status;
@@ -227,6 +257,7 @@ enum status compute_encode(struct compute *self, uint8_t *out)
 
 void compute_discard(struct compute *self)
 {
+    self->inside = (struct sim_inside){0};
     memset(self->gradient, 0, self->value_count * sizeof *self->gradient);
 }
 
@@ -271,13 +302,36 @@ static void check_tokens(const struct compute *self, const struct work_item *ite
     }
 }
 
+/* Notes with which parameters the accumulator's next sample was computed. */
+static void note(struct compute *self, const struct work_item *item, bool predicted)
+{
+    struct sim_inside *inside = &self->inside;
+    uint64_t bit = UINT64_C(1) << item->sample;
+    struct digest *digest = self->ahead ? &inside->stale_on : &inside->fresh_on;
+    uint64_t before = self->ahead ? inside->stale : inside->samples & ~inside->stale;
+    if (before != 0 && !digest_equal(digest, &self->digest)) {
+        sim_fail("one accumulator holds samples of more versions than it may");
+    }
+    if (item->stale != self->ahead) {
+        sim_fail("sample %llu is %s, and is computed with the weights of another step",
+                 (unsigned long long)item->sample, item->stale ? "stale" : "fresh");
+    }
+    *digest = self->digest;
+    inside->samples |= bit;
+    inside->stale |= self->ahead ? bit : 0;
+    inside->predicted |= predicted ? bit : 0;
+}
+
 void sim_compute_done(struct compute *self, size_t index)
 {
     struct worker *worker = &self->workers[index];
+    bool predicted = self->ahead && self->predicts && self->has_update;
     struct sim_blocks *own = sim_blocks_use(NULL);
     check_tokens(self, &worker->item);
-    const struct sim_gradient *gradient = sim_gradient(self->pattern, &self->digest, self->params,
-                                                       worker->item.sample, worker->item.tokens);
+    note(self, &worker->item, predicted);
+    const struct sim_gradient *gradient = sim_gradient(
+        self->pattern, predicted ? &self->predicted_digest : &self->digest,
+        predicted ? self->predicted : self->params, worker->item.sample, worker->item.tokens);
     (void)sim_blocks_use(own);
     for (size_t i = 0; i < self->value_count; i++) {
         self->gradient[i] += gradient->values[i];

@@ -71,6 +71,9 @@ static void start_body(void *context)
     if (turn->status != STATUS_OK) {
         return;
     }
+    self->run.config.max_staleness = sim->plan.max_staleness;
+    self->run.config.stale_from = sim->plan.stale_from;
+    self->run.config.predict = sim->plan.predict;
     turn->status = server_new(&self->run, &options, &self->server);
     if (turn->status != STATUS_OK) {
         close_all(self);

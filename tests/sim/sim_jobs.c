@@ -124,8 +124,9 @@ void sim_figures_print(const struct sim_figures *figures, double seconds)
            " steps=%" PRIu64 "\n",
            virtual_s, seconds, seconds > 0.0 ? virtual_s / seconds : 0.0, figures->events,
            figures->letters, figures->steps);
-    printf("samples: needed=%" PRIu64 " computed=%" PRIu64 " recomputed=%" PRIu64 "\n",
-           figures->samples_needed, figures->samples_computed, wasted);
+    printf("samples: needed=%" PRIu64 " computed=%" PRIu64 " recomputed=%" PRIu64 " stale=%" PRIu64
+           "\n",
+           figures->samples_needed, figures->samples_computed, wasted, figures->samples_stale);
     printf("coordinator: starts=%" PRIu64 " kills=%" PRIu64 " power_losses=%" PRIu64
            " inside_a_call=%" PRIu64 " ended_with_an_error=%" PRIu64 "\n",
            figures->coordinator_starts, figures->coordinator_kills, figures->power_losses,

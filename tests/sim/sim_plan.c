@@ -119,6 +119,9 @@ void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet)
         self->coordinator_crashes = (unsigned)between(&random, 1, 4);
     }
     self->owner = one_in(&random, OWNER_ONE_IN);
+    self->max_staleness = one_in(&random, 2) ? 1 : 0;
+    self->stale_from = one_in(&random, 3) ? between(&random, 1, 3) : 0;
+    self->predict = !one_in(&random, 4);
 }
 
 void sim_plan_shrink(struct sim_plan *self)

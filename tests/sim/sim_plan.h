@@ -49,6 +49,9 @@ struct sim_link_plan {
 struct sim_plan {
     bool quiet; /* nothing goes wrong, but for coordinator_crashes, each of which is a kill */
     bool owner; /* pauses, changes settings, stops */
+    uint32_t max_staleness; /* these three instead of what run.yaml says */
+    uint64_t stale_from;
+    bool predict;
     size_t template_index;
     size_t peer_count;
     struct sim_peer_plan peers[SIM_PEERS_MAX];

@@ -19,7 +19,8 @@ uint64_t sim_server_checkpoint(const struct server *server)
 
 bool sim_server_paused(const struct server *server, uint64_t *out_begun)
 {
-    *out_begun = core_begun(server->core) ? core_current_step(server->core) + 1 : 0;
+    uint64_t begun = core_current_step(server->core) + (core_next_begun(server->core) ? 2 : 1);
+    *out_begun = core_begun(server->core) ? begun : 0;
     return server->begun && server->paused;
 }
 
@@ -58,12 +59,12 @@ bool sim_server_describe(const struct server *server, uint32_t index, char *out,
                           server->sessions->items[index].name, peer->active,
                           server->sessions->items[index].away, core->step, peer->version,
                           peer->wants_work, peer->owned, peer->collect_sent, (int)peer->offer,
-                          core->table.free_count, core->table.counted_count);
+                          core->table.now.free_count, core->table.counted_count);
     for (size_t i = 0; i < CORE_LEASES_PER_PEER; i++) {
         const struct lease *lease = &peer->leases[i];
-        length += snprintf(out + length, out_bytes - (size_t)length, " %" PRIu64 ":%u+%u done %u%s",
-                           lease->id, lease->first, lease->count, lease->done,
-                           lease->reclaim_open ? " reclaimed" : "");
+        length += snprintf(out + length, out_bytes - (size_t)length,
+                           " %" PRIu64 ":%" PRIu64 "+%u done %u%s", lease->id, lease->first,
+                           lease->count, lease->done, lease->reclaim_open ? " reclaimed" : "");
     }
     return true;
 }

@@ -16,7 +16,7 @@ uint64_t sim_server_first(const struct server *server, struct digest *out);
 uint64_t sim_server_checkpoint(const struct server *server);
 
 /* Whether it is to begin no step, as its own turns know; out_begun: the step in progress, counted
- * from 1, or 0. */
+ * from 1, or 0; the next one, when that has begun as well. */
 bool sim_server_paused(const struct server *server, uint64_t *out_begun);
 
 /* All queues are empty between turns, and no count is past its limit. */

@@ -4,6 +4,8 @@
 #include "proto/blob.h"
 #include "tests/sim/sim_reference.h"
 #include "tests/sim/sim_storage.h"
+#include "trainer/data/dataset.h"
+#include "trainer/data/sampler.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -15,6 +17,7 @@ struct encoded {
     struct digest root; /* as in a blob_ref */
     uint64_t samples;   /* bitmap */
     uint64_t sample_count;
+    struct sim_inside inside;
     size_t size_bytes;
     uint8_t data[];
 };
@@ -31,10 +34,16 @@ struct sim_shadow {
     struct slices *slices;
     struct live_settings settings; /* of the step in progress */
     uint64_t settings_count;       /* changes so far */
+    bool exact;                    /* the codec was never one that leaves a rest */
     uint64_t sample_first;
     struct digest digests[SIM_STEPS_MAX + 1];
     int64_t *sums;
-    uint8_t *update;
+    uint8_t *update; /* the latest */
+    enum codec update_codec;
+    float *before;    /* (value_count) P of the version before the latest */
+    float *predicted; /* (value_count) and with the update that led to it once more */
+    struct digest predicted_digest;
+    uint64_t stale_count;
     struct encoded *encoded;
     struct offered offers[SIM_PEERS_MAX]; /* of each key, the latest */
     const struct encoded *counted[COUNTED_MAX];
@@ -47,9 +56,12 @@ struct sim_shadow *sim_shadow_new(const struct sim_template *pattern)
     self->pattern = pattern;
     sim_reference_start(pattern, &self->master, &self->slices);
     self->settings = course_settings(&pattern->config);
+    self->exact = self->settings.codec == CODEC_FP32;
     self->digests[0] = pattern->digests[0];
     self->sums = sim_outer_alloc(pattern->value_count * sizeof *self->sums);
     self->update = sim_outer_alloc(codec_encoded_bytes(CODEC_FP32, pattern->value_count));
+    self->before = sim_outer_alloc(pattern->value_count * sizeof *self->before);
+    self->predicted = sim_outer_alloc(pattern->value_count * sizeof *self->predicted);
     return self;
 }
 
@@ -66,6 +78,8 @@ void sim_shadow_free(struct sim_shadow *self)
     slices_free(self->slices);
     master_free(self->master);
     sim_outer_free(self->sums);
+    sim_outer_free(self->before);
+    sim_outer_free(self->predicted);
     sim_outer_free(self->update);
     sim_outer_free(self);
 }
@@ -79,8 +93,8 @@ static uint64_t bits(uint64_t first, uint64_t count)
     return samples;
 }
 
-void sim_shadow_encoded(struct sim_shadow *self, const struct work *work, const uint8_t *data,
-                        size_t size_bytes)
+void sim_shadow_encoded(struct sim_shadow *self, const struct work *work,
+                        const struct sim_inside *inside, const uint8_t *data, size_t size_bytes)
 {
     struct encoded *encoded = sim_outer_alloc(sizeof *encoded + size_bytes);
     encoded->root = blob_describe(BLOB_CONTRIBUTION, 1, data, size_bytes, WIRE_BODY_MAX, NULL).root;
@@ -88,6 +102,10 @@ void sim_shadow_encoded(struct sim_shadow *self, const struct work *work, const 
     encoded->size_bytes = size_bytes;
     for (size_t i = 0; i < work->held_count; i++) {
         encoded->samples |= bits(work->held[i].first, work->held[i].count);
+    }
+    encoded->inside = *inside;
+    if (encoded->samples != inside->samples) {
+        sim_fail("an accumulator is handed in that holds other samples than its peer says");
     }
     memcpy(encoded->data, data, size_bytes);
     encoded->next = self->encoded;
@@ -167,6 +185,89 @@ static void add_all(struct sim_shadow *self, const struct exact_grid *grid)
     }
 }
 
+/* The parameters that a sample of the step in progress was computed on; NULL: none that it may be.
+ */
+static const float *params_for(const struct sim_shadow *self, const struct encoded *encoded,
+                               uint64_t sample, struct digest *out_digest)
+{
+    const struct sim_inside *inside = &encoded->inside;
+    uint64_t version = master_version(self->master);
+    uint64_t bit = UINT64_C(1) << sample;
+    *out_digest = self->digests[version];
+    if ((inside->stale & bit) == 0) {
+        return digest_equal(&inside->fresh_on, out_digest) ? master_params(self->master) : NULL;
+    }
+    bool may = sim->plan.max_staleness > 0 && version > 0 && version >= sim->plan.stale_from;
+    *out_digest = may ? self->digests[version - 1] : *out_digest;
+    if (!may || !digest_equal(&inside->stale_on, out_digest)) {
+        return NULL;
+    }
+    bool predicted = (inside->predicted & bit) != 0;
+    *out_digest = predicted ? self->predicted_digest : *out_digest;
+    return predicted ? self->predicted : self->before;
+}
+
+/* Adds the sample's gradient to `values`; it is on the grid, so floats add up exactly. */
+static void add_gradient(const struct sim_shadow *self, const struct encoded *encoded,
+                         uint64_t sample, float *values)
+{
+    const struct run_config *config = &self->pattern->config;
+    struct sampler sampler;
+    struct digest digest;
+    uint16_t tokens[SIM_CONTEXT_MAX + 1];
+    const float *params = params_for(self, encoded, sample, &digest);
+    if (params == NULL || sampler_init(&sampler, dataset_token_count(self->pattern->data),
+                                       config->context, config->seed) != STATUS_OK) {
+        sim_fail("sample %" PRIu64 " of step %" PRIu64
+                 " was computed on parameters that it must not be computed on",
+                 sample, master_version(self->master));
+        return;
+    }
+    dataset_read(self->pattern->data, sampler_offset(&sampler, sample), config->context + 1U,
+                 tokens);
+    const struct sim_gradient *gradient =
+        sim_gradient(self->pattern, &digest, params, sample, tokens);
+    for (size_t i = 0; i < self->pattern->value_count; i++) {
+        values[i] += gradient->values[i];
+    }
+}
+
+/* A contribution is the sum of the gradients of its samples; what the codec leaves of earlier ones
+ * is inside as well, unless it is exact. */
+static void check_values(const struct sim_shadow *self, const struct encoded *encoded)
+{
+    size_t size_bytes = self->pattern->value_count * sizeof(float);
+    float *values = sim_outer_alloc(size_bytes);
+    for (uint64_t sample = 0; sample < SIM_SAMPLES_MAX; sample++) {
+        if ((encoded->samples >> sample & 1U) != 0) {
+            add_gradient(self, encoded, sample, values);
+        }
+    }
+    for (size_t i = 0; self->exact && i < self->pattern->value_count; i++) {
+        float value = 0.0F;
+        memcpy(&value, encoded->data + i * sizeof value, sizeof value);
+        if (value != values[i]) {
+            sim_fail("a contribution to step %" PRIu64 " is not the sum of its samples' gradients",
+                     master_version(self->master));
+            break;
+        }
+    }
+    sim_outer_free(values);
+}
+
+/* What samples of the step after the coming version may be computed on. */
+static void keep_params(struct sim_shadow *self)
+{
+    size_t value_count = self->pattern->value_count;
+    memcpy(self->before, master_params(self->master), value_count * sizeof *self->before);
+    memcpy(self->predicted, self->before, value_count * sizeof *self->before);
+    if (master_version(self->master) > 0) {
+        codec_add(self->update_codec, self->update, value_count, self->predicted);
+    }
+    self->predicted_digest = params_digest(self->predicted, value_count);
+    self->update_codec = self->settings.codec;
+}
+
 void sim_shadow_committed(struct sim_shadow *self, uint64_t version, const struct digest *digest)
 {
     uint64_t samples = 0;
@@ -181,6 +282,11 @@ void sim_shadow_committed(struct sim_shadow *self, uint64_t version, const struc
     struct exact_grid grid =
         exact_grid_for((uint64_t)self->settings.target_batch * self->pattern->config.context);
     add_all(self, &grid);
+    for (size_t i = 0; i < self->counted_count; i++) {
+        check_values(self, self->counted[i]);
+        self->stale_count += (uint64_t)__builtin_popcountll(self->counted[i]->inside.stale);
+    }
+    keep_params(self);
     struct master_step_result result;
     enum status status =
         master_step_from_sums(self->master, self->slices, self->sums, &grid,
@@ -209,10 +315,16 @@ void sim_shadow_settings(struct sim_shadow *self, uint64_t number, uint64_t vers
     }
     self->settings_count = number + 1;
     self->settings = *settings;
+    self->exact = self->exact && settings->codec == CODEC_FP32;
     if (master_change(self->master, settings->learning_rate, settings->codec,
                       settings->mean_codec) != STATUS_OK) {
         sim_fail("the second master takes no other settings");
     }
+}
+
+uint64_t sim_shadow_stale(const struct sim_shadow *self)
+{
+    return self->stale_count;
 }
 
 const struct digest *sim_shadow_digest(const struct sim_shadow *self, uint64_t version)

@@ -43,10 +43,12 @@ static inline int fixture_check_peer(const struct core *core, uint32_t index)
     const struct peer *peer = &core->peers[index];
     const struct sample_table *table = &core->table;
     uint32_t owned = 0;
-    for (uint32_t i = 0; i < table->size; i++) {
-        owned += table->owners[i] == index + 1 ? 1 : 0;
+    uint32_t owned_next = 0;
+    for (uint32_t i = 0; i < table->size + table->next_size; i++) {
+        uint32_t own = table->owners[i] == index + 1 ? 1 : 0;
+        *(i < table->size ? &owned : &owned_next) += own;
     }
-    if (owned != peer->owned) {
+    if (owned != peer->owned || owned_next != peer->owned_next) {
         return __LINE__;
     }
     /* What waits for a claim is neither worked on nor asked for. */
@@ -60,7 +62,8 @@ static inline int fixture_check_peer(const struct core *core, uint32_t index)
             continue;
         }
         if (lease->done >= lease->count ||
-            !sample_table_owned(table, index, lease->first, lease->count)) {
+            !sample_table_owned(table, index, place_of(core, lease->first), lease->count) ||
+            (lease->first < next_first(core) && lease->first + lease->count > next_first(core))) {
             return __LINE__;
         }
         for (size_t j = 0; j < peer->offered_count; j++) {
@@ -72,30 +75,43 @@ static inline int fixture_check_peer(const struct core *core, uint32_t index)
         }
     }
     for (size_t j = 0; j < peer->offered_count; j++) {
-        if (!sample_table_owned(table, index, peer->offered[j].first, peer->offered[j].count)) {
+        const struct core_range *range = &peer->offered[j];
+        if (!sample_table_owned(table, index, place_of(core, range->first), range->count) ||
+            range->first + range->count > next_first(core)) {
             return __LINE__;
         }
     }
-    if (peer->collect_sent && lease_samples_left(peer) > 0) {
+    if (peer->collect_sent && lease_samples_due(core, peer) > 0) {
         return __LINE__;
     }
     return (peer->offer == OFFER_NONE) == (peer->offered == NULL) ? 0 : __LINE__;
 }
 
-/* Free + owned + counted == B, and each peer is right. Returns 0 or the line. */
+/* The free samples of one step, or UINT32_MAX where the hint is wrong. */
+static inline uint32_t fixture_free(const uint32_t *owners, uint32_t size,
+                                    const struct sample_part *part)
+{
+    uint32_t free_count = 0;
+    for (uint32_t i = 0; i < size; i++) {
+        free_count += owners[i] == SAMPLE_FREE ? 1 : 0;
+        if (i < part->free_hint && owners[i] == SAMPLE_FREE) {
+            return UINT32_MAX;
+        }
+    }
+    return free_count;
+}
+
+/* Free + owned + counted == B, and each peer is right; of the next step nothing is counted, and
+ * without staleness nothing lent. Returns 0 or the line. */
 static inline int fixture_check(const struct core *core)
 {
     const struct sample_table *table = &core->table;
-    uint32_t free_count = 0;
     uint32_t counted = 0;
     uint32_t owned = 0;
+    uint32_t owned_next = 0;
     uint32_t active = 0;
-    for (uint32_t i = 0; i < table->size; i++) {
-        free_count += table->owners[i] == SAMPLE_FREE ? 1 : 0;
+    for (uint32_t i = 0; i < table->size + table->next_size; i++) {
         counted += table->owners[i] == SAMPLE_COUNTED ? 1 : 0;
-        if (i < table->free_hint && table->owners[i] == SAMPLE_FREE) {
-            return __LINE__;
-        }
     }
     for (uint32_t i = 0; i < core->peer_end; i++) {
         int line = core->peers[i].active ? fixture_check_peer(core, i) : 0;
@@ -104,9 +120,15 @@ static inline int fixture_check(const struct core *core)
         }
         active += core->peers[i].active ? 1 : 0;
         owned += core->peers[i].owned;
+        owned_next += core->peers[i].owned_next;
     }
-    if (free_count != table->free_count || counted != table->counted_count ||
-        free_count + counted + owned != table->size || active != core->peer_count) {
+    const struct sample_part *now = &table->now;
+    const struct sample_part *next = &table->next;
+    if (fixture_free(table->owners, table->size, now) != now->free_count ||
+        fixture_free(table->owners + table->size, table->next_size, next) != next->free_count ||
+        counted != table->counted_count || now->free_count + counted + owned != table->size ||
+        next->free_count + owned_next != table->next_size || active != core->peer_count ||
+        (owned_next > 0 && core->settings.max_staleness == 0)) {
         return __LINE__;
     }
     return core->committing == (counted == table->size) ? 0 : __LINE__;
@@ -182,10 +204,12 @@ static inline void fixture_answer(struct fixture *self, enum core_event_type typ
     fixture_step(self, &(struct core_event){.type = type, .peer = peer, .ok = ok});
 }
 
-/* Offers one range and has it counted; asserts each answer. */
+/* Offers one range, numbered from the step's first sample, and has it counted; asserts each answer.
+ */
 static inline void fixture_hand_in(struct fixture *self, uint32_t peer, uint64_t first,
                                    uint64_t count)
 {
+    first += self->core->sample_first;
     fixture_offer(self, peer, &(struct core_range){.first = first, .count = count}, 1);
     CU_ASSERT_PTR_NOT_NULL_FATAL(fixture_action(self, CORE_FETCH, peer));
     fixture_answer(self, CORE_RECEIVED, peer, true);

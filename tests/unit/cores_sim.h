@@ -39,7 +39,8 @@ struct sim_letter {
     uint64_t id;
     uint64_t step;
     uint64_t count;
-    uint64_t samples; /* contribution, claim: bitmap of what it claims */
+    uint64_t version; /* lease */
+    uint64_t samples; /* contribution, claim: bitmap of what it claims, from the step's first on */
     uint64_t inside;  /* contribution: and of what its bytes hold */
     uint64_t kept;    /* claim: bitmap */
     struct core_lease leases[CORE_LEASES_PER_PEER]; /* claim */
@@ -65,6 +66,7 @@ struct sim_worker {
 /* A contribution that the peer keeps. */
 struct sim_kept {
     uint64_t id;
+    uint64_t step;
     uint64_t samples;
 };
 
@@ -87,7 +89,9 @@ struct sim_peer {
     struct session session;
     struct sim_worker workers[SIM_THREADS_MAX];
     uint64_t params;
+    bool ahead;        /* the weights are those for the step after `params` */
     uint64_t gradient; /* bitmap */
+    uint64_t gradient_step;
     struct sim_kept kept[SESSION_OFFERS_MAX];
     size_t kept_count;
     uint64_t fetch_id;
@@ -95,6 +99,9 @@ struct sim_peer {
     uint64_t fetch_ms;
     bool apply_open;
     uint64_t apply_ms;
+    bool opening;
+    bool opening_ahead;
+    uint64_t open_ms;
     bool ended_finished;
     uint64_t lease_id; /* hostile: its latest */
     uint64_t lease_count;
@@ -105,11 +112,12 @@ struct sim_peer {
     /* The coordinator's side of the connection. */
     bool joined;
     bool away;          /* joined by its facts alone */
-    uint64_t forfeited; /* bitmap: samples of this step that were taken from it with reason */
+    uint64_t forfeited; /* bitmap: samples, from this step's on, that were taken with reason */
     uint64_t offer_id;
     uint32_t index;
     uint64_t claimed;
     uint64_t offered;
+    uint64_t offered_step;
     bool upload_open;
     uint64_t upload_ms;
 };
@@ -119,6 +127,8 @@ struct sim {
     struct random random;
     uint64_t now_ms;
     uint32_t batch;
+    uint32_t max_staleness; /* then two batches fit a bitmap */
+    uint64_t stale_from;
     uint64_t step_count;
     struct core *core;
     struct core_actions actions;
@@ -147,6 +157,8 @@ struct sim {
     uint64_t claims;
     uint64_t claims_refused;
     uint64_t offers_again;
+    uint64_t stale;     /* samples */
+    uint64_t set_aside; /* contributions */
 };
 
 static uint64_t chance(struct sim *s, uint64_t bound)
@@ -202,18 +214,18 @@ static void break_connection(struct sim *s, struct sim_peer *peer)
     s->breaks++;
 }
 
-/* A bitmap as ranges; returns how many. */
-static size_t ranges_of(uint64_t samples, struct core_range out[64])
+/* A bitmap, whose first sample is number `base`, as ranges; returns how many. */
+static size_t ranges_of(uint64_t samples, uint64_t base, struct core_range out[64])
 {
     size_t count = 0;
     for (uint64_t i = 0; i < 64; i++) {
         if ((samples >> i & 1U) == 0) {
             continue;
         }
-        if (count > 0 && out[count - 1].first + out[count - 1].count == i) {
+        if (count > 0 && out[count - 1].first + out[count - 1].count == base + i) {
             out[count - 1].count++;
         } else {
-            out[count++] = (struct core_range){.first = i, .count = 1};
+            out[count++] = (struct core_range){.first = base + i, .count = 1};
         }
     }
     return count;
@@ -222,6 +234,16 @@ static size_t ranges_of(uint64_t samples, struct core_range out[64])
 static uint64_t bits_of(uint64_t first, uint64_t count)
 {
     return (UINT64_MAX >> (64 - count)) << first;
+}
+
+/* A bitmap from `step` on as one from the core's present step on; what is before that is gone. */
+static uint64_t from_present(const struct sim *s, uint64_t samples, uint64_t step)
+{
+    uint64_t present = core_current_step(s->core);
+    if (step == present) {
+        return samples;
+    }
+    return step == present + 1 && s->max_staleness > 0 ? samples << s->batch : 0;
 }
 
 static void to_peer(struct sim *s, struct sim_peer *peer, struct sim_letter letter)

@@ -27,15 +27,22 @@ static void forget_connection(struct sim_peer *peer)
 /* What a live peer has computed or handed in must not be computed by another. */
 static void note_lease(struct sim *s, const struct sim_peer *peer, const struct core_action *action)
 {
-    uint64_t bits = bits_of(action->first, action->count);
+    uint64_t present = core_current_step(s->core);
+    uint64_t bits = bits_of(action->first - present * s->batch, action->count);
+    expect(s, action->step == present || s->max_staleness > 0, "a lease of another step");
+    expect(s, action->first / s->batch == action->step, "a lease whose samples are another step's");
+    expect(s,
+           action->version == action->step ||
+               (action->version + 1 == action->step && s->max_staleness > 0 &&
+                action->step >= s->stale_from),
+           "a lease for another version");
     for (size_t i = 0; i < SIM_PEERS; i++) {
         const struct sim_peer *other = &s->peers[i];
-        uint64_t has = other->gradient;
+        uint64_t has = from_present(s, other->gradient, other->gradient_step);
         for (size_t j = 0; j < other->kept_count; j++) {
-            has |= other->kept[j].samples;
+            has |= from_present(s, other->kept[j].samples, other->kept[j].step);
         }
-        if (other->running && other->character == SIM_HONEST &&
-            other->session.version == action->step) {
+        if (other->running && other->character == SIM_HONEST) {
             s->lent_twice += (uint64_t)__builtin_popcountll(bits & has & ~other->forfeited);
         }
     }
@@ -75,7 +82,8 @@ static void obey_core(struct sim *s, const struct core_action *action)
                 (struct sim_letter){.type = WIRE_LEASE,
                                     .id = action->lease_id,
                                     .step = action->step,
-                                    .samples = action->first,
+                                    .version = action->version,
+                                    .samples = action->first - action->step * s->batch,
                                     .count = action->count});
         break;
     case CORE_RECLAIM:
@@ -95,7 +103,7 @@ static void obey_core(struct sim *s, const struct core_action *action)
         add_contribution(s, peer, action->count);
         break;
     case CORE_VERDICT:
-        peer->forfeited |= action->ok ? 0 : peer->offered;
+        peer->forfeited |= action->ok ? 0 : from_present(s, peer->offered, peer->offered_step);
         to_peer(s, peer,
                 (struct sim_letter){.type = WIRE_VERDICT, .id = peer->offer_id, .ok = action->ok});
         break;
@@ -151,10 +159,18 @@ static void leave(struct sim *s, struct sim_peer *peer)
 
 static void answer_hello(struct sim *s, struct sim_peer *peer, const struct sim_letter *hello)
 {
-    if (peer->joined && !s->finished && hello->id == core_current_step(s->core)) {
+    uint64_t present = core_current_step(s->core);
+    bool behind = s->max_staleness > 0 && hello->id + 1 == present && present > 0;
+    if (peer->joined && !s->finished && (hello->id == present || behind)) {
+        bool snapshot = behind && chance(s, 2) == 0;
         peer->away = false;
         peer->upload_open = false;
-        to_peer(s, peer, (struct sim_letter){.type = WIRE_WELCOME, .id = hello->id});
+        to_peer(s, peer,
+                (struct sim_letter){
+                    .type = WIRE_WELCOME, .id = snapshot ? present : hello->id, .ok = snapshot});
+        if (behind && !snapshot) {
+            to_peer(s, peer, (struct sim_letter){.type = WIRE_COMMITTED, .step = hello->id});
+        }
         core_event(s, &(struct core_event){.type = CORE_RETURNED,
                                            .peer = peer->index,
                                            .threads = (uint32_t)hello->count});
@@ -187,11 +203,12 @@ static void answer_hello(struct sim *s, struct sim_peer *peer, const struct sim_
 static void take_contribution(struct sim *s, struct sim_peer *peer, const struct sim_letter *letter)
 {
     struct core_range ranges[64];
-    size_t count = ranges_of(letter->samples, ranges);
+    size_t count = ranges_of(letter->samples, letter->step * s->batch, ranges);
     if (!peer->upload_open) {
         peer->claimed = letter->samples;
         peer->offered = letter->inside;
         peer->offer_id = letter->id;
+        peer->offered_step = letter->step;
     }
     s->offers_again += letter->again ? 1 : 0;
     core_event(s, &(struct core_event){.type = CORE_OFFERED,
@@ -206,14 +223,15 @@ static void take_claim(struct sim *s, struct sim_peer *peer, const struct sim_le
 {
     struct core_range ranges[64];
     struct core_range kept[64];
+    uint64_t base = letter->step * s->batch;
     s->claims++;
     core_event(s, &(struct core_event){.type = CORE_CLAIMED,
                                        .peer = peer->index,
                                        .step = letter->step,
                                        .ranges = ranges,
-                                       .range_count = ranges_of(letter->samples, ranges),
+                                       .range_count = ranges_of(letter->samples, base, ranges),
                                        .kept = kept,
-                                       .kept_count = ranges_of(letter->kept, kept),
+                                       .kept_count = ranges_of(letter->kept, base, kept),
                                        .leases = letter->leases,
                                        .lease_count = letter->lease_count});
 }
@@ -263,6 +281,9 @@ static void hear(struct sim *s, struct sim_peer *peer, const struct sim_letter *
 static struct core *make_core(struct sim *s, uint64_t step)
 {
     const struct core_settings settings = {.step_first = step,
+                                           .sample_first = step * s->batch,
+                                           .max_staleness = s->max_staleness,
+                                           .stale_from = s->stale_from,
                                            .step_count = s->step_count,
                                            .target_batch = s->batch,
                                            .lease_samples_max = 16,
@@ -282,7 +303,8 @@ static void reserve_by_facts(struct sim *s)
     for (size_t i = s->fact_count; i-- > 0;) {
         const struct sim_fact *fact = &s->facts[i % SIM_FACTS_MAX];
         struct sim_peer *peer = &s->peers[fact->peer];
-        if (fact->step != core_current_step(s->core)) {
+        uint64_t step = core_current_step(s->core);
+        if (fact->step != step && fact->step != step + 1) {
             continue;
         }
         if (!peer->joined) {
@@ -327,14 +349,27 @@ static void pause_or_resume(struct sim *s)
     core_event(s, &(struct core_event){.type = s->paused ? CORE_PAUSE : CORE_RESUME});
 }
 
+/* Those of the step that is over. */
+static void forget_facts(struct sim *s, uint64_t step)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < s->fact_count; i++) {
+        if (s->facts[i].step > step) {
+            s->facts[kept++] = s->facts[i];
+        }
+    }
+    s->fact_count = kept;
+}
+
 static void commit(struct sim *s)
 {
     uint64_t step = core_current_step(s->core);
     s->committing = false;
     s->counted = 0;
-    s->fact_count = 0;
+    forget_facts(s, step);
     for (size_t i = 0; i < SIM_PEERS; i++) {
-        s->peers[i].forfeited = 0;
+        uint64_t *forfeited = &s->peers[i].forfeited;
+        *forfeited = s->max_staleness > 0 ? *forfeited >> s->batch : 0;
         if (s->peers[i].joined && !s->peers[i].away) {
             to_peer(s, &s->peers[i], (struct sim_letter){.type = WIRE_COMMITTED, .step = step});
         }

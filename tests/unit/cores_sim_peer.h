@@ -25,7 +25,8 @@ static void fill_claim(const struct sim *s, const struct sim_peer *peer, bool cl
         letter->samples |= bits_of(ranges[i].first - base, ranges[i].count);
     }
     for (size_t i = 0; i < peer->kept_count; i++) {
-        letter->kept |= peer->kept[i].samples;
+        uint64_t shift = peer->kept[i].step > letter->step ? s->batch : 0;
+        letter->kept |= peer->kept[i].samples << shift;
     }
     for (size_t i = 0; claims_work && i < WORK_LEASES_MAX; i++) {
         const struct work_lease *lease = &work->leases[i];
@@ -33,7 +34,7 @@ static void fill_claim(const struct sim *s, const struct sim_peer *peer, bool cl
             letter->lease_count < CORE_LEASES_PER_PEER) {
             letter->leases[letter->lease_count++] = (struct core_lease){
                 .id = lease->id,
-                .first = lease->first - base,
+                .first = lease->first,
                 .count = lease->count,
                 .done = lease->done,
             };
@@ -65,10 +66,10 @@ static void send_from_session(struct sim *s, struct sim_peer *peer,
     to_coordinator(s, peer, letter);
 }
 
-static void encode(struct sim *s, struct sim_peer *peer, uint64_t id)
+static void encode(struct sim *s, struct sim_peer *peer, uint64_t id, bool offered)
 {
     struct work *work = &peer->session.work;
-    struct sim_letter letter = {.type = WIRE_CONTRIBUTION, .id = id, .step = peer->session.version};
+    struct sim_letter letter = {.type = WIRE_CONTRIBUTION, .id = id, .step = work->held_step};
     for (size_t i = 0; i < work->held_count; i++) {
         for (uint64_t j = 0; j < work->held[i].count; j++) {
             letter.samples |= 1ULL << (work->held[i].first + j - letter.step * s->batch);
@@ -76,13 +77,16 @@ static void encode(struct sim *s, struct sim_peer *peer, uint64_t id)
     }
     letter.inside = peer->gradient;
     expect(s, letter.samples != 0, "an empty contribution");
-    expect(s, letter.samples == letter.inside, "the accumulator is not what is held");
+    expect(s, letter.samples == letter.inside && letter.step == peer->gradient_step,
+           "the accumulator is not what is held");
     peer->gradient = 0;
     work_clear_held(work);
     expect(s, peer->kept_count < SESSION_OFFERS_MAX, "too many contributions are kept");
     peer->kept[peer->kept_count++ % SESSION_OFFERS_MAX] =
-        (struct sim_kept){.id = id, .samples = letter.samples};
-    to_coordinator(s, peer, letter);
+        (struct sim_kept){.id = id, .step = letter.step, .samples = letter.samples};
+    if (offered) {
+        to_coordinator(s, peer, letter);
+    }
 }
 
 /* NULL: it is not kept. */
@@ -104,7 +108,7 @@ static void offer_again(struct sim *s, struct sim_peer *peer, uint64_t id)
         to_coordinator(s, peer,
                        (struct sim_letter){.type = WIRE_CONTRIBUTION,
                                            .id = id,
-                                           .step = peer->session.version,
+                                           .step = kept->step,
                                            .samples = kept->samples,
                                            .inside = kept->samples,
                                            .again = true});
@@ -145,11 +149,22 @@ static void obey_session(struct sim *s, struct sim_peer *peer, const struct sess
         expect(s, !any_busy(peer), "P changes while samples are computed");
         peer->params = action->type == SESSION_LOAD ? s->params[peer->fetch_id]
                                                     : random_mix(peer->params + peer->fetch_id);
+        peer->ahead = false;
         peer->apply_open = true;
         peer->apply_ms = s->now_ms + chance(s, 2) * chance(s, 200);
         break;
     case SESSION_ENCODE:
-        encode(s, peer, action->offer_id);
+        encode(s, peer, action->offer_id, true);
+        break;
+    case SESSION_SET_ASIDE:
+        encode(s, peer, action->offer_id, false);
+        s->set_aside++;
+        break;
+    case SESSION_OPEN:
+        expect(s, !any_busy(peer), "the weights change while samples are computed");
+        peer->opening = true;
+        peer->opening_ahead = action->ahead;
+        peer->open_ms = s->now_ms + chance(s, 2) * chance(s, 50);
         break;
     case SESSION_OFFER_AGAIN:
         offer_again(s, peer, action->offer_id);
@@ -209,13 +224,14 @@ static void deliver(struct sim *s, struct sim_peer *peer, const struct sim_lette
         message.as.welcome.run_id = (struct digest){{1}};
         message.as.welcome.has_snapshot = letter->ok;
         message.as.welcome.snapshot.id = letter->id;
+        message.as.welcome.max_staleness = s->max_staleness;
     } else if (letter->type == WIRE_REFUSED) {
         message.as.refused.code = (enum wire_refusal)letter->id;
     } else if (letter->type == WIRE_LEASE) {
         message.as.lease =
             (struct wire_lease){.lease_id = letter->id,
                                 .step = letter->step,
-                                .version = letter->step,
+                                .version = letter->version,
                                 .samples = {.first = letter->step * s->batch + letter->samples,
                                             .count = letter->count}};
         event.tokens = calloc((size_t)letter->count * 2, sizeof *event.tokens);
@@ -244,11 +260,17 @@ static void run_workers(struct sim *s, struct sim_peer *peer)
         if (worker->busy && s->now_ms >= worker->until_ms) {
             worker->busy = false;
             uint64_t bit = 1ULL << (worker->item.sample % s->batch);
+            uint64_t step = worker->item.sample / s->batch;
+            bool stale = worker->item.stale && step > 0 && s->max_staleness > 0;
             expect(s, worker->params == peer->params, "P changed under a worker");
-            expect(s, peer->params == s->params[worker->item.sample / s->batch],
+            expect(s, peer->params == s->params[stale ? step - 1 : step] && stale == peer->ahead,
                    "a sample was computed with other parameters than its step's");
+            expect(s, peer->gradient == 0 || peer->gradient_step == step,
+                   "an accumulator holds samples of two steps");
             expect(s, (peer->gradient & bit) == 0, "a sample was added twice");
             peer->gradient |= bit;
+            peer->gradient_step = step;
+            s->stale += stale ? 1 : 0;
             work_done(&peer->session.work, &worker->item, 1.0);
             session_event(s, peer, &(struct session_event){.type = SESSION_WORKED});
         }
@@ -266,6 +288,11 @@ static void run_transfers(struct sim *s, struct sim_peer *peer)
         peer->apply_open = false;
         struct session_event event = {.type = SESSION_APPLIED, .digest = digest_from(peer->params)};
         session_event(s, peer, &event);
+    }
+    if (peer->opening && s->now_ms >= peer->open_ms) {
+        peer->opening = false;
+        peer->ahead = peer->opening_ahead;
+        session_event(s, peer, &(struct session_event){.type = SESSION_OPENED});
     }
     if (peer->fetch_open && s->now_ms >= peer->fetch_ms) {
         peer->fetch_open = false;

@@ -16,6 +16,7 @@ struct fixture {
     struct session_actions actions;
     struct wire_message message; /* to be filled in and delivered */
     uint64_t now_ms;
+    uint32_t max_staleness; /* in welcomes */
 };
 
 static inline struct session_settings fixture_settings(void)
@@ -34,6 +35,10 @@ static inline struct session_settings fixture_settings(void)
 static inline int fixture_check_work(const struct work *work)
 {
     uint64_t held = 0;
+    if (work->held_stale > work->held_samples ||
+        (work_ready(work) > 0 && work->held_samples > 0 && work->held_step != work->open_step)) {
+        return __LINE__;
+    }
     for (size_t i = 0; i < work->held_count; i++) {
         const struct work_range *range = &work->held[i];
         held += range->count;
@@ -63,11 +68,19 @@ static inline int fixture_check(const struct session *session)
         return line;
     }
     bool here = session->phase == SESSION_TRAIN;
+    uint64_t over = session->version + session->update_count; /* steps before this one are */
+    for (size_t i = 0; i < session->kept_count; i++) {
+        if (session->kept[i].step < over) {
+            return __LINE__;
+        }
+    }
     if ((session->update_count > 0 && session->phase == SESSION_HELLO) ||
-        ((session->offer_open || session->claim_open || session->again_count > 0) &&
-         (!here || session->update_count > 0)) ||
-        (session->claim_open && (session->offer_open || session->asked)) ||
-        session->again_count > session->kept_count || session->kept_count > SESSION_OFFERS_MAX ||
+        (session->offer_open && (!here || session->open_step != over)) ||
+        (session->claim_open && (!here || session->offer_open || session->asked)) ||
+        (!session->may_be_stale && session->update_count > 0 && session->claim_open) ||
+        session->kept_count > SESSION_OFFERS_MAX ||
+        ((session->fetched || session->applying || session->opening) &&
+         work_ready(&session->work) > 0) ||
         (session->kept_count > 0 && session->version == WIRE_VERSION_NONE) ||
         (session->fetching && session->fetched) || (session->asked && !here) ||
         (here && session->version == WIRE_VERSION_NONE && !session->settings.aggregates_only) ||
@@ -166,6 +179,7 @@ static inline void fixture_deliver(struct fixture *self, enum wire_type type)
 static inline void fixture_welcome(struct fixture *self, uint8_t run, uint64_t snapshot)
 {
     self->message.as.welcome.context = FIXTURE_CONTEXT;
+    self->message.as.welcome.max_staleness = self->max_staleness;
     self->message.as.welcome.run_id.bytes[0] = run;
     self->message.as.welcome.has_snapshot = snapshot != WIRE_VERSION_NONE;
     self->message.as.welcome.snapshot.id = snapshot;
@@ -176,6 +190,17 @@ static inline void fixture_lease(struct fixture *self, uint64_t id, uint64_t fir
 {
     self->message.as.lease = (struct wire_lease){.lease_id = id,
                                                  .step = self->session.version,
+                                                 .version = self->session.version,
+                                                 .samples = {.first = first, .count = count}};
+    fixture_deliver(self, WIRE_LEASE);
+}
+
+/* A lease of the step after the version's. */
+static inline void fixture_lease_ahead(struct fixture *self, uint64_t id, uint64_t first,
+                                       uint64_t count)
+{
+    self->message.as.lease = (struct wire_lease){.lease_id = id,
+                                                 .step = self->session.version + 1,
                                                  .version = self->session.version,
                                                  .samples = {.first = first, .count = count}};
     fixture_deliver(self, WIRE_LEASE);
@@ -248,16 +273,23 @@ static inline void fixture_work(struct fixture *self)
     }
 }
 
-/* Through hello and snapshot to TRAIN at this version. */
-static inline void fixture_train(struct fixture *self, uint64_t version)
+/* Through hello and snapshot to TRAIN at this version; the run's max_staleness is given. */
+static inline void fixture_train_with(struct fixture *self, uint64_t version,
+                                      uint32_t max_staleness)
 {
     fixture_init(self);
+    self->max_staleness = max_staleness;
     fixture_tick(self, 0);
     fixture_welcome(self, 1, version);
     fixture_event(self, SESSION_FETCHED, true);
     fixture_applied(self, 0);
     CU_ASSERT_EQUAL_FATAL(self->session.phase, SESSION_TRAIN);
     CU_ASSERT_PTR_NOT_NULL_FATAL(fixture_sent(self, WIRE_READY));
+}
+
+static inline void fixture_train(struct fixture *self, uint64_t version)
+{
+    fixture_train_with(self, version, 0);
 }
 
 #endif

@@ -109,7 +109,7 @@ static void lend(struct bench *self, uint64_t id, uint64_t first, uint32_t count
         tokens[i] = token_of(first + i / (CONTEXT + 1), i % (CONTEXT + 1));
     }
     (void)pthread_mutex_lock(&self->shared.lock);
-    CU_ASSERT_EQUAL(work_add_lease(&self->work, id, first, count, tokens), STATUS_OK);
+    CU_ASSERT_EQUAL(work_add_lease(&self->work, id, 0, first, count, tokens), STATUS_OK);
     (void)pthread_cond_broadcast(&self->shared.changed);
     (void)pthread_mutex_unlock(&self->shared.lock);
 }
@@ -129,9 +129,9 @@ static void wait_held(struct bench *self, uint64_t count)
     }
 }
 
-/* The sum of gradients of samples [first, end), computed alone; the caller frees it. */
-static float *gradient_alone(const struct bench *self, uint64_t first, uint64_t end,
-                             double *loss_sum)
+/* The sum of gradients of samples [first, end) on `params`, computed alone; the caller frees it. */
+static float *gradient_on(const struct bench *self, const float *params, uint64_t first,
+                          uint64_t end, double *loss_sum)
 {
     struct model *model = NULL;
     struct workspace *workspace = NULL;
@@ -143,7 +143,7 @@ static float *gradient_alone(const struct bench *self, uint64_t first, uint64_t 
     CU_ASSERT_EQUAL_FATAL(workspace_new(model, &plan, &workspace), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(gradient_new(model, &gradient), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(weights_new(model, &weights), STATUS_OK);
-    weights_load(weights, self->params);
+    weights_load(weights, params);
     *loss_sum = 0.0;
     for (uint64_t sample = first; sample < end; sample++) {
         uint16_t tokens[CONTEXT + 1];
@@ -165,6 +165,12 @@ static float *gradient_alone(const struct bench *self, uint64_t first, uint64_t 
     workspace_free(workspace);
     model_free(model);
     return values;
+}
+
+static float *gradient_alone(const struct bench *self, uint64_t first, uint64_t end,
+                             double *loss_sum)
+{
+    return gradient_on(self, self->params, first, end, loss_sum);
 }
 
 /* Encodes the compute's gradient and adds the decoded values to `sum`. */
@@ -498,6 +504,87 @@ static void model_that_is_too_large_is_refused_with_its_size(void)
     bench_deinit(&bench);
 }
 
+/* Computes sample 7 and compares with what it is on `params`. */
+static void expect_sample_on(struct bench *bench, uint64_t id, const float *params, bool same)
+{
+    double loss_sum = 0.0;
+    size_t value_count = layout_value_count(bench->layout);
+    float *expected = gradient_on(bench, params, 7, 8, &loss_sum);
+    float *sum = calloc(value_count, sizeof *sum);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(sum);
+    lend(bench, id, 7, 1);
+    wait_held(bench, 1);
+    encode_into(bench, sum);
+    (void)pthread_mutex_lock(&bench->shared.lock);
+    work_clear_held(&bench->work);
+    struct work_report report;
+    (void)work_report(&bench->work, true, &report);
+    (void)pthread_mutex_unlock(&bench->shared.lock);
+    compute_discard(bench->compute);
+    double far = distance(sum, expected, value_count);
+    CU_ASSERT_TRUE(same ? far < 1e-6 : far > 1e-3);
+    free(sum);
+    free(expected);
+}
+
+static void samples_ahead_are_computed_on_predicted_parameters(void)
+{
+    struct bench bench;
+    bench_init(&bench, CODEC_FP32, 1);
+    bench.welcome.max_staleness = 1;
+    bench.welcome.predicts = true;
+    size_t value_count = layout_value_count(bench.layout);
+    float *update = calloc(value_count, sizeof *update);
+    float *before = calloc(value_count, sizeof *before);
+    float *predicted = calloc(value_count, sizeof *predicted);
+    CU_ASSERT_TRUE_FATAL(update != NULL && before != NULL && predicted != NULL);
+    bench_start(&bench);
+    memcpy(before, bench.params, value_count * sizeof *before);
+    compute_open(bench.compute, true);
+    expect_sample_on(&bench, 1, before, true); /* a snapshot tells of no update */
+    for (size_t i = 0; i < value_count; i++) {
+        update[i] = 0.02F * (float)((int)(i % 7) - 3);
+        bench.params[i] = before[i] + update[i];
+        predicted[i] = bench.params[i] + update[i];
+    }
+    struct digest applied = compute_apply(bench.compute, (const uint8_t *)update);
+    expect_sample_on(&bench, 2, bench.params, true);
+    compute_open(bench.compute, true);
+    expect_sample_on(&bench, 3, predicted, true);
+    expect_sample_on(&bench, 4, bench.params, false);
+    compute_open(bench.compute, false);
+    expect_sample_on(&bench, 5, bench.params, true);
+    compute_open(bench.compute, true);
+    memset(update, 0, value_count * sizeof *update); /* P is as exact as before */
+    struct digest again = compute_apply(bench.compute, (const uint8_t *)update);
+    CU_ASSERT_TRUE(digest_equal(&applied, &again));
+    expect_sample_on(&bench, 6, bench.params, true);
+    free(update);
+    free(before);
+    free(predicted);
+    bench_deinit(&bench);
+}
+
+static void without_prediction_samples_ahead_are_computed_on_the_same_parameters(void)
+{
+    struct bench bench;
+    bench_init(&bench, CODEC_FP32, 1);
+    bench.welcome.max_staleness = 1;
+    size_t value_count = layout_value_count(bench.layout);
+    float *update = calloc(value_count, sizeof *update);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(update);
+    bench_start(&bench);
+    for (size_t i = 0; i < value_count; i++) {
+        update[i] = 0.02F * (float)((int)(i % 7) - 3);
+        bench.params[i] += update[i];
+    }
+    (void)compute_apply(bench.compute, (const uint8_t *)update);
+    compute_open(bench.compute, true);
+    expect_sample_on(&bench, 1, bench.params, true);
+    free(update);
+    bench_deinit(&bench);
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
@@ -511,6 +598,8 @@ int main(void)
         SUITE_TEST(free_ends_threads_that_wait_rest_or_have_work_left),
         SUITE_TEST(welcome_that_cannot_be_is_refused),
         SUITE_TEST(model_that_is_too_large_is_refused_with_its_size),
+        SUITE_TEST(samples_ahead_are_computed_on_predicted_parameters),
+        SUITE_TEST(without_prediction_samples_ahead_are_computed_on_the_same_parameters),
     };
     return suite_run("compute", tests, sizeof tests / sizeof tests[0]);
 }

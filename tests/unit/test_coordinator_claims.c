@@ -516,7 +516,7 @@ static void new_target_batch_counts_from_the_next_step_on(void)
     fixture_hand_in(&f, 0, 0, 4);
     fixture_tell(&f, CORE_COMMITTED, 0);
     CU_ASSERT_EQUAL(core_target_batch(f.core), 9);
-    CU_ASSERT_EQUAL(f.core->table.free_count, 9);
+    CU_ASSERT_EQUAL(f.core->table.now.free_count, 9);
     expect_owners(&f, ".........");
     fixture_deinit(&f);
 }

@@ -153,7 +153,7 @@ static void peer_is_expelled_at_the_lease_deadline(void)
     CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_EXPEL, 0));
     fixture_tick(&f, 1);
     CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_EXPEL, 0));
-    CU_ASSERT_EQUAL(f.core->table.free_count, 8);
+    CU_ASSERT_EQUAL(f.core->table.now.free_count, 8);
     fixture_deinit(&f);
 }
 
@@ -193,7 +193,7 @@ static void peer_is_expelled_when_it_does_not_hand_in(void)
     CU_ASSERT_EQUAL(f.actions.count, 0); /* asked once */
     fixture_tick(&f, 1);
     CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_EXPEL, 0));
-    CU_ASSERT_EQUAL(f.core->table.free_count, 4);
+    CU_ASSERT_EQUAL(f.core->table.now.free_count, 4);
     fixture_deinit(&f);
 }
 
@@ -234,7 +234,7 @@ static struct core_action idle_and_slow(struct fixture *f)
     struct core_action rest = fixture_ready(f, 1);
     f->core->peers[1].speed /= 1e6;
     CU_ASSERT_TRUE(lease.count > 5 && rest.count > 5);
-    while (f->core->table.free_count > 0) {
+    while (f->core->table.now.free_count > 0) {
         struct core_action own = fixture_ready(f, 0);
         fixture_report(f, CORE_PROGRESS, 0, own.lease_id, own.count);
     }

@@ -6,16 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SOAK_PEERS = 5, SOAK_BATCH = 24, SOAK_EVENTS = 3000 };
+enum { SOAK_PEERS = 5, SOAK_BATCH = 24, SOAK_WINDOW = 2 * SOAK_BATCH, SOAK_EVENTS = 3000 };
 
 struct soak {
     struct fixture f;
     struct random random;
-    struct core_range offered[SOAK_PEERS][SOAK_BATCH];
+    struct core_range offered[SOAK_PEERS][SOAK_WINDOW];
     size_t offered_count[SOAK_PEERS];
-    struct core_range said[SOAK_BATCH]; /* in the event that is being stepped */
+    struct core_range said[SOAK_WINDOW]; /* in the event that is being stepped */
     size_t said_count;
-    struct core_range kept[SOAK_BATCH];
+    struct core_range kept[SOAK_WINDOW];
+    struct core_range reserved;
     struct core_lease leases[CORE_LEASES_PER_PEER + 1];
     bool active[SOAK_PEERS];
     bool fetching[SOAK_PEERS];
@@ -25,6 +26,7 @@ struct soak {
     uint64_t commits;
     uint64_t claims_accepted;
     uint64_t claims_refused;
+    uint64_t ahead; /* leases of the next step */
 };
 
 static uint32_t chance(struct soak *s, uint32_t bound)
@@ -32,7 +34,7 @@ static uint32_t chance(struct soak *s, uint32_t bound)
     return (uint32_t)random_below(&s->random, bound);
 }
 
-static bool is_live(const struct peer *peer, uint32_t sample)
+static bool is_live(const struct peer *peer, uint64_t sample)
 {
     for (size_t i = 0; i < CORE_LEASES_PER_PEER; i++) {
         const struct lease *lease = &peer->leases[i];
@@ -47,17 +49,19 @@ static bool is_live(const struct peer *peer, uint32_t sample)
 static void choose_ranges(struct soak *s, uint32_t peer)
 {
     const struct sample_table *table = &s->f.core->table;
+    uint32_t end = table->size + (chance(s, 30) == 0 ? table->next_size : 0);
     s->said_count = 0;
-    for (uint32_t i = 0; i < table->size; i++) {
+    for (uint32_t i = 0; i < end; i++) {
+        uint64_t sample = s->f.core->sample_first + i;
         if (table->owners[i] != peer + 1 || chance(s, 60) == 0 ||
-            (is_live(&s->f.core->peers[peer], i) && chance(s, 60) != 0)) {
+            (is_live(&s->f.core->peers[peer], sample) && chance(s, 60) != 0)) {
             continue;
         }
         struct core_range *last = s->said_count > 0 ? &s->said[s->said_count - 1] : NULL;
-        if (last != NULL && last->first + last->count == i) {
+        if (last != NULL && last->first + last->count == sample) {
             last->count++;
         } else {
-            s->said[s->said_count++] = (struct core_range){i, 1};
+            s->said[s->said_count++] = (struct core_range){sample, 1};
         }
     }
     if (s->said_count > 0 && chance(s, 16) == 0) {
@@ -74,11 +78,12 @@ static void choose_claim(struct soak *s, struct core_event *event)
     event->ranges = s->said;
     event->kept = s->kept;
     event->leases = s->leases;
-    for (uint32_t i = 0; i < table->size; i++) {
+    for (uint32_t i = 0; i < table->size + table->next_size; i++) {
         if (table->owners[i] != event->peer + 1 && chance(s, 200) != 0) {
             continue;
         }
-        const struct core_range range = {i, 1 + (chance(s, 50) == 0 ? chance(s, 3) : 0)};
+        const struct core_range range = {s->f.core->sample_first + i,
+                                         1 + (chance(s, 50) == 0 ? chance(s, 3) : 0)};
         if (chance(s, 4) == 0) {
             s->kept[event->kept_count++] = range;
         } else if (chance(s, 20) != 0) {
@@ -121,9 +126,9 @@ static struct core_event choose_event(struct soak *s)
         event.type = chance(s, 4) == 0 ? CORE_PAUSE : CORE_RESUME;
     }
     if (event.type == CORE_HEARD && s->f.core->peers[event.peer].claim_due) {
-        static const struct core_range some = {3, 7};
+        s->reserved = (struct core_range){s->f.core->sample_first + chance(s, SOAK_WINDOW), 7};
         event = (struct core_event){
-            .type = CORE_RESERVED, .peer = event.peer, .ranges = &some, .range_count = 1};
+            .type = CORE_RESERVED, .peer = event.peer, .ranges = &s->reserved, .range_count = 1};
     }
     event.threads = chance(s, 50) == 0 ? UINT32_MAX : chance(s, 6);
     event.version = core_current_step(s->f.core) + (chance(s, 8) == 0 ? chance(s, 3) - 1U : 0U);
@@ -156,6 +161,8 @@ static void obey_action(struct soak *s, const struct core_action *action)
         memcpy(s->offered[peer], s->said, sizeof s->said);
         s->offered_count[peer] = s->said_count;
         s->fetching[peer] = true;
+    } else if (action->type == CORE_LEASE) {
+        s->ahead += action->step > core_current_step(s->f.core) ? 1 : 0;
     } else if (action->type == CORE_CLAIM_ANSWER) {
         s->claims_accepted += action->ok ? 1 : 0;
         s->claims_refused += action->ok ? 0 : 1;
@@ -185,7 +192,9 @@ static void soak_step(struct soak *s, const struct core_event *event)
         for (size_t i = 0; i < s->offered_count[event->peer]; i++) {
             const struct core_range *range = &s->offered[event->peer][i];
             for (uint64_t j = 0; j < range->count; j++) {
-                CU_ASSERT_EQUAL_FATAL(s->times[range->first + j]++, 0);
+                uint64_t place = place_of(s->f.core, range->first + j);
+                CU_ASSERT_TRUE_FATAL(place < SOAK_BATCH);
+                CU_ASSERT_EQUAL_FATAL(s->times[place]++, 0);
             }
         }
     }
@@ -224,12 +233,16 @@ static void whatever_peers_say_each_sample_counts_exactly_once(void)
     uint64_t commits = 0;
     uint64_t accepted = 0;
     uint64_t refused = 0;
+    uint64_t ahead = 0;
     uint32_t seed = 0;
     for (; seed < 600 && CU_get_number_of_failures() == 0; seed++) {
         struct soak *s = calloc(1, sizeof *s);
         CU_ASSERT_PTR_NOT_NULL_FATAL(s);
         struct core_settings settings = fixture_settings(SOAK_BATCH);
         settings.step_count = 1000;
+        settings.max_staleness = seed % 2;
+        settings.stale_from = seed % 3;
+        settings.sample_first = seed % 5 * 1000;
         fixture_init(&s->f, &settings);
         random_init(&s->random, seed, 0);
         for (uint32_t i = 0; i < SOAK_EVENTS; i++) {
@@ -241,14 +254,16 @@ static void whatever_peers_say_each_sample_counts_exactly_once(void)
         commits += s->commits;
         accepted += s->claims_accepted;
         refused += s->claims_refused;
+        ahead += s->ahead;
+        CU_ASSERT_TRUE(settings.max_staleness > 0 || s->ahead == 0);
         fixture_deinit(&s->f);
         free(s);
     }
     uint64_t claims = accepted + refused;
-    (void)printf("(%u seeds, %llu commits, %llu claims, %llu refused) ", seed,
+    (void)printf("(%u seeds, %llu commits, %llu claims, %llu refused, %llu leases ahead) ", seed,
                  (unsigned long long)commits, (unsigned long long)claims,
-                 (unsigned long long)refused);
-    CU_ASSERT_TRUE(commits > 2000 && accepted > 3000 && refused > 3000);
+                 (unsigned long long)refused, (unsigned long long)ahead);
+    CU_ASSERT_TRUE(commits > 2000 && accepted > 3000 && refused > 3000 && ahead > 3000);
 }
 
 int main(void)

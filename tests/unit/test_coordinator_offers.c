@@ -22,7 +22,7 @@ static void offers_that_are_not_the_peers_own_are_refused(void)
         fixture_offer(&f, 0, cases[i], 2);
         fixture_refused(&f, 0);
         CU_ASSERT_EQUAL(f.core->peers[0].owned, 0); /* it handed in all it had: for nothing */
-        CU_ASSERT_EQUAL(f.core->table.free_count, 8);
+        CU_ASSERT_EQUAL(f.core->table.now.free_count, 8);
         fixture_deinit(&f);
     }
 }

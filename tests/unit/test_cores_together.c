@@ -114,7 +114,9 @@ static const char *sim_run(struct sim *s, uint64_t seed)
     memset(s, 0, sizeof *s);
     s->seed = seed;
     random_init(&s->random, seed, 0);
-    s->batch = 1 + (uint32_t)chance(s, 64);
+    s->max_staleness = (uint32_t)(seed / 4 % 2);
+    s->batch = 1 + (uint32_t)chance(s, s->max_staleness > 0 ? 32 : 64);
+    s->stale_from = chance(s, 4);
     s->step_count = 2 + chance(s, SIM_STEPS_MAX - 1);
     for (uint64_t i = 0; i < s->step_count; i++) {
         s->params[i + 1] = random_mix(s->params[i] + i + 1);
@@ -151,7 +153,7 @@ static const char *sim_run(struct sim *s, uint64_t seed)
 static void run_commits_every_step_whatever_befalls_its_peers(void)
 {
     static struct sim sim;
-    uint64_t sums[12] = {0};
+    uint64_t sums[14] = {0};
     uint64_t longest_ms = 0;
     const char *one = getenv("SIM_SEED");
     uint64_t first = one != NULL ? strtoull(one, NULL, 10) : 0;
@@ -174,6 +176,8 @@ static void run_commits_every_step_whatever_befalls_its_peers(void)
         sums[9] += sim.claims_refused;
         sums[10] += sim.offers_again;
         sums[11] += sim.lent_twice;
+        sums[12] += sim.stale;
+        sums[13] += sim.set_aside;
         longest_ms = sim.now_ms > longest_ms ? sim.now_ms : longest_ms;
     }
     (void)printf("(%u steps, %u expelled, %u reclaims, %u letters lost, %u saw the end, "
@@ -181,12 +185,13 @@ static void run_commits_every_step_whatever_befalls_its_peers(void)
                  (unsigned)sums[0], (unsigned)sums[1], (unsigned)sums[2], (unsigned)sums[3],
                  (unsigned)sums[4], (unsigned)(longest_ms / 1000));
     (void)printf("(%u breaks, %u restarts, %u claims, %u refused, %u offered again, "
-                 "%u samples lent twice) ",
+                 "%u samples lent twice, %u stale, %u set aside) ",
                  (unsigned)sums[6], (unsigned)sums[7], (unsigned)sums[8], (unsigned)sums[9],
-                 (unsigned)sums[10], (unsigned)sums[11]);
+                 (unsigned)sums[10], (unsigned)sums[11], (unsigned)sums[12], (unsigned)sums[13]);
     CU_ASSERT_EQUAL(sums[5], 0); /* nobody ever had other parameters */
     CU_ASSERT_TRUE(one != NULL || (sums[1] > 100 && sums[2] > 100 && sums[4] > 400));
     CU_ASSERT_TRUE(one != NULL || (sums[7] > 300 && sums[8] > 1000 && sums[10] > 100));
+    CU_ASSERT_TRUE(one != NULL || (sums[12] > 1000 && sums[13] > 20));
 }
 
 int main(void)

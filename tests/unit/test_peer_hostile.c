@@ -12,12 +12,15 @@ struct soak {
     size_t running_count;
     bool apply_open;
     bool fetch_open;
+    bool opening;
     uint32_t setups;
     uint32_t samples;
     uint32_t offers;
     uint32_t applied;
     uint32_t claims;
     uint32_t again;
+    uint32_t stale; /* samples */
+    uint32_t set_aside;
     uint64_t kept[SESSION_OFFERS_MAX];
     size_t kept_count;
     uint64_t latest_id;
@@ -74,8 +77,8 @@ static void say_anything(struct soak *s)
     case 3:
     case 4:
     case 5:
-        fixture_lease(f, chance(s, 30), chance(s, 20) == 0 ? UINT64_MAX - 2 : chance(s, 100),
-                      chance(s, 6));
+        (f->max_staleness > 0 && chance(s, 2) == 0 ? fixture_lease_ahead : fixture_lease)(
+            f, chance(s, 30), chance(s, 20) == 0 ? UINT64_MAX - 2 : chance(s, 100), chance(s, 6));
         break;
     case 6:
         f->message.as.lease.version = any;
@@ -171,6 +174,17 @@ static void obey(struct soak *s)
             keep(s, f->actions.items[i].offer_id);
             s->offers++;
             break;
+        case SESSION_SET_ASIDE:
+            CU_ASSERT_EQUAL(s->running_count, 0);
+            CU_ASSERT_TRUE(f->session.work.held_samples > 0);
+            work_clear_held(&f->session.work);
+            keep(s, f->actions.items[i].offer_id);
+            s->set_aside++;
+            break;
+        case SESSION_OPEN:
+            CU_ASSERT_EQUAL(s->running_count, 0);
+            s->opening = true;
+            break;
         case SESSION_OFFER_AGAIN:
             CU_ASSERT_TRUE(is_kept(s, f->actions.items[i].offer_id));
             s->again++;
@@ -205,8 +219,15 @@ static void act_as_shell(struct soak *s)
     struct fixture *f = &s->f;
     if (s->running_count < 4 && chance(s, 2) == 0 &&
         work_begin(&f->session.work, &s->running[s->running_count])) {
-        CU_ASSERT_FALSE(s->apply_open);
+        CU_ASSERT_FALSE(s->apply_open || s->opening);
+        CU_ASSERT_TRUE(s->running[s->running_count].stale == f->session.ahead);
+        s->stale += s->running[s->running_count].stale ? 1 : 0;
         s->running_count++;
+    }
+    if (s->opening && chance(s, 3) == 0) {
+        s->opening = false;
+        fixture_event(f, SESSION_OPENED, true);
+        obey(s);
     }
     if (s->running_count > 0 && chance(s, 3) == 0) {
         size_t at = (size_t)chance(s, s->running_count);
@@ -243,6 +264,7 @@ static void soak_run(struct soak *s, uint64_t seed)
     memset(s, 0, sizeof *s);
     random_init(&s->random, seed, 0);
     fixture_init(&s->f);
+    s->f.max_staleness = seed % 2;
     for (int i = 0; i < 3000 && s->f.session.phase != SESSION_OVER; i++) {
         if (!answer_hello_or_claim(s)) {
             say_anything(s);
@@ -267,6 +289,8 @@ static void whatever_the_coordinator_says_the_peer_stays_whole(void)
     uint64_t applied = 0;
     uint64_t claims = 0;
     uint64_t again = 0;
+    uint64_t stale = 0;
+    uint64_t set_aside = 0;
     uint64_t seed = 0;
     for (; seed < 1000 && CU_get_number_of_failures() == 0; seed++) {
         soak_run(&s, seed);
@@ -275,12 +299,17 @@ static void whatever_the_coordinator_says_the_peer_stays_whole(void)
         applied += s.applied;
         claims += s.claims;
         again += s.again;
+        stale += s.stale;
+        set_aside += s.set_aside;
+        CU_ASSERT_TRUE(seed % 2 == 1 || s.stale + s.set_aside == 0);
     }
-    (void)printf("(%u seeds, %u samples, %u offers, %u again, %u claims, %u updates) ",
-                 (unsigned)seed, (unsigned)samples, (unsigned)offers, (unsigned)again,
-                 (unsigned)claims, (unsigned)applied);
+    (void)printf(
+        "(%u seeds, %u samples, %u stale, %u offers, %u again, %u set aside, %u claims, %u "
+        "updates) ",
+        (unsigned)seed, (unsigned)samples, (unsigned)stale, (unsigned)offers, (unsigned)again,
+        (unsigned)set_aside, (unsigned)claims, (unsigned)applied);
     CU_ASSERT_TRUE(samples > 5000 && offers > 2000 && applied > 5000 && claims > 2000 &&
-                   again > 1000);
+                   again > 1000 && stale > 1000 && set_aside > 300);
 }
 
 int main(void)

@@ -2,15 +2,21 @@
 #include "session_fixture.h"
 #include "suite.h"
 
-static enum status lend(struct work *work, uint64_t id, uint64_t first, uint32_t count)
+static enum status lend_for(struct work *work, uint64_t step, uint64_t id, uint64_t first,
+                            uint32_t count)
 {
     uint16_t *tokens = calloc((size_t)count * (work->context + 1U) + 1, sizeof *tokens);
     CU_ASSERT_PTR_NOT_NULL_FATAL(tokens);
-    enum status status = work_add_lease(work, id, first, count, tokens);
+    enum status status = work_add_lease(work, id, step, first, count, tokens);
     if (status != STATUS_OK) {
         free(tokens);
     }
     return status;
+}
+
+static enum status lend(struct work *work, uint64_t id, uint64_t first, uint32_t count)
+{
+    return lend_for(work, 0, id, first, count);
 }
 
 static void samples_are_begun_in_order_of_arrival(void)
@@ -269,6 +275,76 @@ static void range_too_many_changes_nothing(void)
     CU_ASSERT_TRUE(ranges[0].first == 5 && ranges[0].count == 4);
 }
 
+static void samples_are_begun_of_the_open_step_alone(void)
+{
+    struct work work;
+    struct work_item item;
+    work_init(&work, 0);
+    CU_ASSERT_EQUAL(work_first_step(&work), WORK_STEP_NONE);
+    CU_ASSERT_EQUAL(lend_for(&work, 4, 1, 20, 2), STATUS_OK);
+    CU_ASSERT_EQUAL(lend_for(&work, 3, 2, 10, 1), STATUS_OK);
+    CU_ASSERT_EQUAL(work_first_step(&work), 3);
+    CU_ASSERT_EQUAL(work_waiting(&work), 3);
+    CU_ASSERT_EQUAL(work_ready(&work), 0);
+    CU_ASSERT_FALSE(work_begin(&work, &item));
+    work.open_step = 3;
+    CU_ASSERT_EQUAL(work_ready(&work), 1);
+    CU_ASSERT_TRUE(work_begin(&work, &item));
+    CU_ASSERT_EQUAL(item.sample, 10);
+    CU_ASSERT_FALSE(item.stale);
+    CU_ASSERT_FALSE(work_begin(&work, &item));
+    CU_ASSERT_EQUAL(work_first_step(&work), 4);
+    CU_ASSERT_EQUAL(work_left(&work, 3), 1);
+    CU_ASSERT_EQUAL(work_left(&work, 4), 2);
+    CU_ASSERT_EQUAL(work_at_hand(&work), 2);
+    work_done(&work, &item, 1.0);
+    CU_ASSERT_EQUAL(work.held_step, 3);
+    CU_ASSERT_EQUAL(work_at_hand(&work), 0); /* what is held has to be handed in before */
+    work_clear_held(&work);
+    CU_ASSERT_EQUAL(work_at_hand(&work), 2);
+    work.open_step = 4;
+    work.open_stale = true;
+    CU_ASSERT_TRUE(work_begin(&work, &item));
+    CU_ASSERT_EQUAL(item.sample, 20);
+    work.open_stale = false; /* the update came; what is begun stays what it is */
+    work_done(&work, &item, 1.0);
+    CU_ASSERT_TRUE(work_begin(&work, &item));
+    work_done(&work, &item, 1.0);
+    CU_ASSERT_EQUAL(work.held_samples, 2);
+    CU_ASSERT_EQUAL(work.held_stale, 1);
+    CU_ASSERT_EQUAL(work.held_step, 4);
+    work_clear_held(&work);
+    CU_ASSERT_EQUAL(work.held_stale, 0);
+    work_deinit(&work);
+}
+
+static void step_that_is_over_takes_its_leases_alone_along(void)
+{
+    struct work work;
+    struct work_item item;
+    work_init(&work, 0);
+    CU_ASSERT_EQUAL(lend_for(&work, 3, 1, 10, 3), STATUS_OK);
+    CU_ASSERT_EQUAL(lend_for(&work, 4, 2, 20, 2), STATUS_OK);
+    CU_ASSERT_FALSE(work_drop(&work, 2));
+    CU_ASSERT_EQUAL(work_waiting(&work), 5);
+    work.open_step = 3;
+    CU_ASSERT_TRUE(work_begin(&work, &item));
+    CU_ASSERT_TRUE(work_drop(&work, 3));
+    CU_ASSERT_EQUAL(work_left(&work, 3), 1); /* what is begun */
+    CU_ASSERT_TRUE(work_goes_past(&work, 3));
+    CU_ASSERT_FALSE(work_goes_past(&work, 4));
+    work_done(&work, &item, 1.0);
+    CU_ASSERT_TRUE(work_drop(&work, 3)); /* it is held */
+    work_clear(&work, 3);
+    CU_ASSERT_EQUAL(work.held_samples, 0);
+    CU_ASSERT_FALSE(work_has_lease(&work, 1));
+    CU_ASSERT_TRUE(work_has_lease(&work, 2));
+    CU_ASSERT_EQUAL(work_waiting(&work), 2);
+    CU_ASSERT_FALSE(work_drop(&work, 3));
+    CU_ASSERT_EQUAL(fixture_check_work(&work), 0);
+    work_deinit(&work);
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
@@ -280,6 +356,8 @@ int main(void)
         SUITE_TEST(owned_is_what_is_held_and_lent_in_merged_ranges),
         SUITE_TEST(merged_ranges_are_the_union_of_all),
         SUITE_TEST(range_too_many_changes_nothing),
+        SUITE_TEST(samples_are_begun_of_the_open_step_alone),
+        SUITE_TEST(step_that_is_over_takes_its_leases_alone_along),
     };
     return suite_run("peer_work", tests, sizeof tests / sizeof tests[0]);
 }

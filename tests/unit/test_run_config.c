@@ -27,6 +27,8 @@ static const char FULL[] = "name: bible-1.0_x\n"
                            "  target_batch: 33\n"
                            "  codec: fp32\n"
                            "  max_staleness: 0\n"
+                           "  stale_from: 100\n"
+                           "  predict: false\n"
                            "  checkpoint_every: 7\n"
                            "  checkpoints_kept: 0\n"
                            "optimizer:\n"
@@ -108,6 +110,8 @@ static void full_file_is_read(void)
     CU_ASSERT_EQUAL(run.codec, CODEC_FP32);
     CU_ASSERT_EQUAL(run.mean_codec, CODEC_FP32);
     CU_ASSERT_EQUAL(run.max_staleness, 0);
+    CU_ASSERT_EQUAL(run.stale_from, 100);
+    CU_ASSERT_FALSE(run.predict);
     CU_ASSERT_EQUAL(run.checkpoint_every, 7);
     CU_ASSERT_EQUAL(run.checkpoints_kept, 0);
     CU_ASSERT_EQUAL(run.schedule.learning_rate, 3e-3);
@@ -284,13 +288,13 @@ static void typing_errors_name_line_and_nearest_key(void)
     } CASES[] = {
         {"hidden_size", "hiden_size", "run.yaml:5: unknown key model.hiden_size",
          "did you mean hidden_size?"},
-        {"optimizer:", "optimiser:", "run.yaml:26: unknown key optimiser",
+        {"optimizer:", "optimiser:", "run.yaml:28: unknown key optimiser",
          "did you mean optimizer?"},
         {"  steps:", "  step:", "run.yaml:20: unknown key training.step", "did you mean steps?"},
-        {"  learning_rate:", "  learning-rate:", "run.yaml:28:", "did you mean learning_rate?"},
+        {"  learning_rate:", "  learning-rate:", "run.yaml:30:", "did you mean learning_rate?"},
         {"seed:", "sed:", "run.yaml:2: unknown key sed", "did you mean seed?"},
         {"seed:", "steps:", "run.yaml:2: unknown key steps", "it belongs under training"},
-        {"  beta1:", "  seed:", "run.yaml:31: unknown key optimizer.seed", "it belongs at the top"},
+        {"  beta1:", "  seed:", "run.yaml:33: unknown key optimizer.seed", "it belongs at the top"},
     };
     struct run_config run;
     scratch_begin();
@@ -322,7 +326,7 @@ static void wrong_values_name_line_and_range(void)
         {"norm_eps: 1.0e-6", "norm_eps: nan", "run.yaml:13: model.norm_eps", "a number from"},
         {"norm_eps: 1.0e-6", "norm_eps: 0x1p-9", "run.yaml:13: model.norm_eps", "a number from"},
         {"norm_eps: 1.0e-6", "norm_eps: 1", "run.yaml:13: model.norm_eps", "0.1"},
-        {"beta1: 0.8", "beta1: 1.0", "run.yaml:31: optimizer.beta1", "0.999999"},
+        {"beta1: 0.8", "beta1: 1.0", "run.yaml:33: optimizer.beta1", "0.999999"},
         {"type: llama", "type: lama", "run.yaml:4: model.type", "llama or gpt2"},
         {"type: llama", "type: gpt2", "run.yaml:8: model.kv_heads", "llama only"},
         {"heads: 4", "heads: 3", "run.yaml:7: model.heads", "divide model.hidden_size (128)"},
@@ -331,38 +335,39 @@ static void wrong_values_name_line_and_range(void)
         {"codec: fp32", "journal: mx4", "run.yaml:22: training.journal",
          "mx8, bf16 or fp32, not 'mx4': the optimizer"},
         {"codec: fp32", "journal: fp64", "run.yaml:22: training.journal", "mx8, bf16 or fp32"},
-        {"checkpoints_kept: 0", "checkpoints_kept: 1", "run.yaml:25: training.checkpoints_kept",
+        {"checkpoints_kept: 0", "checkpoints_kept: 1", "run.yaml:27: training.checkpoints_kept",
          "at least 3, or 0 to keep all"},
-        {"checkpoints_kept: 0", "checkpoints_kept: 2", "run.yaml:25: training.checkpoints_kept",
+        {"checkpoints_kept: 0", "checkpoints_kept: 2", "run.yaml:27: training.checkpoints_kept",
          "at least 3, or 0 to keep all"},
         {"codec: fp32", "codec: fp16", "run.yaml:22: training.codec", "mx8, mx4, bf16 or fp32"},
-        {"max_staleness: 0", "max_staleness: 1", "run.yaml:23: training.max_staleness",
-         "must be 0"},
-        {"type: adamw", "type: adam", "run.yaml:27: optimizer.type", "lamb, sgd or adam_mini"},
-        {"type: adamw", "name: adam", "run.yaml:27: optimizer.name", "must be adamw"},
-        {"type: adamw", "type: sgd\n  name: sgd", "run.yaml:28: optimizer.name", "remove it"},
-        {"type: adamw", "type: sgd", "run.yaml:31: optimizer.beta1", "not used by sgd"},
-        {"grad_clip: 0.5", "momentum: 0.9", "run.yaml:35: optimizer.momentum", "not used by adamw"},
-        {"grad_clip: 0.5", "nesterov: true", "run.yaml:35: optimizer.nesterov", "by adamw"},
-        {"grad_clip: 0.5", "decay_steps: 5", "run.yaml:35: optimizer.decay_steps",
+        {"max_staleness: 0", "max_staleness: 2", "run.yaml:23: training.max_staleness", "1"},
+        {"stale_from: 100", "stale_from: -1", "run.yaml:24: training.stale_from", "0"},
+        {"predict: false", "predict: often", "run.yaml:25: training.predict", "true or false"},
+        {"type: adamw", "type: adam", "run.yaml:29: optimizer.type", "lamb, sgd or adam_mini"},
+        {"type: adamw", "name: adam", "run.yaml:29: optimizer.name", "must be adamw"},
+        {"type: adamw", "type: sgd\n  name: sgd", "run.yaml:30: optimizer.name", "remove it"},
+        {"type: adamw", "type: sgd", "run.yaml:33: optimizer.beta1", "not used by sgd"},
+        {"grad_clip: 0.5", "momentum: 0.9", "run.yaml:37: optimizer.momentum", "not used by adamw"},
+        {"grad_clip: 0.5", "nesterov: true", "run.yaml:37: optimizer.nesterov", "by adamw"},
+        {"grad_clip: 0.5", "decay_steps: 5", "run.yaml:37: optimizer.decay_steps",
          "not used by the schedule cosine"},
-        {"grad_clip: 0.5", "decay: linear", "run.yaml:35: optimizer.decay", "schedule cosine"},
-        {"grad_clip: 0.5", "decay: line", "run.yaml:35: optimizer.decay", "sqrt or linear"},
-        {"grad_clip: 0.5", "schedule: wds", "run.yaml:35: optimizer.schedule",
+        {"grad_clip: 0.5", "decay: linear", "run.yaml:37: optimizer.decay", "schedule cosine"},
+        {"grad_clip: 0.5", "decay: line", "run.yaml:37: optimizer.decay", "sqrt or linear"},
+        {"grad_clip: 0.5", "schedule: wds", "run.yaml:37: optimizer.schedule",
          "cosine, linear, wsd or constant"},
-        {"grad_clip: 0.5", "schedule: constant", "run.yaml:29: optimizer.learning_rate_min",
+        {"grad_clip: 0.5", "schedule: constant", "run.yaml:31: optimizer.learning_rate_min",
          "the schedule constant; remove it"},
         {"grad_clip: 0.5", "schedule: wsd\n  decay_steps: 380",
-         "run.yaml:36:", "only 379 of training.steps are left"},
-        {"learning_rate_min: 2e-4", "learning_rate_min: 2", "run.yaml:29:", "learning_rate"},
-        {"warmup_steps: 21", "warmup_steps: 401", "run.yaml:30:", "training.steps (400)"},
+         "run.yaml:38:", "only 379 of training.steps are left"},
+        {"learning_rate_min: 2e-4", "learning_rate_min: 2", "run.yaml:31:", "learning_rate"},
+        {"warmup_steps: 21", "warmup_steps: 401", "run.yaml:32:", "training.steps (400)"},
         {"name: bible-1.0_x", "name: ../x", "run.yaml:1: name", "letters, digits"},
         {"name: bible-1.0_x", "name: a b", "run.yaml:1: name", "letters, digits"},
-        {"strategy: all_reduce", "strategy: ring", "run.yaml:37: aggregation.strategy",
+        {"strategy: all_reduce", "strategy: ring", "run.yaml:39: aggregation.strategy",
          "adaptive, all_reduce or parameter_server"},
-        {"believe: trusted", "believe: all", "run.yaml:38: aggregation.believe", "trusted"},
-        {"owners_max: 256", "owners_max: 257", "run.yaml:41: aggregation.owners_max", "256"},
-        {"codec: bf16", "codec: gzip", "run.yaml:43: aggregation.slow_link_codec", "'gzip'"},
+        {"believe: trusted", "believe: all", "run.yaml:40: aggregation.believe", "trusted"},
+        {"owners_max: 256", "owners_max: 257", "run.yaml:43: aggregation.owners_max", "256"},
+        {"codec: bf16", "codec: gzip", "run.yaml:45: aggregation.slow_link_codec", "'gzip'"},
         {"training:\n", "training: 5\nother:\n", "run.yaml:19: training", "must hold keys"},
     };
     struct run_config run;

@@ -105,12 +105,11 @@ static void fact_names_the_key_and_absolute_samples(void)
     say_hello(&s, 1, 0);
     const struct session *session = sessions_find(s.server->sessions, s.peers[1].curve_public);
     CU_ASSERT_PTR_NOT_NULL_FATAL(session);
-    s.server->sample_first = 4000;
     const struct core_action action = {.type = CORE_LEASE,
                                        .peer = sessions_index(s.server->sessions, session),
                                        .lease_id = 99,
                                        .step = 5,
-                                       .first = 3,
+                                       .first = 4003,
                                        .count = 4};
     struct journal_lease fact = server_lease_fact(s.server, &action);
     CU_ASSERT_EQUAL(memcmp(fact.key, s.peers[1].public_key, sizeof fact.key), 0);
@@ -133,7 +132,7 @@ static void facts_reserve_samples_for_peers_that_are_away(void)
     CU_ASSERT_EQUAL(server_reserve_leases(s.server, facts, 6, s.now_ms), STATUS_OK);
     expect_owners(&s, "00110000");
     CU_ASSERT_EQUAL(s.server->sessions->count, 0);
-    CU_ASSERT_EQUAL(s.server->sessions->end, 3);
+    CU_ASSERT_EQUAL(s.server->sessions->end, 2);
     const struct wire_message ready = {.type = WIRE_READY};
     say(&s, 0, &ready); /* meant for the process before this one */
     expect_owners(&s, "00110000");
@@ -149,11 +148,12 @@ static void facts_reserve_samples_for_peers_that_are_away(void)
     end(&s);
 }
 
-static void claim_is_numbered_from_the_steps_first_sample(void)
+static void claim_names_samples_by_their_numbers_in_the_run(void)
 {
     struct scene s;
     begin(&s);
     s.server->sample_first = 1000;
+    s.server->core->sample_first = 1000;
     const struct journal_lease facts[2] = {fact_of(&s, 0, 1000, 5), fact_of(&s, 1, 999, 4)};
     CU_ASSERT_EQUAL(server_reserve_leases(s.server, facts, 2, s.now_ms), STATUS_OK);
     expect_owners(&s, "00000...");
@@ -171,7 +171,7 @@ static void claim_is_numbered_from_the_steps_first_sample(void)
     const struct peer *peer = &s.server->core->peers[0];
     CU_ASSERT_FALSE(peer->claim_due);
     CU_ASSERT_EQUAL(peer->leases[0].id, 49);
-    CU_ASSERT_EQUAL(peer->leases[0].first, 1);
+    CU_ASSERT_EQUAL(peer->leases[0].first, 1001);
     CU_ASSERT_EQUAL(peer->leases[0].done, 1);
     say_hello(&s, 0, 0);
     message.as.claim.ranges[0].first = 1; /* another step's number */
@@ -196,13 +196,76 @@ static void peer_with_other_parameters_loses_its_samples_at_once(void)
     }
 }
 
+/* As if a process before this one had committed one step of BATCH samples. */
+static void pretend_committed(struct scene *s)
+{
+    const struct core_settings settings = {.step_first = 1,
+                                           .sample_first = BATCH,
+                                           .step_count = 4,
+                                           .target_batch = BATCH,
+                                           .lease_samples_max = 64,
+                                           .lease_ms = 1000,
+                                           .silence_ms_max = 6000,
+                                           .patience_ms = 60000,
+                                           .max_staleness = s->run.config.max_staleness};
+    core_free(s->server->core);
+    CU_ASSERT_EQUAL_FATAL(core_new(&settings, &s->server->core), STATUS_OK);
+    s->server->sample_first = BATCH;
+    s->server->version_first = 1;
+    s->server->digests[1] = s->server->digests[0];
+    s->server->digests[1].bytes[0] ^= 8U;
+    master_set_version(aggregate_master(s->server->aggregate), 1);
+}
+
+static void peer_at_the_version_before_keeps_its_samples_with_staleness_alone(void)
+{
+    for (int kind = 0; kind < 3; kind++) {
+        struct scene s;
+        begin(&s);
+        s.run.config.max_staleness = kind == 1 ? 0 : 1;
+        pretend_committed(&s);
+        struct journal_lease facts[2] = {fact_of(&s, 0, 8, 4), fact_of(&s, 1, 14, 4)};
+        facts[0].step = 1;
+        facts[1].step = 1;
+        CU_ASSERT_EQUAL(server_reserve_leases(s.server, facts, 2, s.now_ms), STATUS_OK);
+        expect_owners(&s, "0000..11");
+        CU_ASSERT_FALSE(core_next_begun(s.server->core));
+        s.spoilt = kind == 2;
+        say_hello(&s, 0, 0);
+        expect_owners(&s, kind == 0 ? "0000..11" : "......11");
+        CU_ASSERT_EQUAL(s.server->sessions->count, 1);
+        end(&s);
+    }
+}
+
+static void facts_of_the_next_step_reserve_with_staleness_alone(void)
+{
+    for (uint32_t max_staleness = 0; max_staleness < 2; max_staleness++) {
+        struct scene s;
+        begin(&s);
+        s.run.config.max_staleness = max_staleness;
+        pretend_committed(&s);
+        struct journal_lease facts[2] = {fact_of(&s, 0, 16, 4), fact_of(&s, 1, 12, 6)};
+        facts[0].step = 2;
+        facts[1].step = 2; /* as it stood before the target batch was changed */
+        CU_ASSERT_EQUAL(server_reserve_leases(s.server, facts, 2, s.now_ms), STATUS_OK);
+        expect_owners(&s, "........");
+        CU_ASSERT_EQUAL(core_next_begun(s.server->core), max_staleness > 0);
+        CU_ASSERT_TRUE(max_staleness == 0 ||
+                       sample_table_owned(&s.server->core->table, 0, BATCH, 4));
+        end(&s);
+    }
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
         SUITE_TEST(fact_names_the_key_and_absolute_samples),
         SUITE_TEST(facts_reserve_samples_for_peers_that_are_away),
-        SUITE_TEST(claim_is_numbered_from_the_steps_first_sample),
+        SUITE_TEST(claim_names_samples_by_their_numbers_in_the_run),
         SUITE_TEST(peer_with_other_parameters_loses_its_samples_at_once),
+        SUITE_TEST(peer_at_the_version_before_keeps_its_samples_with_staleness_alone),
+        SUITE_TEST(facts_of_the_next_step_reserve_with_staleness_alone),
     };
     return suite_run("server_durable", tests, sizeof tests / sizeof tests[0]);
 }

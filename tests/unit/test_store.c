@@ -85,6 +85,8 @@ static void assert_same_config(const struct run_config *a, const struct run_conf
     CU_ASSERT_EQUAL(a->codec, b->codec);
     CU_ASSERT_EQUAL(a->mean_codec, b->mean_codec);
     CU_ASSERT_EQUAL(a->max_staleness, b->max_staleness);
+    CU_ASSERT_EQUAL(a->stale_from, b->stale_from);
+    CU_ASSERT_EQUAL(a->predict, b->predict);
     CU_ASSERT_EQUAL(a->checkpoint_every, b->checkpoint_every);
     CU_ASSERT_EQUAL(a->checkpoints_kept, b->checkpoints_kept);
     CU_ASSERT_EQUAL(a->optimizer.kind, b->optimizer.kind);

@@ -89,7 +89,9 @@ static void torn_tail_is_cut_and_what_was_committed_stays(void)
     store_fixture_lease(&f, 5, 2);
     store_fixture_commit(&f);
     struct journal_lease early = {.key = {1}, .lease_id = 6, .step = 4, .samples = {32, 8}};
-    CU_ASSERT_EQUAL(store_lease(f.store, &early), STATUS_OK); /* of a step that has not begun */
+    struct journal_lease odd = {.key = {1}, .lease_id = 5, .step = 5, .samples = {40, 8}};
+    CU_ASSERT_EQUAL(store_lease(f.store, &early), STATUS_OK); /* of the next step */
+    CU_ASSERT_EQUAL(store_lease(f.store, &odd), STATUS_OK);   /* of no step that can be lent */
     store_fixture_lease(&f, 7, 2);
     store_fixture_lease(&f, 8, 4);
     store_fixture_stop(&f);
@@ -99,14 +101,19 @@ static void torn_tail_is_cut_and_what_was_committed_stays(void)
     CU_ASSERT_TRUE(noted("a record that a crash cut off"));
     size_t count = 0;
     const struct journal_lease *leases = store_leases(f.store, &count);
-    CU_ASSERT_EQUAL_FATAL(count, 1);
-    CU_ASSERT_TRUE(leases[0].lease_id == 7 && leases[0].samples.first == 24 &&
-                   leases[0].samples.count == 2);
+    CU_ASSERT_EQUAL_FATAL(count, 2);
+    CU_ASSERT_TRUE(leases[0].lease_id == 6 && leases[0].step == 4);
+    CU_ASSERT_TRUE(leases[1].lease_id == 7 && leases[1].samples.first == 24 &&
+                   leases[1].samples.count == 2);
     store_fixture_commit(&f);
-    CU_ASSERT_EQUAL(store_leases(f.store, &count) == NULL && count > 0, 0);
-    CU_ASSERT_EQUAL(count, 0);
+    leases = store_leases(f.store, &count); /* what was lent of the next step stays so */
+    CU_ASSERT_TRUE_FATAL(count == 1);
+    CU_ASSERT_EQUAL(leases[0].lease_id, 6);
     store_fixture_stop(&f);
     store_fixture_start(&f);
+    leases = store_leases(f.store, &count); /* also when it was given before the commit */
+    CU_ASSERT_TRUE_FATAL(count == 1);
+    CU_ASSERT_EQUAL(leases[0].lease_id, 6);
     CU_ASSERT_TRUE(at_twin(&f));
     CU_ASSERT_EQUAL(note_count, 0);
     store_fixture_deinit(&f);
@@ -181,6 +188,32 @@ static void checkpoint_within_a_step_keeps_its_leases(void)
                        leases[1].samples.first == 16 && leases[1].samples.count == 4);
         store_fixture_stop(&f);
     }
+    store_fixture_deinit(&f);
+}
+
+static void digest_of_every_version_is_found_across_checkpoints(void)
+{
+    struct store_fixture f;
+    struct digest digests[6];
+    struct digest found;
+    bool known = false;
+    store_fixture_init(&f, "mx8");
+    for (uint64_t version = 0; version < 6; version++) {
+        digests[version] = params_digest(master_params(f.master), f.value_count);
+        if (version % 2 == 0) {
+            store_fixture_checkpoint(&f);
+        }
+        store_fixture_commit(&f);
+    }
+    store_fixture_stop(&f);
+    store_fixture_start(&f);
+    for (uint64_t version = 0; version < 6; version++) {
+        CU_ASSERT_EQUAL(store_digest(f.store, version, &found, &known), STATUS_OK);
+        CU_ASSERT_TRUE(known);
+        CU_ASSERT_TRUE(digest_equal(&found, &digests[version]));
+    }
+    CU_ASSERT_EQUAL(store_digest(f.store, 7, &found, &known), STATUS_OK);
+    CU_ASSERT_FALSE(known);
     store_fixture_deinit(&f);
 }
 
@@ -496,6 +529,7 @@ int main(void)
         SUITE_TEST(checkpoint_of_a_version_that_a_segment_begins_at_is_written_again),
         SUITE_TEST(torn_tail_is_cut_and_what_was_committed_stays),
         SUITE_TEST(checkpoint_within_a_step_keeps_its_leases),
+        SUITE_TEST(digest_of_every_version_is_found_across_checkpoints),
         SUITE_TEST(damage_in_the_middle_is_told_with_its_place_and_the_steps_lost),
         SUITE_TEST(damage_before_the_checkpoint_costs_nothing),
         SUITE_TEST(journal_that_ends_before_the_checkpoint_goes_on_from_it),

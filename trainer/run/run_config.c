@@ -110,12 +110,10 @@ static enum status read_training(const struct run_yaml *yaml, struct run_config 
     out->step_count = yaml->values[RUN_KEY_STEPS].count;
     out->target_batch = (uint32_t)run_yaml_count(yaml, RUN_KEY_TARGET_BATCH, 32);
     out->max_staleness = (uint32_t)run_yaml_count(yaml, RUN_KEY_MAX_STALENESS, 0);
+    out->stale_from = run_yaml_count(yaml, RUN_KEY_STALE_FROM, 0);
+    out->predict = run_yaml_flag(yaml, RUN_KEY_PREDICT, true);
     out->checkpoint_every = run_yaml_count(yaml, RUN_KEY_CHECKPOINT_EVERY, 100);
     out->checkpoints_kept = (uint32_t)run_yaml_count(yaml, RUN_KEY_CHECKPOINTS_KEPT, 3);
-    if (out->max_staleness != 0) {
-        return run_yaml_fault(yaml, RUN_KEY_MAX_STALENESS,
-                              "must be 0: this version always waits for the newest parameters");
-    }
     if (out->checkpoints_kept > 0 && out->checkpoints_kept < RUN_CHECKPOINTS_KEPT_MIN) {
         return run_yaml_fault(
             yaml, RUN_KEY_CHECKPOINTS_KEPT,
