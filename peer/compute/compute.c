@@ -31,7 +31,8 @@ struct compute {
     struct team_source source;
     bool started;
     uint32_t context;
-    enum codec codec;
+    enum codec codec;       /* of updates */
+    enum codec offer_codec; /* of contributions */
     struct exact_grid grid;
     size_t value_count;
     float *params;   /* P as the coordinator has it */
@@ -274,6 +275,7 @@ void compute_free(struct compute *self)
 void compute_follow(struct compute *self, const struct wire_welcome *welcome)
 {
     self->codec = welcome->codec;
+    self->offer_codec = welcome->codec;
     self->grid = exact_grid_for(welcome->step_tokens);
     self->predicts = welcome->max_staleness > 0 && welcome->predicts;
 }
@@ -290,12 +292,22 @@ uint32_t compute_vocab_size(const struct compute *self)
 
 size_t compute_encoded_bytes(const struct compute *self)
 {
-    return codec_encoded_bytes(self->codec, self->value_count);
+    return codec_encoded_bytes(self->offer_codec, self->value_count);
 }
 
 enum codec compute_codec(const struct compute *self)
 {
     return self->codec;
+}
+
+void compute_offer_in(struct compute *self, enum codec codec)
+{
+    self->offer_codec = codec;
+}
+
+enum codec compute_offer_codec(const struct compute *self)
+{
+    return self->offer_codec;
 }
 
 enum status compute_check_blob(const struct compute *self, enum blob_kind kind, const uint8_t *data,
@@ -361,7 +373,7 @@ void compute_open(struct compute *self, bool ahead)
 
 enum status compute_encode(struct compute *self, uint8_t *out)
 {
-    return codec_encode(self->codec, -self->grid.shift, gradient_values(self->gradient),
+    return codec_encode(self->offer_codec, -self->grid.shift, gradient_values(self->gradient),
                         self->value_count, out);
 }
 

@@ -48,8 +48,13 @@ void compute_follow(struct compute *self, const struct wire_welcome *welcome);
 
 size_t compute_value_count(const struct compute *self);
 uint32_t compute_vocab_size(const struct compute *self);
-size_t compute_encoded_bytes(const struct compute *self);
-enum codec compute_codec(const struct compute *self);
+enum codec compute_codec(const struct compute *self); /* of updates */
+
+/* Contributions are encoded with another codec than updates from here on, as a plan says; until the
+ * next compute_follow. */
+void compute_offer_in(struct compute *self, enum codec codec);
+enum codec compute_offer_codec(const struct compute *self);
+size_t compute_encoded_bytes(const struct compute *self); /* of a contribution */
 
 /* Checks a fetched blob before it is loaded or applied. Errors: BAD_SHAPE, OUT_OF_RANGE. */
 MUST_CHECK enum status compute_check_blob(const struct compute *self, enum blob_kind kind,

@@ -187,7 +187,7 @@ static struct offer *encode(struct daemon *self, uint64_t id)
         return NULL;
     }
     struct offer *offer =
-        offers_add(&self->offers, id, compute_codec(self->compute), data, size_bytes);
+        offers_add(&self->offers, id, compute_offer_codec(self->compute), data, size_bytes);
     (void)pthread_mutex_lock(&self->shared.lock);
     struct work *work = &self->session.work;
     offer->facts.step = work->held_step;

@@ -63,6 +63,9 @@ static void take_route(struct daemon *self, const struct wire_route *route)
     log_info("peer", "plan",
              "plan=%" PRIu64 " owners=%" PRIu32 " own_chunks=%" PRIu32 " computes=%d",
              route->plan_id, route->owner_count, own.chunk_count, route->computes ? 1 : 0);
+    if (self->compute != NULL) {
+        compute_offer_in(self->compute, route->codec);
+    }
     bulk_route(self->bulk, route);
     if (self->owner != NULL) {
         daemon_owner_plan(self->owner, route->plan_id, &own);

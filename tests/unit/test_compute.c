@@ -182,10 +182,11 @@ static void encode_into(struct bench *self, float *sum)
     CU_ASSERT_EQUAL(compute_encode(self->compute, data), STATUS_OK);
     size_t value_count = layout_value_count(self->layout);
     struct exact_grid grid = exact_grid_for(self->welcome.step_tokens);
-    CU_ASSERT_EQUAL(exact_sum_check(&grid, self->welcome.codec, data, size_bytes, value_count,
-                                    self->welcome.step_tokens),
-                    STATUS_OK);
-    codec_add(self->welcome.codec, data, value_count, sum);
+    enum codec codec = compute_offer_codec(self->compute);
+    CU_ASSERT_EQUAL(
+        exact_sum_check(&grid, codec, data, size_bytes, value_count, self->welcome.step_tokens),
+        STATUS_OK);
+    codec_add(codec, data, value_count, sum);
     free(data);
 }
 
@@ -282,6 +283,32 @@ static void encoded_units_lie_on_the_grid_of_a_huge_batch(void)
         encode_into(&bench, sum); /* asks the grid's own check */
     }
     free(sum);
+    bench_deinit(&bench);
+}
+
+/* On a slow link, as a plan says. What the coarse codec leaves comes with the next contributions.
+ */
+static void contributions_may_have_another_codec_than_updates(void)
+{
+    struct bench bench;
+    double loss_sum = 0.0;
+    bench_init(&bench, CODEC_MX8, 1);
+    size_t value_count = layout_value_count(bench.layout);
+    float *expected = gradient_alone(&bench, 100, 102, &loss_sum);
+    float *sum = calloc(value_count, sizeof *sum);
+    CU_ASSERT_FATAL(sum != NULL);
+    bench_start(&bench);
+    compute_offer_in(bench.compute, CODEC_MX4);
+    lend(&bench, 1, 100, 2);
+    wait_held(&bench, 2);
+    encode_into(&bench, sum);
+    double first = distance(sum, expected, value_count);
+    encode_into(&bench, sum);
+    CU_ASSERT_TRUE(first > 0.01 && distance(sum, expected, value_count) < first / 4);
+    compute_follow(bench.compute, &bench.welcome); /* until the next plan */
+    CU_ASSERT_EQUAL(compute_offer_codec(bench.compute), CODEC_MX8);
+    free(sum);
+    free(expected);
     bench_deinit(&bench);
 }
 
@@ -559,6 +586,7 @@ int main(void)
         SUITE_TEST(threads_compute_every_sample_into_one_gradient),
         SUITE_TEST(what_mx8_loses_stays_for_the_next_contribution),
         SUITE_TEST(encoded_units_lie_on_the_grid_of_a_huge_batch),
+        SUITE_TEST(contributions_may_have_another_codec_than_updates),
         SUITE_TEST(peer_follows_the_coordinators_digest),
         SUITE_TEST(blobs_are_checked_by_their_kind),
         SUITE_TEST(gradient_that_is_not_finite_is_not_encoded),
