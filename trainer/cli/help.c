@@ -152,7 +152,8 @@ const char HELP_TRAIN[] =
 const char HELP_TRIAL[] =
     "use: dugnad trial --config RUN.yaml [options]\n"
     "\n"
-    "Trains a run several times in one process, as a coordinator and its peers would, and compares\n"
+    "Trains a run several times in one process, as a coordinator and its peers would, and "
+    "compares\n"
     "the loss on all of the validation split at the end with that of fp32 without stale samples.\n"
     "\n"
     "  --config FILE        the run (docs/run-config.md); its codecs do not matter here\n"

@@ -65,10 +65,8 @@ struct summary {
 
 static enum status read_options(int argc, char **argv, struct options *out)
 {
-    *out = (struct options){.precision = "auto",
-                            .seeds = 3,
-                            .contributors = 4,
-                            .threads = cores_usable(THREADS_MAX)};
+    *out = (struct options){
+        .precision = "auto", .seeds = 3, .contributors = 4, .threads = cores_usable(THREADS_MAX)};
     const struct cli_option table[] = {
         {.name = "config", .kind = CLI_TEXT, .target = &out->config, .required = true},
         {.name = "precision", .kind = CLI_TEXT, .target = &out->precision},
@@ -332,13 +330,12 @@ static void print_variant(const struct trial *self, size_t index)
 
 static void print_json(const struct trial *self)
 {
-    (void)printf("{\"run\":\"%s\",\"steps\":%" PRIu64 ",\"tokens\":%" PRIu64
-                 ",\"contributors\":%" PRIu64 ",\"seeds\":%zu,\"first_seed\":%" PRIu64
-                 ",\"precision\":\"%s\",\"results\":[",
-                 self->config.name, self->config.step_count,
-                 self->config.step_count * run_config_step_tokens(&self->config),
-                 self->setting.contributor_count, self->seed_count, self->config.seed,
-                 self->precision.name);
+    (void)printf(
+        "{\"run\":\"%s\",\"steps\":%" PRIu64 ",\"tokens\":%" PRIu64 ",\"contributors\":%" PRIu64
+        ",\"seeds\":%zu,\"first_seed\":%" PRIu64 ",\"precision\":\"%s\",\"results\":[",
+        self->config.name, self->config.step_count,
+        self->config.step_count * run_config_step_tokens(&self->config),
+        self->setting.contributor_count, self->seed_count, self->config.seed, self->precision.name);
     for (size_t i = 0; i < self->variant_count; i++) {
         print_variant(self, i);
     }

@@ -76,8 +76,8 @@ static void feed_add(struct run *self, const struct dataset *data, uint64_t offs
     size_t length = self->config.context;
     uint16_t *tokens = self->tokens + self->feed.count * (length + 1);
     dataset_read(data, offset, length + 1, tokens);
-    self->feed.items[self->feed.count] = (struct team_item){
-        .tokens = tokens, .token_count = length, .tag = self->feed.count};
+    self->feed.items[self->feed.count] =
+        (struct team_item){.tokens = tokens, .token_count = length, .tag = self->feed.count};
     self->feed.count++;
 }
 
@@ -125,8 +125,9 @@ static enum status allocate_arrays(struct run *self, size_t share)
     bool complete = self->feed.items != NULL && self->tokens != NULL && self->sums != NULL &&
                     self->encoded != NULL && self->update != NULL && self->params != NULL &&
                     self->ahead != NULL;
-    return complete ? STATUS_OK : fault(STATUS_NO_MEMORY, "no memory for a trial; use fewer "
-                                                          "--threads");
+    return complete ? STATUS_OK
+                    : fault(STATUS_NO_MEMORY, "no memory for a trial; use fewer "
+                                              "--threads");
 }
 
 static enum status allocate(struct run *self)
@@ -159,12 +160,11 @@ static enum status allocate(struct run *self)
 static enum status start(struct run *self)
 {
     size_t size_bytes = self->value_count * sizeof *self->params;
-    enum status status =
-        sampler_init(&self->sampler, dataset_token_count(self->setting->train),
-                     self->config.context, self->config.seed);
+    enum status status = sampler_init(&self->sampler, dataset_token_count(self->setting->train),
+                                      self->config.context, self->config.seed);
     if (status == STATUS_OK) {
-        status = run_start_params(&self->config, model_layout(self->model),
-                                  master_params(self->master));
+        status =
+            run_start_params(&self->config, model_layout(self->model), master_params(self->master));
     }
     if (status == STATUS_OK) {
         master_set_params(self->master, master_params(self->master));
@@ -237,8 +237,9 @@ static enum status hand_in(struct run *self, uint64_t index, uint64_t tokens)
     uint64_t step = master_version(self->master);
     bool slow = trial_variant_is_slow(self->variant, step, index, self->contributor_count);
     enum codec codec = slow ? self->variant->slow : self->variant->gradient;
-    enum status status = codec_encode(codec, -self->grid.shift, gradient_values(self->gradients[index]),
-                                      self->value_count, self->encoded);
+    enum status status =
+        codec_encode(codec, -self->grid.shift, gradient_values(self->gradients[index]),
+                     self->value_count, self->encoded);
     return status == STATUS_OK
                ? exact_sum_check_and_add(&self->grid, codec, self->encoded,
                                          codec_encoded_bytes(codec, self->value_count),
@@ -331,10 +332,9 @@ static enum status train(struct run *self, struct trial_result *out)
     for (uint64_t step = 0; step < config->step_count && status == STATUS_OK; step++) {
         status = make_step(self, &out->digest);
     }
-    out->stale_share = (double)self->stale_count /
-                       ((double)config->step_count * (double)config->target_batch);
-    out->train_loss =
-        self->train_loss / ((double)tail * (double)run_config_step_tokens(config));
+    out->stale_share =
+        (double)self->stale_count / ((double)config->step_count * (double)config->target_batch);
+    out->train_loss = self->train_loss / ((double)tail * (double)run_config_step_tokens(config));
     if (status == STATUS_OK) {
         return validate(self, &out->loss);
     }

@@ -4,8 +4,8 @@
  * Contributors share each step's samples; each has a gradient whose residual stays behind when it
  * is encoded. Contributions are checked and summed exactly, the master makes the step, and what
  * the contributors compute on is what the decoded updates made of the first parameters; its digest
- * is compared with the master's in every step. With one contributor and fresh samples the digests
- * are those of `dugnad train` on one thread.
+ * is compared with the master's in every step. With one contributor, fp32 and fresh samples the
+ * digests are those of `dugnad train` on one thread.
  *
  * Stale samples of step t are computed on P[t-1], or, predicted, on P[t-1] + U[t-2] with
  * U[t-2] = P[t-1] - P[t-2], as peers do while U[t-1] is still on its way.

@@ -127,8 +127,8 @@ static enum status take_setting(struct trial_variant *self, const char *key, con
     if (strcmp(key, "leave") == 0) {
         return take_count(key, text, COUNT_MAX, &self->leave_steps);
     }
-    return fault(STATUS_USAGE,
-                 "a variant has no setting '%.40s'; 'dugnad trial --help' lists them", key);
+    return fault(STATUS_USAGE, "a variant has no setting '%.40s'; 'dugnad trial --help' lists them",
+                 key);
 }
 
 static enum status take_settings(struct trial_variant *self, const char *settings)
@@ -156,15 +156,17 @@ static enum status take_settings(struct trial_variant *self, const char *setting
 static enum status take_name(struct trial_variant *self, const char *text, size_t length)
 {
     if (length == 0 || length >= sizeof self->name) {
-        return fault(STATUS_USAGE, "the name of a variant has 1 to %d characters, as in "
-                                   "mine:codec=mx4",
+        return fault(STATUS_USAGE,
+                     "the name of a variant has 1 to %d characters, as in "
+                     "mine:codec=mx4",
                      TRIAL_NAME_MAX - 1);
     }
     for (size_t i = 0; i < length; i++) {
         if (strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", text[i]) ==
             NULL) {
-            return fault(STATUS_USAGE, "the name of a variant has letters, digits, '-', '_' and "
-                                       "'.' alone, not '%.40s'",
+            return fault(STATUS_USAGE,
+                         "the name of a variant has letters, digits, '-', '_' and "
+                         "'.' alone, not '%.40s'",
                          text);
         }
     }
