@@ -2,6 +2,7 @@
 
 #include "common/clock.h"
 #include "common/fault.h"
+#include "common/memory.h"
 #include "trainer/data/sampler.h"
 #include "trainer/model/team.h"
 #include "trainer/optimizer/master_step.h"
@@ -118,8 +119,8 @@ static enum status allocate_arrays(struct run *self, size_t share)
     self->feed.items = calloc(share, sizeof *self->feed.items);
     self->tokens = calloc(share * (self->config.context + 1), sizeof *self->tokens);
     self->sums = calloc(count, sizeof *self->sums);
-    self->encoded = malloc(count * sizeof(float)); /* no codec needs more */
-    self->update = malloc(count * sizeof(float));
+    self->encoded = malloc(codec_encoded_bytes(CODEC_FP32, count)); /* no codec needs more */
+    self->update = malloc(codec_encoded_bytes(CODEC_FP32, count));
     self->params = calloc(count, sizeof *self->params);
     self->ahead = calloc(count, sizeof *self->ahead);
     bool complete = self->feed.items != NULL && self->tokens != NULL && self->sums != NULL &&
@@ -130,15 +131,30 @@ static enum status allocate_arrays(struct run *self, size_t share)
                                               "--threads");
 }
 
+/* Gradients, sums, contribution and update, parameters and what is ahead of them. */
+static enum status check_memory(const struct run *self)
+{
+    uint64_t vectors = (self->contributor_count + 4) * sizeof(float) + sizeof *self->sums;
+    uint64_t need = self->value_count * vectors + weights_bytes(self->model) +
+                    team_bytes(self->model, &self->plan) +
+                    master_bytes(model_layout(self->model), &self->config.model,
+                                 self->config.optimizer.kind, self->variant->mean);
+    return memory_check_fits("one run of this trial", need,
+                             "use fewer --threads and --contributors or a smaller model");
+}
+
 static enum status allocate(struct run *self)
 {
     const struct run_config *config = &self->config;
     size_t share = share_max(config, self->contributor_count);
     self->plan = plan_of(config, share);
-    enum status status = master_new(
-        model_layout(self->model), &config->model, &config->optimizer, &config->schedule,
-        (struct master_codecs){.update = self->variant->update, .mean = self->variant->mean},
-        &self->master);
+    enum status status = check_memory(self);
+    if (status == STATUS_OK) {
+        status = master_new(
+            model_layout(self->model), &config->model, &config->optimizer, &config->schedule,
+            (struct master_codecs){.update = self->variant->update, .mean = self->variant->mean},
+            &self->master);
+    }
     if (status == STATUS_OK) {
         status = weights_new(self->model, &self->weights);
     }
