@@ -40,16 +40,20 @@ static void parse_a_codec_sets_all_but_an_mx4_mean(void)
 
 static void parse_numbers_gives_them(void)
 {
-    struct trial_variant variant =
-        parsed("n:stale=0.125,from=0.5,predict=no,rotate=7,leave=9,contributors=64,slow_share=1");
+    struct trial_variant variant = parsed("n:stale=0.125,from=0.5,ahead=0.5,bend=2,rate=0.25,"
+                                          "rotate=7,leave=9,contributors=64,slow_share=1");
     CU_ASSERT_EQUAL(variant.stale_share, 0.125);
     CU_ASSERT_EQUAL(variant.stale_from, 0.5);
-    CU_ASSERT_FALSE(variant.predicts);
+    CU_ASSERT_EQUAL(variant.ahead, 0.5);
+    CU_ASSERT_EQUAL(variant.bend, 2.0);
+    CU_ASSERT_EQUAL(variant.rate, 0.25);
     CU_ASSERT_EQUAL(variant.rotate_steps, 7);
     CU_ASSERT_EQUAL(variant.leave_steps, 9);
     CU_ASSERT_EQUAL(variant.contributor_count, 64);
     CU_ASSERT_EQUAL(variant.slow_share, 1.0);
-    CU_ASSERT_TRUE(parsed("n:").predicts);
+    variant = parsed("n:");
+    CU_ASSERT_EQUAL(variant.ahead, 1.0);
+    CU_ASSERT_EQUAL(variant.rate, 1.0);
 }
 
 static void parse_what_is_wrong_is_usage(void)
@@ -70,7 +74,7 @@ static void parse_what_is_wrong_is_usage(void)
         "a:stale=nan",
         "a:stale=",
         "a:stale=0.5x",
-        "a:predict=maybe",
+        "a:ahead=11",
         "a:contributors=65",
         "a:rotate=-1",
         "a:leave=99999999999999999999",

@@ -179,6 +179,8 @@ const char HELP_TRIAL[] =
     "  rotate               every so many steps others are slow\n"
     "  contributors         instead of --contributors\n"
     "  stale                share of the samples that is computed on parameters one step old\n"
-    "  predict              yes (default): on predicted ones (training.predict); no\n"
+    "  ahead                how often the latest update is added to those (1: training.predict)\n"
+    "  bend                 how often its difference from the one before is added (0)\n"
     "  from                 share of the steps before any sample is stale (training.stale_from)\n"
+    "  rate                 what the learning rate is multiplied with (1)\n"
     "  leave                every so many steps a peer is replaced by one without residual\n";

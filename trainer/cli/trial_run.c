@@ -44,6 +44,8 @@ struct run {
     uint8_t *update;
     float *params; /* (value_count): P as the contributors have it */
     float *ahead;  /* (value_count): what the stale samples of the next step are computed on */
+    float *latest; /* (value_count): the update that led to params, decoded */
+    float *before; /* (value_count): and the one before it */
     uint64_t stale_count;
     double train_loss; /* sum over the last steps */
 };
@@ -123,18 +125,21 @@ static enum status allocate_arrays(struct run *self, size_t share)
     self->update = malloc(codec_encoded_bytes(CODEC_FP32, count));
     self->params = calloc(count, sizeof *self->params);
     self->ahead = calloc(count, sizeof *self->ahead);
+    self->latest = calloc(count, sizeof *self->latest);
+    self->before = calloc(count, sizeof *self->before);
     bool complete = self->feed.items != NULL && self->tokens != NULL && self->sums != NULL &&
                     self->encoded != NULL && self->update != NULL && self->params != NULL &&
-                    self->ahead != NULL;
+                    self->ahead != NULL && self->latest != NULL && self->before != NULL;
     return complete ? STATUS_OK
                     : fault(STATUS_NO_MEMORY, "no memory for a trial; use fewer "
                                               "--threads");
 }
 
-/* Gradients, sums, contribution and update, parameters and what is ahead of them. */
+/* Gradients, sums, contribution and update, parameters, what is ahead of them and what
+ * led to them. */
 static enum status check_memory(const struct run *self)
 {
-    uint64_t vectors = (self->contributor_count + 4) * sizeof(float) + sizeof *self->sums;
+    uint64_t vectors = (self->contributor_count + 6) * sizeof(float) + sizeof *self->sums;
     uint64_t need = self->value_count * vectors + weights_bytes(self->model) +
                     team_bytes(self->model, &self->plan) +
                     master_bytes(model_layout(self->model), &self->config.model,
@@ -196,6 +201,8 @@ static enum status run_init(struct run *self, uint64_t seed)
     uint64_t wanted = self->variant->contributor_count;
     self->config = *setting->config;
     self->config.seed = seed;
+    self->config.schedule.learning_rate *= self->variant->rate;
+    self->config.schedule.learning_rate_min *= self->variant->rate;
     self->contributor_count = wanted > 0 ? wanted : setting->contributor_count;
     self->grid = exact_grid_for(run_config_step_tokens(&self->config));
     enum status status = model_new(&self->config.model, setting->backend, &self->model);
@@ -219,6 +226,8 @@ static void run_deinit(struct run *self)
     free(self->update);
     free(self->params);
     free(self->ahead);
+    free(self->latest);
+    free(self->before);
     slices_free(self->slices);
     team_free(self->team);
     weights_free(self->weights);
@@ -282,13 +291,25 @@ static enum status contribute(struct run *self, uint64_t index)
                : status;
 }
 
-/* Before the step's update is applied: what the contributors can compute on meanwhile. */
+/* Before the step's update is there: what the contributors can compute on meanwhile. */
 static void look_ahead(struct run *self)
 {
-    memcpy(self->ahead, self->params, self->value_count * sizeof *self->ahead);
-    if (self->variant->predicts && master_version(self->master) > 0) {
-        codec_add(self->variant->update, self->update, self->value_count, self->ahead);
+    float ahead = (float)self->variant->ahead;
+    float bend = (float)self->variant->bend;
+    for (size_t i = 0; i < self->value_count; i++) {
+        float turn = self->latest[i] - self->before[i];
+        self->ahead[i] = self->params[i] + (ahead * self->latest[i] + bend * turn);
     }
+}
+
+static void apply(struct run *self)
+{
+    float *oldest = self->before;
+    self->before = self->latest;
+    self->latest = oldest;
+    memset(oldest, 0, self->value_count * sizeof *oldest);
+    codec_add(self->variant->update, self->update, self->value_count, self->latest);
+    codec_add(self->variant->update, self->update, self->value_count, self->params);
 }
 
 static enum status make_step(struct run *self, struct digest *out_digest)
@@ -307,7 +328,7 @@ static enum status make_step(struct run *self, struct digest *out_digest)
     if (status != STATUS_OK) {
         return status;
     }
-    codec_add(self->variant->update, self->update, self->value_count, self->params);
+    apply(self);
     *out_digest = params_digest(self->params, self->value_count);
     return memcmp(out_digest, &step.digest, sizeof step.digest) == 0
                ? STATUS_OK

@@ -7,8 +7,8 @@
  * is compared with the master's in every step. With one contributor, fp32 and fresh samples the
  * digests are those of `dugnad train` on one thread.
  *
- * Stale samples of step t are computed on P[t-1], or, predicted, on P[t-1] + U[t-2] with
- * U[t-2] = P[t-1] - P[t-2], as peers do while U[t-1] is still on its way.
+ * Stale samples of step t are computed on P[t-1] + ahead U[t-2] + bend (U[t-2] - U[t-3]), where
+ * U[t] = P[t+1] - P[t], as peers do while U[t-1] is still on its way.
  *
  * One thread, the caller's and one that it waits for; runs on several threads at a time. */
 #ifndef DUGNAD_TRAINER_CLI_TRIAL_RUN_H

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SETTINGS_MAX = 256, COUNT_MAX = 1000000 };
+enum { SETTINGS_MAX = 256, COUNT_MAX = 1000000, FACTOR_MAX = 10 };
 
 static const struct {
     const char *name;
@@ -26,12 +26,12 @@ static const struct {
     {"stale-0.11", "stale=0.11"},
     {"stale-0.25", "stale=0.25"},
     {"stale-0.25-late", "stale=0.25,from=0.1"},
-    {"stale-0.25-plain", "stale=0.25,predict=no"},
+    {"stale-0.25-plain", "stale=0.25,ahead=0"},
     {"stale-0.25-mx8", "codec=mx8,stale=0.25"},
     {"stale-0.25-late-mx8", "codec=mx8,stale=0.25,from=0.1"},
     {"stale-1", "stale=1"},
     {"stale-1-late", "stale=1,from=0.1"},
-    {"stale-1-plain", "stale=1,predict=no"},
+    {"stale-1-plain", "stale=1,ahead=0"},
 };
 
 enum { KNOWN_COUNT = sizeof known / sizeof known[0] };
@@ -54,23 +54,16 @@ static enum status take_count(const char *key, const char *text, uint64_t most, 
     return STATUS_OK;
 }
 
-static enum status take_share(const char *key, const char *text, double *out)
+static enum status take_real(const char *key, const char *text, double most, double *out)
 {
     char *end = NULL;
     double value = strtod(text, &end);
-    if (end == text || *end != '\0' || !(value >= 0.0 && value <= 1.0)) {
-        return fault(STATUS_USAGE, "%s of a variant must be from 0 to 1, not '%.40s'", key, text);
+    if (end == text || *end != '\0' || !(value >= 0.0 && value <= most)) {
+        return fault(STATUS_USAGE, "%s of a variant must be from 0 to %g, not '%.40s'", key, most,
+                     text);
     }
     *out = value;
     return STATUS_OK;
-}
-
-static enum status take_flag(const char *key, const char *text, bool *out)
-{
-    *out = strcmp(text, "yes") == 0;
-    return *out || strcmp(text, "no") == 0
-               ? STATUS_OK
-               : fault(STATUS_USAGE, "%s of a variant must be yes or no, not '%.40s'", key, text);
 }
 
 static enum status take_codec(struct trial_variant *self, const char *text)
@@ -107,7 +100,7 @@ static enum status take_setting(struct trial_variant *self, const char *key, con
         return codec_from_name(text, &self->slow);
     }
     if (strcmp(key, "slow_share") == 0) {
-        return take_share(key, text, &self->slow_share);
+        return take_real(key, text, 1.0, &self->slow_share);
     }
     if (strcmp(key, "rotate") == 0) {
         return take_count(key, text, COUNT_MAX, &self->rotate_steps);
@@ -116,13 +109,19 @@ static enum status take_setting(struct trial_variant *self, const char *key, con
         return take_count(key, text, TRIAL_CONTRIBUTORS_MAX, &self->contributor_count);
     }
     if (strcmp(key, "stale") == 0) {
-        return take_share(key, text, &self->stale_share);
+        return take_real(key, text, 1.0, &self->stale_share);
     }
     if (strcmp(key, "from") == 0) {
-        return take_share(key, text, &self->stale_from);
+        return take_real(key, text, 1.0, &self->stale_from);
     }
-    if (strcmp(key, "predict") == 0) {
-        return take_flag(key, text, &self->predicts);
+    if (strcmp(key, "ahead") == 0) {
+        return take_real(key, text, FACTOR_MAX, &self->ahead);
+    }
+    if (strcmp(key, "bend") == 0) {
+        return take_real(key, text, FACTOR_MAX, &self->bend);
+    }
+    if (strcmp(key, "rate") == 0) {
+        return take_real(key, text, FACTOR_MAX, &self->rate);
     }
     if (strcmp(key, "leave") == 0) {
         return take_count(key, text, COUNT_MAX, &self->leave_steps);
@@ -182,7 +181,8 @@ enum status trial_variant_parse(const char *text, struct trial_variant *out)
                                   .mean = CODEC_FP32,
                                   .slow = CODEC_FP32,
                                   .slow_share = 0.25,
-                                  .predicts = true};
+                                  .ahead = 1.0,
+                                  .rate = 1.0};
     enum status status =
         take_name(out, text, colon != NULL ? (size_t)(colon - text) : strlen(text));
     if (status != STATUS_OK) {

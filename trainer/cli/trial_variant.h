@@ -12,11 +12,13 @@
  *   rotate        after so many steps others are slow; 0: never
  *   contributors  peers that share a step's samples; 0: as the command says
  *   stale         share of the samples that is computed on parameters one step old
- *   predict       yes: the last update is added to those once more; no
+ *   ahead         how often the latest update is added to those: predicted parameters; 1
+ *   bend          how often its difference from the one before is; 0
  *   from          share of the steps before any sample may be stale
+ *   rate          what the learning rate is multiplied with; 1
  *   leave         every so many steps one contributor is replaced, its residual lost; 0: never
  *
- * What is not named is fp32, fresh and predicted. Pure; thread-safe. */
+ * What is not named is fp32 and fresh. Pure; thread-safe. */
 #ifndef DUGNAD_TRAINER_CLI_TRIAL_VARIANT_H
 #define DUGNAD_TRAINER_CLI_TRIAL_VARIANT_H
 
@@ -35,7 +37,9 @@ struct trial_variant {
     uint64_t contributor_count; /* 0: as the command says */
     double stale_share;
     double stale_from; /* share of the steps */
-    bool predicts;
+    double ahead;
+    double bend;
+    double rate;
     uint64_t leave_steps;
 };
 
