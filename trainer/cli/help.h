@@ -11,5 +11,6 @@ extern const char HELP_ORACLE[];
 extern const char HELP_SAMPLE[];
 extern const char HELP_TOKENIZER[];
 extern const char HELP_TRAIN[];
+extern const char HELP_TRIAL[];
 
 #endif

@@ -11,6 +11,7 @@
 #include "trainer/cli/sample.h"
 #include "trainer/cli/tokenizer.h"
 #include "trainer/cli/train.h"
+#include "trainer/cli/trial.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -28,6 +29,7 @@ static const struct command COMMANDS[] = {
     {"data", cli_data, "text files to token shards", HELP_DATA},
     {"tokenizer", cli_tokenizer, "train a tokenizer; text to token ids and back", HELP_TOKENIZER},
     {"train", cli_train, "train a run on this machine, without network", HELP_TRAIN},
+    {"trial", cli_trial, "what codecs and stale samples cost a run's loss", HELP_TRIAL},
     {"eval", cli_eval, "the loss of a model on data", HELP_EVAL},
     {"sample", cli_sample, "continue a text with a model", HELP_SAMPLE},
     {"bench", cli_bench, "how fast a model trains on this machine", HELP_BENCH},
