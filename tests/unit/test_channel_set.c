@@ -233,8 +233,8 @@ static void wait_after_a_full_queue_is_short_once(void)
     while (say(client, "x") == STATUS_OK) {
     }
     uint64_t begun_ms = clock_now_ms();
-    channel_set_wait(fixture.client_set, -1, 400);
-    CU_ASSERT_TRUE(clock_now_ms() - begun_ms < 200);
+    channel_set_wait(fixture.client_set, -1, 20000);
+    CU_ASSERT_TRUE(clock_now_ms() - begun_ms < 10000);
     begun_ms = clock_now_ms();
     channel_set_wait(fixture.client_set, -1, 400);
     CU_ASSERT_TRUE(clock_now_ms() - begun_ms >= 390);
@@ -242,32 +242,40 @@ static void wait_after_a_full_queue_is_short_once(void)
     end(&fixture);
 }
 
-/* What a client that was freed still has to say comes after what the next one says. */
+/* A client says something while no server is there, and is then ended; whether a server that starts
+ * at once hears it. */
+static bool hears_one_that_ends(struct fixture *fixture, const char *listen,
+                                void (*end_client)(struct channel_client *), int wait_ms)
+{
+    struct channel_message message;
+    struct channel_client *old = connect_as(fixture, &fixture->anna);
+    CU_ASSERT_EQUAL(say(old, "old"), STATUS_OK);
+    end_client(old);
+    start_server(fixture, listen);
+    bool heard = server_gets(fixture, &message, wait_ms);
+    if (heard) {
+        channel_message_close(&message);
+    }
+    stop_server(fixture);
+    return heard;
+}
+
+/* What a client that was freed still has to say comes after what the next one says. On a busy
+ * machine its two seconds may pass before it is connected. */
 static void dropped_client_says_nothing_more(void)
 {
     struct fixture fixture;
-    struct channel_message message;
     char listen[64];
     begin(&fixture);
     (void)snprintf(listen, sizeof listen, "tcp://127.0.0.1:%u",
                    (unsigned)channel_server_port(fixture.server));
     stop_server(&fixture);
-    for (int freed = 0; freed < 2; freed++) {
-        struct channel_client *old = connect_as(&fixture, &fixture.anna);
-        CU_ASSERT_EQUAL(say(old, "old"), STATUS_OK);
-        if (freed == 1) {
-            channel_client_free(old);
-        } else {
-            channel_client_drop(old);
-        }
-        start_server(&fixture, listen);
-        bool got = server_gets(&fixture, &message, freed == 1 ? PATIENCE_MS : 600);
-        CU_ASSERT_EQUAL(got, freed == 1);
-        if (got) {
-            channel_message_close(&message);
-        }
-        stop_server(&fixture);
+    bool heard = false;
+    for (int tries = 0; tries < 5 && !heard; tries++) {
+        heard = hears_one_that_ends(&fixture, listen, channel_client_free, PATIENCE_MS);
     }
+    CU_ASSERT_TRUE(heard);
+    CU_ASSERT_FALSE(hears_one_that_ends(&fixture, listen, channel_client_drop, 600));
     start_server(&fixture, listen);
     end(&fixture);
 }
