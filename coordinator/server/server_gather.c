@@ -150,14 +150,14 @@ static bool fits(const struct server *self, const struct wire_contribution *offe
 
 /* While samples are free, somebody has to compute them, and a peer whose contribution waits for the
  * whole step cannot. */
-static bool may_route(const struct server *self, const struct session *session)
+static bool may_route(const struct server *self, const struct session *session, uint64_t now_ms)
 {
     const struct server_gather *state = self->gather;
     const struct wire_contribution *offer = session->offer;
     const struct route_peer *peer =
         routes_peer(server_routes(self), sessions_index(self->sessions, session));
     return offer != NULL && !offer->again && !offer->leaving && peer != NULL &&
-           core_free_samples(self->core) == 0 &&
+           core_free_samples(self->core) == 0 && now_ms >= peer->route_ms &&
            peer->told_plan == routes_plan_id(server_routes(self)) &&
            routes_takes_codec(peer, store_state(self->store)->settings.codec, offer->codec) &&
            fits(self, offer) &&
@@ -188,8 +188,7 @@ bool server_gather_fetch(struct server *self, struct session *session, uint64_t 
 {
     struct server_gather *state = self->gather;
     uint32_t index = sessions_index(self->sessions, session);
-    (void)now_ms;
-    if (!may_route(self, session) || (!state->begun && !begin(self)) ||
+    if (!may_route(self, session, now_ms) || (!state->begun && !begin(self)) ||
         !gather_is_open(state->gather)) {
         return false;
     }

@@ -3,6 +3,7 @@
 
 #include "common/fault.h"
 #include "peer/daemon/daemon_state.h"
+#include "tests/sim/sim_aggregation.h"
 #include "tests/sim/sim_compute.h"
 #include "tests/sim/sim_network.h"
 #include "tests/sim/sim_template.h"
@@ -86,6 +87,7 @@ void sim_peer_start(struct sim_peer *peer)
     peer->options = (struct daemon_options){.link = sim->pattern->link,
                                             .compute = {.thread_count = peer->plan->thread_count}};
     (void)snprintf(peer->options.name, sizeof peer->options.name, "p%" PRIu32, process->index);
+    sim_aggregation_options(peer->plan, process->index, &peer->options);
     sim_line("%s starts", sim_process_name(process->index));
     (void)sim_process_run(process, start_body, &start);
     if (start.status != STATUS_OK) {
