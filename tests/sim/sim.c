@@ -227,7 +227,7 @@ static void begin(void)
     }
     sim->call_crashes_left = sim->plan.coordinator_call_crashes;
     sim->mallocs_left = sim->plan.failed_mallocs;
-    sim->timed_crashes_left = sim->plan.aggregation.crashes;
+    sim->timed_faults_left = sim->plan.aggregation.timed_faults;
     sim_network_plan();
     sim_owner_begin();
     sim_storage_begin();

@@ -104,7 +104,7 @@ struct sim_figures {
     uint64_t entries_freed;  /* and those fetched so that their peers can work again */
     uint64_t swindles;       /* sums that were sent and are wrong */
     uint64_t swindlers_caught; /* takeovers because of them */
-    uint64_t timed_crashes;    /* of who was just talking about sums */
+    uint64_t timed_faults;     /* of who was just talking about sums, or of the wire between them */
 };
 
 /* Where --crash-every-call ends the coordinator. */
@@ -134,7 +134,7 @@ struct sim {
     bool rotten; /* bits were flipped on the disk */
     unsigned call_crashes_left;
     unsigned mallocs_left; /* that are still to fail */
-    unsigned timed_crashes_left;
+    unsigned timed_faults_left;
     struct sim_coordinator coordinator;
     struct sim_owner owner;
     struct sim_peer peers[SIM_PEERS_MAX];

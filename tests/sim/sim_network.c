@@ -10,8 +10,8 @@ enum {
     BREAK_US_MAX = 3000000, /* from a fault to the end of its connection */
     CLOG_US_MAX = 15000000,
     PARTITION_US_MAX = 20000000,
-    TIMED_CRASH_ONE_IN = 30,
-    TIMED_CRASH_US_MAX = 100000,
+    TIMED_FAULT_ONE_IN = 30,
+    TIMED_FAULT_US_MAX = 100000,
     ENVELOPE_BYTES = 100, /* what CURVE, TCP and IP add to a letter, about */
     SECOND_US = 1000000
 };
@@ -246,17 +246,25 @@ static bool is_about_sums(const struct sim_letter *letter)
            type == WIRE_HOLDS || type == WIRE_COMMITTED;
 }
 
-/* One of the two that are talking ends, in a moment. */
-static void crash_in_time(const struct sim_letter *letter)
+/* One of the two that are talking ends in a moment, or the wire between them fails. */
+static void fail_in_time(const struct sim_letter *letter)
 {
-    if (sim->calm || sim->timed_crashes_left == 0 || !is_about_sums(letter) ||
-        sim_chance(TIMED_CRASH_ONE_IN) != 0) {
+    if (sim->calm || sim->timed_faults_left == 0 || !is_about_sums(letter) ||
+        sim_chance(TIMED_FAULT_ONE_IN) != 0) {
         return;
     }
-    uint32_t victim = sim_chance(2) == 0 ? sim_letter_sender(letter) : sim_letter_receiver(letter);
-    sim->timed_crashes_left--;
-    sim->figures.timed_crashes++;
-    sim_push(sim->now_us + sim_chance(TIMED_CRASH_US_MAX), SIM_CRASH, victim, 0);
+    sim->timed_faults_left--;
+    sim->figures.timed_faults++;
+    uint32_t sender = sim_letter_sender(letter);
+    uint32_t receiver = sim_letter_receiver(letter);
+    uint64_t at_us = sim->now_us + sim_chance(TIMED_FAULT_US_MAX);
+    static const enum sim_fault kinds[] = {SIM_RESET, SIM_CLOG, SIM_PARTITION};
+    uint64_t kind = sim_chance(2 * sizeof kinds / sizeof kinds[0]);
+    if (kind < sizeof kinds / sizeof kinds[0]) {
+        push_fault(at_us, kinds[kind], sender, 1 + (uint64_t)receiver);
+    } else {
+        sim_push(at_us, SIM_CRASH, kind % 2 == 0 ? sender : receiver, 0);
+    }
 }
 
 void sim_network_letter(void *pointer)
@@ -276,7 +284,7 @@ void sim_network_letter(void *pointer)
     }
     sim->figures.letters++;
     line->came_bytes[letter->way] += letter->head_bytes + letter->body_bytes;
-    crash_in_time(letter);
+    fail_in_time(letter);
     tell(letter, "arrives");
     trace_letter(letter);
     sim_queue_put(letter->way == SIM_UP ? &listener->inbox : &line->inbox, letter);

@@ -14,6 +14,10 @@ enum { QUIET_ONE_IN = 8, OWNER_ONE_IN = 3 };
 
 enum { AGGREGATORS_MAX = 3, PLENTY_BYTES = 64 << 20, LINK_DOUBLINGS = 6 };
 
+/* Chunks of 256 values at least, and what channels promise: a queue has room for two windows of
+ * them. */
+enum { CHUNK_VALUES_LOG2 = 8, TWO_WINDOWS = 24, QUEUE_MAX = 64 };
+
 static uint64_t between(struct random *random, uint64_t least, uint64_t most)
 {
     return least + random_below(random, most - least + 1);
@@ -109,7 +113,7 @@ static void plan_aggregator(struct sim_plan *self, struct random *random, size_t
     bool only_sums = index >= 2 && one_in(random, 3);
     bool tight = one_in(random, 6);
     uint64_t tight_bytes = between(random, 10000, 200000);
-    bool swindles = index >= 2 && one_in(random, 4) && !self->quiet;
+    bool swindles = index >= 2 && one_in(random, 2) && !self->quiet;
     bool crashes = one_in(random, 3) && !self->quiet;
     unsigned crash_count = (unsigned)between(random, 1, 3);
     if (peer->character == SIM_CLONE) {
@@ -138,6 +142,7 @@ static uint64_t plan_rate(struct random *random)
 /* Half of the seeds; by draws of its own, so that all else is the same with it and without. */
 static void plan_aggregation(struct sim_plan *self, uint64_t seed)
 {
+    static const size_t longest[] = {1, 2, 4, 6, 7};
     struct random random;
     struct sim_aggregation_plan *aggregation = &self->aggregation;
     random_init(&random, seed, AGGREGATION_STREAM);
@@ -149,9 +154,13 @@ static void plan_aggregation(struct sim_plan *self, uint64_t seed)
     aggregation->trusted = one_in(&random, 3);
     aggregation->check_share = one_in(&random, 2) ? 1.0 : 0.05;
     aggregation->fraction_max = one_in(&random, 2) ? 1.0 : 0.25;
-    aggregation->chunk_values = (uint16_t)(256U << random_below(&random, 4));
-    bool crashes = one_in(&random, 2);
-    aggregation->crashes = crashes && !self->quiet ? (unsigned)between(&random, 1, 3) : 0;
+    aggregation->chunk_values = (uint16_t)(1U << (CHUNK_VALUES_LOG2 + random_below(&random, 4)));
+    self->queue_max += self->queue_max < QUEUE_MAX ? TWO_WINDOWS : 0;
+    bool fails = !one_in(&random, 4);
+    aggregation->timed_faults = fails && !self->quiet ? (unsigned)between(&random, 1, 5) : 0;
+    if (one_in(&random, 2)) {
+        self->template_index = longest[random_below(&random, sizeof longest / sizeof longest[0])];
+    }
     size_t first = random_below(&random, self->peer_count);
     size_t count = between(&random, 1, AGGREGATORS_MAX);
     for (size_t i = 0; i < count; i++) {
@@ -169,7 +178,7 @@ void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet)
 {
     struct random random;
     random_init(&random, seed, PLAN_STREAM);
-    *self = (struct sim_plan){.queue_max = 64};
+    *self = (struct sim_plan){.queue_max = QUEUE_MAX};
     self->template_index = random_below(&random, SIM_TEMPLATES);
     self->peer_count = between(&random, 3, SIM_PEERS_MAX);
     self->safety_us = between(&random, 8, 30) * SECOND_US;

@@ -61,7 +61,7 @@ struct sim_aggregation_plan {
     double check_share;
     double fraction_max;
     uint16_t chunk_values;
-    unsigned crashes; /* of who sends or gets what owners are sent and send, at that moment */
+    unsigned timed_faults; /* of who sends or gets what owners are sent and send, at that moment */
 };
 
 struct sim_plan {
