@@ -40,6 +40,7 @@ enum status server_gather_open(struct server *self)
     }
     self->gather = state;
     state->serial = store_state(self->store)->serial << SERIAL_SHIFT;
+    state->epoch = state->serial;
     state->sum_bytes = first_guess(store_state(self->store)->settings.codec);
     for (uint32_t i = 0; i < SESSIONS_MAX; i++) {
         state->entries[i] = ENTRY_NONE;
@@ -119,6 +120,7 @@ static bool begin(struct server *self)
                                .value_count = value_count(self),
                                .owner_count = find_owners(self, state->facts),
                                .owners = state->facts,
+                               .epoch_before = state->epoch,
                                .entries_expected = self->sessions->count,
                                .bytes_max = kept_bytes_max,
                                .check_share = share,
@@ -262,6 +264,9 @@ void server_gather_end(struct server *self)
     struct server_gather *state = self->gather;
     CHECK(state->live == 0);
     if (state->begun) {
+        struct gather_progress progress;
+        gather_progress(state->gather, &progress);
+        state->epoch = progress.epoch > state->epoch ? progress.epoch : state->epoch;
         gather_end(state->gather);
     }
     state->begun = false;

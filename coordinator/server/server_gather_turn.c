@@ -198,8 +198,8 @@ static enum status count_step(struct server *self, uint64_t now_ms)
     log_info("gather", "complete",
              "step=%" PRIu64 " owners=%" PRIu32 " of=%" PRIu32 " entries=%" PRIu32 " epoch=%" PRIu64
              " checks=%" PRIu32 " central_tokens=%" PRIu64,
-             step, progress.owners, state->owner_count, progress.entries, progress.epoch,
-             progress.checks, aggregate_tokens(self->aggregate));
+             step, progress.owners, state->owner_count, progress.entries,
+             progress.epoch - state->epoch, progress.checks, aggregate_tokens(self->aggregate));
     aggregate_merge(self->aggregate, merge_slice, state->gather);
     state->merged = true;
     enum status status = STATUS_OK;
