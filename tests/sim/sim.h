@@ -213,6 +213,7 @@ struct sim_process *sim_process(uint32_t index);
 void sim_peer_start(struct sim_peer *peer);
 void sim_peer_turn(struct sim_peer *peer);
 void sim_peer_crash(struct sim_peer *peer);
+bool sim_peers_know_the_end(void); /* all that are honest */
 void sim_peer_sample_done(struct sim_peer *peer, const struct sim_event *event);
 
 /* sim_coordinators.c */

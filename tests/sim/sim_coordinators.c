@@ -85,6 +85,10 @@ static void start_body(void *context)
 void sim_coordinator_start(struct sim_coordinator *self)
 {
     struct turn turn = {.self = self};
+    if (self->over && sim_peers_know_the_end()) {
+        restart_later(self); /* nobody needs it, but all may not be over yet */
+        return;
+    }
     sim_process_begin(&self->process);
     self->over = false;
     sim->figures.coordinator_starts++;

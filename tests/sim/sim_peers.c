@@ -148,6 +148,19 @@ void sim_peer_crash(struct sim_peer *peer)
     restart_later(peer);
 }
 
+/* Who sums may pass the last update on for a while after it was told. */
+bool sim_peers_know_the_end(void)
+{
+    for (uint32_t i = 0; i < sim->plan.peer_count; i++) {
+        const struct sim_peer *peer = &sim->peers[i];
+        bool told = peer->daemon != NULL && peer->daemon->over && peer->daemon->result == STATUS_OK;
+        if (peer->plan->character == SIM_HONEST && !peer->left && !peer->finished && !told) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void sample_body(void *context)
 {
     const struct sim_event *event = context;
