@@ -3,8 +3,9 @@
  * open      contributions ("entries") are routed: their peers send each chunk to its owner, and to
  *           the coordinator the chunks that the plan leaves to it.
  * set       entries and what was counted centrally cover the step: every owner is told the set,
- *           epoch 1. From now on contributions go the central way. An entry that leaves (lost,
- *           bad, too slow) makes the next epoch: sums are asked for again.
+ *           its epoch after all those of earlier steps. From now on contributions go the central
+ *           way. An entry that leaves (lost, bad, too slow) makes the next epoch: sums are asked
+ *           for again.
  * complete  the step is covered again, and the sum of every chunk over exactly the set is here.
  *
  * An owner that is lost, slow or wrong is taken over: what it returned in the present epoch stays

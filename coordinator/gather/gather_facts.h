@@ -22,6 +22,7 @@ struct gather_plan {
     size_t value_count;                /* of the vector, a multiple of CODEC_BLOCK_VALUES */
     uint32_t owner_count;              /* chunks that no owner has are the coordinator's */
     const struct gather_owner *owners; /* disjoint; borrowed for gather_begin */
+    uint64_t epoch_before; /* the newest of all steps so far: no number may come twice */
     uint32_t entries_expected;
     uint64_t bytes_max;   /* contributors' chunks that are kept here, about */
     double check_share;   /* of the chunks of owners that are not trusted */

@@ -188,7 +188,7 @@ static bool next_of_owners(struct gather *self, uint64_t now_ms, struct gather_a
 /* The step is covered: from now on there is a set. */
 static void begin_set(struct gather *self)
 {
-    self->epoch = 1;
+    self->epoch = self->plan.epoch_before + 1;
     gather_queue_slots(self);
 }
 

@@ -56,7 +56,7 @@ static bool is_drawn(const struct gather *self, uint32_t chunk)
         return false;
     }
     double chance = parts_max / (each * (double)self->checked_chunks);
-    for (uint64_t i = 0; i < self->epoch && i < 64; i++) {
+    for (uint64_t i = self->plan.epoch_before; i < self->epoch && chance > 0.0; i++) {
         chance /= 2.0;
     }
     chance = chance < self->plan.check_share ? chance : self->plan.check_share;

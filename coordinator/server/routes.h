@@ -35,7 +35,9 @@ struct route_peer {
     double samples_per_s;                /* 0: unknown */
     uint64_t ready_version;              /* that it said last */
     uint64_t dial_ms;                    /* when it is to be dialled next */
+    uint64_t route_ms;                   /* before that its contributions go the central way */
     bool dialling;
+    bool heard;             /* since its hello: it has its welcome */
     bool rest_flipped;      /* the core is to be told whether it rests */
     uint64_t granted_id;    /* of the blob that it fetches, */
     uint64_t granted_bytes; /* and how much of it it asked for so far */

@@ -40,6 +40,7 @@ enum status server_gather_open(struct server *self)
     }
     self->gather = state;
     state->serial = store_state(self->store)->serial << SERIAL_SHIFT;
+    state->epoch = state->serial;
     state->sum_bytes = first_guess(store_state(self->store)->settings.codec);
     for (uint32_t i = 0; i < SESSIONS_MAX; i++) {
         state->entries[i] = ENTRY_NONE;
@@ -119,6 +120,7 @@ static bool begin(struct server *self)
                                .value_count = value_count(self),
                                .owner_count = find_owners(self, state->facts),
                                .owners = state->facts,
+                               .epoch_before = state->epoch,
                                .entries_expected = self->sessions->count,
                                .bytes_max = kept_bytes_max,
                                .check_share = share,
@@ -150,14 +152,14 @@ static bool fits(const struct server *self, const struct wire_contribution *offe
 
 /* While samples are free, somebody has to compute them, and a peer whose contribution waits for the
  * whole step cannot. */
-static bool may_route(const struct server *self, const struct session *session)
+static bool may_route(const struct server *self, const struct session *session, uint64_t now_ms)
 {
     const struct server_gather *state = self->gather;
     const struct wire_contribution *offer = session->offer;
     const struct route_peer *peer =
         routes_peer(server_routes(self), sessions_index(self->sessions, session));
     return offer != NULL && !offer->again && !offer->leaving && peer != NULL &&
-           core_free_samples(self->core) == 0 &&
+           core_free_samples(self->core) == 0 && now_ms >= peer->route_ms &&
            peer->told_plan == routes_plan_id(server_routes(self)) &&
            routes_takes_codec(peer, store_state(self->store)->settings.codec, offer->codec) &&
            fits(self, offer) &&
@@ -188,8 +190,7 @@ bool server_gather_fetch(struct server *self, struct session *session, uint64_t 
 {
     struct server_gather *state = self->gather;
     uint32_t index = sessions_index(self->sessions, session);
-    (void)now_ms;
-    if (!may_route(self, session) || (!state->begun && !begin(self)) ||
+    if (!may_route(self, session, now_ms) || (!state->begun && !begin(self)) ||
         !gather_is_open(state->gather)) {
         return false;
     }
@@ -263,6 +264,9 @@ void server_gather_end(struct server *self)
     struct server_gather *state = self->gather;
     CHECK(state->live == 0);
     if (state->begun) {
+        struct gather_progress progress;
+        gather_progress(state->gather, &progress);
+        state->epoch = progress.epoch > state->epoch ? progress.epoch : state->epoch;
         gather_end(state->gather);
     }
     state->begun = false;

@@ -20,6 +20,7 @@ struct server_gather {
     bool merged;
     bool busy;
     uint64_t serial; /* the newest that was given */
+    uint64_t epoch;  /* the newest of the steps before */
     uint64_t plan_id;
     uint32_t live; /* entries of sessions */
     uint32_t owner_count;

@@ -7,6 +7,7 @@
 enum {
     WORK_PER_TURN = 16, /* chunks */
     MOVES_PER_TURN = 16,
+    MOVED_MS = 10 * 60 * 1000,
     MOVE_WORK_MS = 5000 /* how long the lost samples may take those who are freed for them */
 };
 
@@ -95,11 +96,16 @@ static void entry_out(struct server *self, const struct gather_action *action, u
 {
     struct session *session = session_of(self, action->peer);
     struct server_gather *state = self->gather;
+    struct route_peer *peer = routes_by_number(server_routes(self), action->peer);
     uint32_t index = session != NULL ? sessions_index(self->sessions, session) : 0;
     if (session == NULL || state->entries[index] != action->entry) {
         return; /* dropped by ourselves */
     }
     (void)server_gather_take_entry(state, index);
+    if (action->reason == GATHER_MOVED) { /* what kept it from an owner, who has no room for it or
+                                             is not reached, would do so in every step */
+        peer->route_ms = now_ms + MOVED_MS;
+    }
     log_warn("gather", "entry_out", "step=%" PRIu64 " peer=%s reason=%s",
              core_current_step(self->core), session->id, reason_text(action->reason));
     if (action->reason == GATHER_BAD || action->reason == GATHER_SLOW) {
@@ -192,8 +198,8 @@ static enum status count_step(struct server *self, uint64_t now_ms)
     log_info("gather", "complete",
              "step=%" PRIu64 " owners=%" PRIu32 " of=%" PRIu32 " entries=%" PRIu32 " epoch=%" PRIu64
              " checks=%" PRIu32 " central_tokens=%" PRIu64,
-             step, progress.owners, state->owner_count, progress.entries, progress.epoch,
-             progress.checks, aggregate_tokens(self->aggregate));
+             step, progress.owners, state->owner_count, progress.entries,
+             progress.epoch - state->epoch, progress.checks, aggregate_tokens(self->aggregate));
     aggregate_merge(self->aggregate, merge_slice, state->gather);
     state->merged = true;
     enum status status = STATUS_OK;

@@ -392,6 +392,7 @@ void server_receive(struct server *self, const struct channel_message *incoming,
         refuse(self, incoming->curve_key, WIRE_REFUSED_UNKNOWN, "no session; say hello");
     } else {
         push_simple(self, session, (struct core_event){.type = CORE_HEARD});
+        server_routes_heard(self, session);
         take_control(self, session, now_ms);
     }
 }

@@ -171,6 +171,14 @@ void server_routes_leave(struct server *self, const struct session *session)
     }
 }
 
+void server_routes_heard(struct server *self, const struct session *session)
+{
+    struct route_peer *peer = peer_of(self, session);
+    if (peer != NULL) {
+        peer->heard = true;
+    }
+}
+
 bool server_routes_ready(struct server *self, const struct session *session, uint64_t version)
 {
     struct route_peer *peer = peer_of(self, session);
@@ -435,8 +443,8 @@ static void dial_peers(struct server *self, uint64_t now_ms)
     struct server_routes *routes = self->routes;
     for (uint32_t i = 0; i < self->sessions->end; i++) {
         struct route_peer *peer = routes_peer(routes->routes, i);
-        if (peer == NULL || !peer->aggregates || peer->reachable || peer->dialling ||
-            now_ms < peer->dial_ms || peer->dial_address[0] == '\0') {
+        if (peer == NULL || !peer->aggregates || !peer->heard || peer->reachable ||
+            peer->dialling || now_ms < peer->dial_ms || peer->dial_address[0] == '\0') {
             continue;
         }
         enum status status =

@@ -22,6 +22,10 @@ void server_routes_join(struct server *self, struct session *session,
                         const struct wire_hello *hello, const char *host);
 void server_routes_leave(struct server *self, const struct session *session);
 
+/* It said something else than hello: it has its welcome. Only then it is dialled: a probe may take
+ * seconds of the coordinator's own link, and who waits too long for a welcome says hello again. */
+void server_routes_heard(struct server *self, const struct session *session);
+
 /* READY of a peer: whether it is to rest. */
 bool server_routes_ready(struct server *self, const struct session *session, uint64_t version);
 

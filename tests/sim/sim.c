@@ -1,5 +1,6 @@
 #include "tests/sim/sim.h"
 
+#include "tests/sim/sim_aggregation.h"
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_network.h"
 #include "tests/sim/sim_server.h"
@@ -226,9 +227,11 @@ static void begin(void)
     }
     sim->call_crashes_left = sim->plan.coordinator_call_crashes;
     sim->mallocs_left = sim->plan.failed_mallocs;
+    sim->timed_faults_left = sim->plan.aggregation.timed_faults;
     sim_network_plan();
     sim_owner_begin();
     sim_storage_begin();
+    sim_aggregation_begin();
 }
 
 static void play(void)

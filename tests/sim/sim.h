@@ -96,6 +96,15 @@ struct sim_figures {
     uint64_t owner_wishes;
     uint64_t owner_settings; /* answered OK */
     uint64_t owner_stops;
+    uint64_t plans;          /* that were told */
+    uint64_t steps_gathered; /* with sums of owners in them */
+    uint64_t takeovers;      /* of owners, by the coordinator */
+    uint64_t entries_out;    /* contributions that left the set of a step, */
+    uint64_t entries_moved;  /* those to be fetched since an owner stands still for want of them */
+    uint64_t entries_freed;  /* and those fetched so that their peers can work again */
+    uint64_t swindles;       /* sums that were sent and are wrong */
+    uint64_t swindlers_caught; /* takeovers because of them */
+    uint64_t timed_faults;     /* of who was just talking about sums, or of the wire between them */
 };
 
 /* Where --crash-every-call ends the coordinator. */
@@ -125,6 +134,7 @@ struct sim {
     bool rotten; /* bits were flipped on the disk */
     unsigned call_crashes_left;
     unsigned mallocs_left; /* that are still to fail */
+    unsigned timed_faults_left;
     struct sim_coordinator coordinator;
     struct sim_owner owner;
     struct sim_peer peers[SIM_PEERS_MAX];
@@ -203,6 +213,7 @@ struct sim_process *sim_process(uint32_t index);
 void sim_peer_start(struct sim_peer *peer);
 void sim_peer_turn(struct sim_peer *peer);
 void sim_peer_crash(struct sim_peer *peer);
+bool sim_peers_know_the_end(void); /* all that are honest */
 void sim_peer_sample_done(struct sim_peer *peer, const struct sim_event *event);
 
 /* sim_coordinators.c */

@@ -250,13 +250,18 @@ void channel_server_disconnect(struct channel_server *self,
     }
 }
 
-/* No kernel counts the bytes here. */
+/* Where no peer sums, no kernel counts the bytes. */
+static uint64_t came_bytes(const struct sim_line *line, enum sim_way way)
+{
+    bool counted = line != NULL && line->connected && sim->plan.aggregation.peers;
+    return counted ? line->came_bytes[way] : 0;
+}
+
 uint64_t channel_server_delivered_bytes(struct channel_server *self,
                                         const uint8_t curve_key[IDENTITY_KEY_BYTES])
 {
-    (void)self;
-    (void)curve_key;
-    return 0;
+    const struct sim_route *route = find_route(self, curve_key);
+    return route != NULL ? came_bytes(sim_line_find(route->line), SIM_DOWN) : 0;
 }
 
 static bool is_numeric(const char *address)
@@ -330,8 +335,7 @@ uint64_t channel_client_connections(struct channel_client *self)
 
 uint64_t channel_client_delivered_bytes(struct channel_client *self)
 {
-    (void)self;
-    return 0;
+    return came_bytes(self->line, SIM_UP);
 }
 
 enum status channel_client_receive(struct channel_client *self, struct channel_message *out)

@@ -247,7 +247,7 @@ enum status compute_encode(struct compute *self, uint8_t *out)
     }
     if (status == STATUS_OK) {
         struct sim_blocks *own = sim_blocks_use(NULL);
-        sim_shadow_encoded(sim->shadow, self->shared->work, &self->inside, out,
+        sim_shadow_encoded(sim->shadow, self->shared->work, &self->inside, self->codec, out,
                            compute_encoded_bytes(self));
         self->inside = (struct sim_inside){0};
         (void)sim_blocks_use(own);

@@ -3,6 +3,7 @@
 #include "tests/sim/sim.h"
 
 #include "common/fault.h"
+#include "tests/sim/sim_aggregation.h"
 #include "tests/sim/sim_check.h"
 #include "tests/sim/sim_network.h"
 #include "tests/sim/sim_server.h"
@@ -74,6 +75,7 @@ static void start_body(void *context)
     self->run.config.max_staleness = sim->plan.max_staleness;
     self->run.config.stale_from = sim->plan.stale_from;
     self->run.config.predict = sim->plan.predict;
+    sim_aggregation_settings(&self->run.config.aggregation);
     turn->status = server_new(&self->run, &options, &self->server);
     if (turn->status != STATUS_OK) {
         close_all(self);
@@ -83,6 +85,10 @@ static void start_body(void *context)
 void sim_coordinator_start(struct sim_coordinator *self)
 {
     struct turn turn = {.self = self};
+    if (self->over && sim_peers_know_the_end()) {
+        restart_later(self); /* nobody needs it, but all may not be over yet */
+        return;
+    }
     sim_process_begin(&self->process);
     self->over = false;
     sim->figures.coordinator_starts++;

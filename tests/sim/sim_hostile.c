@@ -2,7 +2,14 @@
  * out. */
 #include "tests/sim/sim_lines.h"
 
-#include "proto/wire.h"
+#include "proto/blob.h"
+#include "proto/codec/sum_pack.h"
+#include "tests/sim/sim_chunks.h"
+
+#include <string.h>
+
+/* After sim_chunks.h, which says what a chunk is. */
+#include "proto/codec/chunks.h"
 
 static struct wire_message message;
 
@@ -47,9 +54,49 @@ static void forge(const struct sim_peer *peer, struct sim_letter **letter)
     }
 }
 
+/* Whether the sum of a chunk is a wrong one: always the same for the same chunk and set. */
+static bool is_swindled(const struct blob_chunk_header *header)
+{
+    return random_mix(sim->seed ^ random_mix(header->id << 32 | header->index)) % 2 == 0;
+}
+
+/* Another sum than that of the parts. */
+static void swindle(struct sim_letter **letter)
+{
+    static int64_t sums[SIM_CHUNK_VALUES_MAX];
+    static uint8_t body[2 * sizeof sums];
+    struct blob_chunk_header header;
+    uint8_t head[BLOB_HEADER_BYTES];
+    if (blob_header_read((*letter)->data, (*letter)->head_bytes, &header) != STATUS_OK ||
+        header.kind != BLOB_SUM || !is_swindled(&header)) {
+        return;
+    }
+    size_t count = chunks_values(sim->pattern->value_count, header.index);
+    memset(sums, 0, sizeof sums);
+    if (sum_unpack_add((*letter)->data + (*letter)->head_bytes, (*letter)->body_bytes, count,
+                       sums) != STATUS_OK) {
+        sim_fail("an owner sends a sum that cannot be read");
+        return;
+    }
+    sums[header.index % count] += 1;
+    header.size_bytes = (uint32_t)sum_pack(sums, count, body);
+    header.hash = digest_of(body, header.size_bytes);
+    blob_header_write(&header, head);
+    struct sim_letter *forged =
+        sim_letter_new((*letter)->line, (*letter)->way, head, sizeof head, body, header.size_bytes);
+    forged->connection = (*letter)->connection;
+    sim_letter_free(*letter);
+    *letter = forged;
+    sim->figures.swindles++;
+}
+
 bool sim_hostile_letter(const struct sim_peer *peer, struct sim_letter **letter)
 {
     enum sim_character character = peer->plan->character;
+    if (character == SIM_SWINDLER) {
+        swindle(letter);
+        return true;
+    }
     if (character == SIM_HONEST || character == SIM_CLONE || character == SIM_SPOILER ||
         wire_decode((*letter)->data, (*letter)->head_bytes, &message) != STATUS_OK) {
         return true;

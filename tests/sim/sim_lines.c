@@ -233,6 +233,7 @@ void sim_network_connect(uint64_t connection)
     }
     line->connected = true;
     line->connections++;
+    line->came_bytes[SIM_UP] = line->came_bytes[SIM_DOWN] = 0;
     line->failed_handshakes = 0;
     if (sim_tracing()) {
         sim_line("%s is connected to %s", sim_process_name(line->client),

@@ -42,9 +42,10 @@ struct sim_line {
     unsigned failed_handshakes;
     struct sim_queue outbox; /* sent while not connected */
     struct sim_queue inbox;
-    size_t under_way[SIM_WAYS]; /* sent and not closed by the receiver */
-    uint64_t due_us[SIM_WAYS];  /* of the latest letter in order */
-    bool lossy;                 /* something went wrong on it: the connection will break */
+    size_t under_way[SIM_WAYS];    /* sent and not closed by the receiver */
+    uint64_t due_us[SIM_WAYS];     /* of the latest letter in order */
+    uint64_t came_bytes[SIM_WAYS]; /* on the present connection */
+    bool lossy;                    /* something went wrong on it: the connection will break */
 };
 
 /* What lies between two machines, by direction: to the one with the higher number first. */

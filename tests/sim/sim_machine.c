@@ -1,6 +1,6 @@
 /* sim_machine - what a process asks its machine for: clock.h, memory.h, log.h and check.h, on
  * virtual time and in the trace. */
-#include "tests/sim/sim.h"
+#include "tests/sim/sim_aggregation.h"
 
 #include "common/check.h"
 #include "common/clock.h"
@@ -65,11 +65,14 @@ void log_set_level(enum log_level level)
 void log_event(enum log_level level, const char *module, const char *event, const char *format, ...)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error"};
+    va_list arguments;
+    va_start(arguments, format);
+    sim_aggregation_log(module, event, format, arguments);
+    va_end(arguments);
     if (!sim_tracing()) {
         return;
     }
     char pairs[SIM_TRACE_LINE_MAX];
-    va_list arguments;
     va_start(arguments, format);
     (void)vsnprintf(pairs, sizeof pairs, format, arguments);
     va_end(arguments);

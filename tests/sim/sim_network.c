@@ -1,6 +1,6 @@
 #include "tests/sim/sim_lines.h"
 
-#include "proto/wire.h"
+#include "proto/blob.h"
 
 #include <string.h>
 
@@ -10,6 +10,8 @@ enum {
     BREAK_US_MAX = 3000000, /* from a fault to the end of its connection */
     CLOG_US_MAX = 15000000,
     PARTITION_US_MAX = 20000000,
+    TIMED_FAULT_ONE_IN = 30,
+    TIMED_FAULT_US_MAX = 100000,
     ENVELOPE_BYTES = 100, /* what CURVE, TCP and IP add to a letter, about */
     SECOND_US = 1000000
 };
@@ -32,17 +34,37 @@ static void flip(struct sim_letter *letter, size_t first, size_t count)
     letter->data[at] ^= (uint8_t)(1U << sim_chance(8));
 }
 
+/* Nothing but CURVE's seal says that this part of the letter is what was sent. */
+enum seal { NOTHING_SEALED, HEAD_SEALED, ALL_SEALED };
+
+/* A contribution is known by its root only to who fetches all of it, and a sum by nothing but its
+ * own hash, which owners do not look at. */
+static enum seal seal_of(const struct sim_letter *letter)
+{
+    struct blob_chunk_header header;
+    if (!sim->plan.aggregation.peers ||
+        blob_header_read(letter->data, letter->head_bytes, &header) != STATUS_OK ||
+        (header.kind != BLOB_CONTRIBUTION && header.kind != BLOB_SUM)) {
+        return NOTHING_SEALED;
+    }
+    return sim_letter_receiver(letter) == SIM_COORDINATOR ? HEAD_SEALED : ALL_SEALED;
+}
+
 /* False: the letter must not arrive, because what is wrong with it would be noticed by CURVE alone:
  * a message that still reads as one, or tokens that were changed. */
 static bool damage(struct sim_letter *letter)
 {
     bool chunk = wire_is_chunk(letter->data, letter->head_bytes);
+    enum seal seal = seal_of(letter);
     switch (sim_chance(4)) {
     case 0:
         cut_head(letter);
         break;
     case 1:
         flip(letter, 0, letter->head_bytes);
+        if (seal != NOTHING_SEALED) {
+            return false;
+        }
         break;
     case 2:
         if (letter->body_bytes == 0) {
@@ -51,7 +73,7 @@ static bool damage(struct sim_letter *letter)
         cut_body(letter);
         return true;
     default:
-        if (letter->body_bytes == 0 || !chunk) {
+        if (letter->body_bytes == 0 || !chunk || seal == ALL_SEALED) {
             return false;
         }
         flip(letter, letter->head_bytes, letter->body_bytes);
@@ -212,6 +234,39 @@ static bool is_still_coming(struct sim_letter *letter)
     return true;
 }
 
+/* What owners are sent, and send. */
+static bool is_about_sums(const struct sim_letter *letter)
+{
+    struct blob_chunk_header header;
+    if (blob_header_read(letter->data, letter->head_bytes, &header) == STATUS_OK) {
+        return header.kind == BLOB_SUM || sim_letter_receiver(letter) != SIM_COORDINATOR;
+    }
+    uint8_t type = letter->head_bytes > 0 ? letter->data[0] : 0;
+    return type == WIRE_ROUTE || type == WIRE_DELIVER || type == WIRE_OPEN || type == WIRE_SET ||
+           type == WIRE_HOLDS || type == WIRE_COMMITTED;
+}
+
+/* One of the two that are talking ends in a moment, or the wire between them fails. */
+static void fail_in_time(const struct sim_letter *letter)
+{
+    if (sim->calm || sim->timed_faults_left == 0 || !is_about_sums(letter) ||
+        sim_chance(TIMED_FAULT_ONE_IN) != 0) {
+        return;
+    }
+    sim->timed_faults_left--;
+    sim->figures.timed_faults++;
+    uint32_t sender = sim_letter_sender(letter);
+    uint32_t receiver = sim_letter_receiver(letter);
+    uint64_t at_us = sim->now_us + sim_chance(TIMED_FAULT_US_MAX);
+    static const enum sim_fault kinds[] = {SIM_RESET, SIM_CLOG, SIM_PARTITION};
+    uint64_t kind = sim_chance(2 * sizeof kinds / sizeof kinds[0]);
+    if (kind < sizeof kinds / sizeof kinds[0]) {
+        push_fault(at_us, kinds[kind], sender, 1 + (uint64_t)receiver);
+    } else {
+        sim_push(at_us, SIM_CRASH, kind % 2 == 0 ? sender : receiver, 0);
+    }
+}
+
 void sim_network_letter(void *pointer)
 {
     struct sim_letter *letter = pointer;
@@ -228,6 +283,8 @@ void sim_network_letter(void *pointer)
         return;
     }
     sim->figures.letters++;
+    line->came_bytes[letter->way] += letter->head_bytes + letter->body_bytes;
+    fail_in_time(letter);
     tell(letter, "arrives");
     trace_letter(letter);
     sim_queue_put(letter->way == SIM_UP ? &listener->inbox : &line->inbox, letter);

@@ -3,6 +3,7 @@
 
 #include "common/fault.h"
 #include "peer/daemon/daemon_state.h"
+#include "tests/sim/sim_aggregation.h"
 #include "tests/sim/sim_compute.h"
 #include "tests/sim/sim_network.h"
 #include "tests/sim/sim_template.h"
@@ -86,6 +87,7 @@ void sim_peer_start(struct sim_peer *peer)
     peer->options = (struct daemon_options){.link = sim->pattern->link,
                                             .compute = {.thread_count = peer->plan->thread_count}};
     (void)snprintf(peer->options.name, sizeof peer->options.name, "p%" PRIu32, process->index);
+    sim_aggregation_options(peer->plan, process->index, &peer->options);
     sim_line("%s starts", sim_process_name(process->index));
     (void)sim_process_run(process, start_body, &start);
     if (start.status != STATUS_OK) {
@@ -144,6 +146,19 @@ void sim_peer_crash(struct sim_peer *peer)
     sim->figures.peer_crashes++;
     lose(peer);
     restart_later(peer);
+}
+
+/* Who sums may pass the last update on for a while after it was told. */
+bool sim_peers_know_the_end(void)
+{
+    for (uint32_t i = 0; i < sim->plan.peer_count; i++) {
+        const struct sim_peer *peer = &sim->peers[i];
+        bool told = peer->daemon != NULL && peer->daemon->over && peer->daemon->result == STATUS_OK;
+        if (peer->plan->character == SIM_HONEST && !peer->left && !peer->finished && !told) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void sample_body(void *context)

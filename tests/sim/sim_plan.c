@@ -1,12 +1,22 @@
 #include "tests/sim/sim_plan.h"
 
-enum { PLAN_STREAM = 1, SECOND_US = 1000000 };
+#include "tests/sim/sim_chunks.h"
+
+#include <string.h>
+
+enum { PLAN_STREAM = 1, SECOND_US = 1000000, AGGREGATION_STREAM = 11 };
 
 /* One draw in a statement: the order of two within an expression is the compiler's affair. */
 
 /* One seed in eight has no fault at all, or none but a coordinator that is killed between two of
  * its turns: what is needless then must not happen. */
 enum { QUIET_ONE_IN = 8, OWNER_ONE_IN = 3 };
+
+enum { AGGREGATORS_MAX = 3, PLENTY_BYTES = 64 << 20, LINK_DOUBLINGS = 6 };
+
+/* Chunks of 256 values at least, and what channels promise: a queue has room for two windows of
+ * them. */
+enum { CHUNK_VALUES_LOG2 = 8, TWO_WINDOWS = 24, QUEUE_MAX = 64 };
 
 static uint64_t between(struct random *random, uint64_t least, uint64_t most)
 {
@@ -96,11 +106,79 @@ static void plan_coordinator(struct sim_plan *self, struct random *random)
     }
 }
 
+static void plan_aggregator(struct sim_plan *self, struct random *random, size_t index)
+{
+    struct sim_peer_plan *peer = &self->peers[index];
+    bool trusted = self->aggregation.trusted ? !one_in(random, 5) : one_in(random, 4);
+    bool only_sums = index >= 2 && one_in(random, 3);
+    bool tight = one_in(random, 6);
+    uint64_t tight_bytes = between(random, 10000, 200000);
+    bool swindles = index >= 2 && one_in(random, 2) && !self->quiet;
+    bool crashes = one_in(random, 3) && !self->quiet;
+    unsigned crash_count = (unsigned)between(random, 1, 3);
+    if (peer->character == SIM_CLONE) {
+        return; /* one key has one port */
+    }
+    peer->aggregates = true;
+    peer->says_host = one_in(random, 2);
+    peer->trusted = trusted;
+    peer->only_sums = only_sums;
+    peer->aggregate_bytes_max = tight ? tight_bytes : PLENTY_BYTES;
+    peer->crashes += crashes ? crash_count : 0;
+    peer->rate_max = one_in(random, 5) ? between(random, 100, 1000) * 1000 : 0;
+    if (swindles && peer->character == SIM_HONEST &&
+        (self->aggregation.trusted || self->aggregation.check_share >= 1.0)) {
+        peer->character = SIM_SWINDLER;
+        peer->trusted = false;
+    }
+}
+
+static uint64_t plan_rate(struct random *random)
+{
+    uint64_t doublings = random_below(random, LINK_DOUBLINGS);
+    return between(random, 50000, 100000) << doublings;
+}
+
+/* Half of the seeds; by draws of its own, so that all else is the same with it and without. */
+static void plan_aggregation(struct sim_plan *self, uint64_t seed)
+{
+    static const size_t longest[] = {1, 2, 4, 6, 7};
+    struct random random;
+    struct sim_aggregation_plan *aggregation = &self->aggregation;
+    random_init(&random, seed, AGGREGATION_STREAM);
+    if (one_in(&random, 2)) {
+        return;
+    }
+    aggregation->peers = true;
+    aggregation->all_reduce = !one_in(&random, 3);
+    aggregation->trusted = one_in(&random, 3);
+    aggregation->check_share = one_in(&random, 2) ? 1.0 : 0.05;
+    aggregation->fraction_max = one_in(&random, 2) ? 1.0 : 0.25;
+    aggregation->chunk_values = (uint16_t)(1U << (CHUNK_VALUES_LOG2 + random_below(&random, 4)));
+    self->queue_max += self->queue_max < QUEUE_MAX ? TWO_WINDOWS : 0;
+    bool fails = !one_in(&random, 4);
+    aggregation->timed_faults = fails && !self->quiet ? (unsigned)between(&random, 1, 5) : 0;
+    if (one_in(&random, 2)) {
+        self->template_index = longest[random_below(&random, sizeof longest / sizeof longest[0])];
+    }
+    size_t first = random_below(&random, self->peer_count);
+    size_t count = between(&random, 1, AGGREGATORS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        plan_aggregator(self, &random, (first + i) % self->peer_count);
+    }
+    if (one_in(&random, 4) && !self->quiet) {
+        for (size_t i = 0; i < SIM_PROCESSES; i++) {
+            self->links[i].up_bytes_per_s = plan_rate(&random);
+            self->links[i].down_bytes_per_s = plan_rate(&random);
+        }
+    }
+}
+
 void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet)
 {
     struct random random;
     random_init(&random, seed, PLAN_STREAM);
-    *self = (struct sim_plan){.queue_max = 64};
+    *self = (struct sim_plan){.queue_max = QUEUE_MAX};
     self->template_index = random_below(&random, SIM_TEMPLATES);
     self->peer_count = between(&random, 3, SIM_PEERS_MAX);
     self->safety_us = between(&random, 8, 30) * SECOND_US;
@@ -122,6 +200,8 @@ void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet)
     self->max_staleness = one_in(&random, 2) ? 1 : 0;
     self->stale_from = one_in(&random, 3) ? between(&random, 1, 3) : 0;
     self->predict = !one_in(&random, 4);
+    self->aggregation.chunk_values = SIM_CHUNK_VALUES_MAX;
+    plan_aggregation(self, seed);
 }
 
 void sim_plan_shrink(struct sim_plan *self)
@@ -131,7 +211,10 @@ void sim_plan_shrink(struct sim_plan *self)
     for (size_t i = 0; i < self->peer_count; i++) {
         self->peers[i].sample_us = 200000;
         self->peers[i].join_us = 1000;
+        self->peers[i].aggregates = false;
     }
+    memset(self->links, 0, sizeof self->links);
+    self->aggregation = (struct sim_aggregation_plan){.chunk_values = SIM_CHUNK_VALUES_MAX};
     self->delay_us_max = 2000;
     self->pause_us_max = SECOND_US;
 }

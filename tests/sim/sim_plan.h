@@ -26,7 +26,8 @@ enum sim_character {
     SIM_WITHHELD, /* computes and never hands in */
     SIM_FORGER,   /* hands in samples that others were lent */
     SIM_CLONE,    /* works honestly, under the key of peer 0 */
-    SIM_CHARACTERS
+    SIM_CHARACTERS,
+    SIM_SWINDLER = SIM_CHARACTERS /* works honestly, and sums wrongly what others compute */
 };
 
 struct sim_peer_plan {
@@ -38,12 +39,29 @@ struct sim_peer_plan {
     uint64_t sleep_every_us; /* about; 0: never sleeps */
     uint64_t sleep_us_max;
     unsigned crashes;
+    bool aggregates; /* offers to sum: */
+    bool only_sums;  /* and does nothing else */
+    bool trusted;    /* the run's owner named its key */
+    bool says_host;  /* where others reach it, rather than its port alone */
+    uint64_t aggregate_bytes_max;
+    uint64_t rate_max; /* its user's limit both ways, bytes a second; 0: none */
 };
 
 /* A machine's link; its lines share it in the order in which they send. 0: unlimited. */
 struct sim_link_plan {
     uint64_t up_bytes_per_s;
     uint64_t down_bytes_per_s;
+};
+
+/* How the step's gradients are summed; `peers` false: by the coordinator alone, in whole blobs. */
+struct sim_aggregation_plan {
+    bool peers; /* some of them offer to */
+    bool all_reduce;
+    bool trusted; /* only keys that the run's owner named are believed */
+    double check_share;
+    double fraction_max;
+    uint16_t chunk_values;
+    unsigned timed_faults; /* of who sends or gets what owners are sent and send, at that moment */
 };
 
 struct sim_plan {
@@ -57,7 +75,8 @@ struct sim_plan {
     struct sim_peer_plan peers[SIM_PEERS_MAX];
     uint64_t safety_us; /* faults end then */
     uint64_t delay_us_max;
-    struct sim_link_plan links[SIM_PROCESSES]; /* by process; a seed limits none */
+    struct sim_link_plan links[SIM_PROCESSES]; /* by process */
+    struct sim_aggregation_plan aggregation;
     unsigned loss;
     unsigned duplicates;
     unsigned reordered;

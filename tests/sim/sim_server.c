@@ -1,7 +1,8 @@
 #include "tests/sim/sim_server.h"
 
 #include "coordinator/core/core_state.h"
-#include "coordinator/server/server_state.h"
+#include "coordinator/server/server_gather_state.h"
+#include "tests/sim/sim_gather.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -44,6 +45,12 @@ bool sim_server_rests(const struct server *server)
 bool sim_server_finishing(const struct server *server)
 {
     return server->finishing;
+}
+
+void sim_server_check_gathered(const struct server *server)
+{
+    sim_gather_check_complete(server->gather->gather,
+                              server->run->config.aggregation.check_share >= 1.0);
 }
 
 bool sim_server_describe(const struct server *server, uint32_t index, char *out, size_t out_bytes)

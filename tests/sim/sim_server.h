@@ -31,6 +31,9 @@ bool sim_server_rests(const struct server *server);
 /* All steps are made: it ends because of that, and not because it was asked to. */
 bool sim_server_finishing(const struct server *server);
 
+/* A step's sums are complete, and about to be merged. */
+void sim_server_check_gathered(const struct server *server);
+
 /* What the server knows of peer `index`, in words, for the trace; false: no such peer. */
 bool sim_server_describe(const struct server *server, uint32_t index, char *out, size_t out_bytes);
 

@@ -2,6 +2,7 @@
 
 #include "coordinator/store/course.h"
 #include "proto/blob.h"
+#include "tests/sim/sim_chunks.h"
 #include "tests/sim/sim_reference.h"
 #include "tests/sim/sim_storage.h"
 #include "trainer/data/dataset.h"
@@ -94,10 +95,12 @@ static uint64_t bits(uint64_t first, uint64_t count)
 }
 
 void sim_shadow_encoded(struct sim_shadow *self, const struct work *work,
-                        const struct sim_inside *inside, const uint8_t *data, size_t size_bytes)
+                        const struct sim_inside *inside, enum codec codec, const uint8_t *data,
+                        size_t size_bytes)
 {
+    uint32_t chunk_bytes = (uint32_t)codec_encoded_bytes(codec, sim_chunk_values);
     struct encoded *encoded = sim_outer_alloc(sizeof *encoded + size_bytes);
-    encoded->root = blob_describe(BLOB_CONTRIBUTION, 1, data, size_bytes, WIRE_BODY_MAX, NULL).root;
+    encoded->root = blob_describe(BLOB_CONTRIBUTION, 1, data, size_bytes, chunk_bytes, NULL).root;
     encoded->sample_count = work->held_samples;
     encoded->size_bytes = size_bytes;
     for (size_t i = 0; i < work->held_count; i++) {

@@ -29,7 +29,8 @@ void sim_shadow_free(struct sim_shadow *self); /* NULL is allowed. */
 
 /* A peer encoded what its work holds. */
 void sim_shadow_encoded(struct sim_shadow *self, const struct work *work,
-                        const struct sim_inside *inside, const uint8_t *data, size_t size_bytes);
+                        const struct sim_inside *inside, enum codec codec, const uint8_t *data,
+                        size_t size_bytes);
 
 /* The coordinator took an offer from this key (its number among the identities); and counted it. */
 void sim_shadow_offered(struct sim_shadow *self, size_t key, const struct wire_contribution *offer);

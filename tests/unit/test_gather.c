@@ -100,6 +100,24 @@ static void owner_lost_keeps_what_it_returned_and_the_rest_is_fetched(void)
     CU_ASSERT_TRUE(is_complete_with(ALL));
 }
 
+/* It was asked for twice, and comes when it is not needed any more. */
+static void sum_of_the_step_before_is_stale(void)
+{
+    struct gather_plan plan = make_plan();
+    begin(&plan);
+    give_sums(OWNER_A, 1, ALL);
+    plan.epoch_before = epoch();
+    gather_end(gather);
+    CU_ASSERT_EQUAL_FATAL(gather_begin(gather, &plan), STATUS_OK);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        CU_ASSERT_EQUAL_FATAL(add_entry(i), STATUS_OK);
+    }
+    take_actions(0);
+    uint64_t now = find(GATHER_SEND_SET, OWNER_A)->epoch;
+    CU_ASSERT_EQUAL(give_sum(OWNER_A, 1, 0, ALL, 0), STATUS_STALE);
+    CU_ASSERT_EQUAL(give_sum(OWNER_A, now, 0, ALL, 0), STATUS_OK);
+}
+
 static void contributor_lost_early_makes_another_epoch(void)
 {
     const struct gather_plan plan = make_plan();
@@ -239,6 +257,7 @@ int main(void)
         SUITE_TEST(plan_without_owners_is_summed_here),
         SUITE_TEST(sums_that_are_not_due_change_nothing),
         SUITE_TEST(owner_lost_keeps_what_it_returned_and_the_rest_is_fetched),
+        SUITE_TEST(sum_of_the_step_before_is_stale),
         SUITE_TEST(contributor_lost_early_makes_another_epoch),
         SUITE_TEST(contributor_lost_after_it_delivered_stays),
         SUITE_TEST(grants_are_said_again),
