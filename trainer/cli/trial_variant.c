@@ -26,6 +26,7 @@ static const struct {
     {"stale-0.11", "stale=0.11"},
     {"stale-0.25", "stale=0.25"},
     {"stale-0.25-late", "stale=0.25,from=0.1"},
+    {"stale-0.25-later", "stale=0.25,from=0.2"},
     {"stale-0.25-bend", "stale=0.25,ahead=0,bend=1"},
     {"stale-0.25-bend-late", "stale=0.25,ahead=0,bend=1,from=0.1"},
     {"stale-0.25-plain", "stale=0.25,ahead=0"},
