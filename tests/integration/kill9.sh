@@ -20,7 +20,7 @@ pause_for() { sleep "$(printf '0.%03d' "$1")"; }
 make_data shards
 write_run run.yaml 1000000 mx8
 # All checkpoints are kept, so that the replay at the end begins with the first step.
-sed -i "s/target_batch: 32/target_batch: 256\n  max_staleness: $staleness/; s/checkpoint_every: 1000/checkpoint_every: 50\n  checkpoints_kept: 0/" run.yaml
+sed -i "s/target_batch: 32/target_batch: 256\n  max_staleness: $staleness\n  stale_from: 0/; s/checkpoint_every: 1000/checkpoint_every: 50\n  checkpoints_kept: 0/" run.yaml
 control init --config run.yaml --dir run > init.log
 start_coordinator run
 port=$(status_of run port)

@@ -146,6 +146,7 @@ static void missing_keys_get_defaults(void)
     CU_ASSERT_EQUAL(run.seed, 1);
     CU_ASSERT_EQUAL(run.model.vocab_size, 256);
     CU_ASSERT_EQUAL(run.model.kv_head_count, 4);
+    CU_ASSERT_EQUAL(run.stale_from, 80); /* a fifth of the steps */
     CU_ASSERT_EQUAL(run.aggregation.strategy, AGGREGATION_ADAPTIVE);
     CU_ASSERT_EQUAL(run.aggregation.belief, AGGREGATION_CHECKED);
     CU_ASSERT_EQUAL(run.aggregation.fraction_max, 0.25);

@@ -110,7 +110,7 @@ static enum status read_training(const struct run_yaml *yaml, struct run_config 
     out->step_count = yaml->values[RUN_KEY_STEPS].count;
     out->target_batch = (uint32_t)run_yaml_count(yaml, RUN_KEY_TARGET_BATCH, 32);
     out->max_staleness = (uint32_t)run_yaml_count(yaml, RUN_KEY_MAX_STALENESS, 0);
-    out->stale_from = run_yaml_count(yaml, RUN_KEY_STALE_FROM, 0);
+    out->stale_from = run_yaml_count(yaml, RUN_KEY_STALE_FROM, out->step_count / 5);
     out->predict = run_yaml_flag(yaml, RUN_KEY_PREDICT, true);
     out->checkpoint_every = run_yaml_count(yaml, RUN_KEY_CHECKPOINT_EVERY, 100);
     out->checkpoints_kept = (uint32_t)run_yaml_count(yaml, RUN_KEY_CHECKPOINTS_KEPT, 3);

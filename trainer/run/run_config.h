@@ -38,7 +38,7 @@ struct run_config {
     enum codec codec;       /* of contributions and updates */
     enum codec mean_codec;  /* of the mean gradient in the journal, which the optimizer is given */
     uint32_t max_staleness; /* 0; or 1: peers may compute on the parameters before a step's */
-    uint64_t stale_from;    /* the first step of which samples may be stale */
+    uint64_t stale_from;    /* the first step of which samples may be stale; earlier costs most */
     bool predict;           /* stale samples are computed on predicted parameters */
     uint64_t checkpoint_every;
     uint32_t checkpoints_kept; /* 0: all; else at least RUN_CHECKPOINTS_KEPT_MIN */
