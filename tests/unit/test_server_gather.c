@@ -251,6 +251,26 @@ static void slowest_link_rests_until_it_is_faster(void)
     end_scene(&s);
 }
 
+static void resting_peers_go_on_when_all_others_are_lost(void)
+{
+    static struct scene s;
+    begin_scene(&s, "mx8", "strategy: adaptive");
+    for (int i = 0; i < MATES; i++) {
+        start_mate(&s, i);
+        turn(&s);
+        say_rates(&s, i, i > 0 ? 200 : 50000000);
+    }
+    run_to(&s, 1);
+    turn(&s);
+    for (int i = 1; i < MATES; i++) {
+        CU_ASSERT_FALSE(s.mates[i].route.computes);
+    }
+    kill_mate(&s, 0, 0);
+    run_to(&s, 4);
+    CU_ASSERT_TRUE(s.mates[1].blobs > 0);
+    end_scene(&s);
+}
+
 static const struct suite_test tests[] = {
     SUITE_TEST(owners_sum_what_the_coordinator_would),
     SUITE_TEST(kills_at_any_moment_change_no_bit),
@@ -260,6 +280,7 @@ static const struct suite_test tests[] = {
     SUITE_TEST(contribution_that_reaches_no_owner_costs_one_step_alone),
     SUITE_TEST(peer_that_cannot_be_reached_owns_nothing),
     SUITE_TEST(slowest_link_rests_until_it_is_faster),
+    SUITE_TEST(resting_peers_go_on_when_all_others_are_lost),
 };
 
 int main(void)
