@@ -501,6 +501,31 @@ static enum status follow_rests(struct server *self, uint64_t now_ms)
     return status;
 }
 
+static void renew_passes(struct server *self)
+{
+    if (routes_owner_count(self->routes->routes) > 0 &&
+        clock_unix_ms() - self->routes->passes_unix_ms > PASS_MS / 2 &&
+        !server_gather_is_routing(self)) {
+        routes_renew(self->routes->routes);
+        send_routes(self);
+    }
+}
+
+/* Plans are made when a step ends, and with nobody left to compute none does: who rests goes on. */
+static void wake_resting(struct server *self)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < self->sessions->end; i++) {
+        const struct route_peer *peer = routes_peer(self->routes->routes, i);
+        any = any || (peer != NULL && peer->computes && peer->told_rest);
+    }
+    if (any && count_computing(self) == 0 && !server_gather_is_routing(self)) {
+        log_warn("plan", "dropped", "reason=\"those who were to compute are gone\"");
+        routes_reset(self->routes->routes);
+        send_routes(self);
+    }
+}
+
 /* Who computes says when it applied the last update; who only sums is told once all others know. */
 static void dismiss_aggregators(struct server *self)
 {
@@ -533,11 +558,9 @@ enum status server_routes_turn(struct server *self, uint64_t now_ms, bool tick)
     dial_peers(self, now_ms);
     if (self->finishing) {
         dismiss_aggregators(self);
-    } else if (routes_owner_count(self->routes->routes) > 0 &&
-               clock_unix_ms() - self->routes->passes_unix_ms > PASS_MS / 2 &&
-               !server_gather_is_routing(self)) {
-        routes_renew(self->routes->routes);
-        send_routes(self);
+    } else {
+        wake_resting(self);
+        renew_passes(self);
     }
     return follow_rests(self, now_ms);
 }

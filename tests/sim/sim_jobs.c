@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FAILURES_MAX = 64, LAST_LINES = 60 };
+enum { FAILURES_MAX = 64, LAST_LINES = 60, SEEDS_FOR_ALL = 200 };
 
 struct failure {
     uint64_t seed;
@@ -195,6 +195,26 @@ static int by_seed(const void *a, const void *b)
     return left->seed < right->seed ? -1 : left->seed > right->seed;
 }
 
+/* What some of so many seeds must have seen: who finds no fault in what never happens shows
+ * nothing. */
+static bool saw_all(const struct sim_figures *sum, const struct sim_jobs_options *options)
+{
+    const struct {
+        const char *name;
+        uint64_t count;
+    } wanted[] = {{"step that owners summed", sum->steps_gathered},
+                  {"owner that was taken over", sum->takeovers},
+                  {"contribution that left a set", sum->entries_out + sum->entries_freed}};
+    bool all = true;
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        if (sum->seeds >= SEEDS_FOR_ALL && !options->quiet && wanted[i].count == 0) {
+            printf("FAILED: no seed had a %s\n", wanted[i].name);
+            all = false;
+        }
+    }
+    return all;
+}
+
 static uint64_t report(struct board *board, const struct sim_jobs_options *options, double seconds)
 {
     struct sim_figures sum = {0};
@@ -213,7 +233,7 @@ static uint64_t report(struct board *board, const struct sim_jobs_options *optio
     printf("seeds=%" PRIu64 "..%" PRIu64 " run=%" PRIu64 " failed=%" PRIu64 " jobs=%zu\n",
            options->first, options->last, sum.seeds, failed, options->jobs);
     sim_figures_print(&sum, seconds);
-    return failed;
+    return failed > 0 || saw_all(&sum, options) ? failed : 1;
 }
 
 uint64_t sim_jobs_run(const struct sim_jobs_options *options)

@@ -111,7 +111,7 @@ static void plan_aggregator(struct sim_plan *self, struct random *random, size_t
     struct sim_peer_plan *peer = &self->peers[index];
     bool trusted = self->aggregation.trusted ? !one_in(random, 5) : one_in(random, 4);
     bool only_sums = index >= 2 && one_in(random, 3);
-    bool tight = one_in(random, 6);
+    bool tight = one_in(random, 4);
     uint64_t tight_bytes = between(random, 10000, 200000);
     bool swindles = index >= 2 && one_in(random, 2) && !self->quiet;
     bool crashes = one_in(random, 3) && !self->quiet;
@@ -139,10 +139,32 @@ static uint64_t plan_rate(struct random *random)
     return between(random, 50000, 100000) << doublings;
 }
 
+/* Where all goes wrong at once, few steps get as far as owners' sums before faults end: in most
+ * seeds little does, but for what comes at the moment when somebody talks about sums. */
+static void make_mild(struct sim_plan *self)
+{
+    for (size_t i = 0; i < self->peer_count; i++) {
+        struct sim_peer_plan *peer = &self->peers[i];
+        peer->join_us %= 2 * SECOND_US;
+        peer->sample_us /= 3;
+        peer->sleep_every_us = 0;
+        peer->crashes = 0;
+    }
+    self->loss /= 8;
+    self->duplicates /= 4;
+    self->reordered /= 4;
+    self->damaged /= 8;
+    self->resets /= 4;
+    self->clogs /= 3;
+    self->partitions /= 3;
+    self->coordinator_crashes /= 4;
+    self->coordinator_call_crashes /= 4;
+}
+
 /* Half of the seeds; by draws of its own, so that all else is the same with it and without. */
 static void plan_aggregation(struct sim_plan *self, uint64_t seed)
 {
-    static const size_t longest[] = {1, 2, 4, 6, 7};
+    static const size_t longest[] = {1, 2, 6, 7};
     struct random random;
     struct sim_aggregation_plan *aggregation = &self->aggregation;
     random_init(&random, seed, AGGREGATION_STREAM);
@@ -157,7 +179,11 @@ static void plan_aggregation(struct sim_plan *self, uint64_t seed)
     aggregation->chunk_values = (uint16_t)(1U << (CHUNK_VALUES_LOG2 + random_below(&random, 4)));
     self->queue_max += self->queue_max < QUEUE_MAX ? TWO_WINDOWS : 0;
     bool fails = !one_in(&random, 4);
-    aggregation->timed_faults = fails && !self->quiet ? (unsigned)between(&random, 1, 5) : 0;
+    unsigned timed_faults = (unsigned)between(&random, 1, 6);
+    aggregation->timed_faults = fails && !self->quiet ? timed_faults : 0;
+    if (!one_in(&random, 3) && !self->quiet) {
+        make_mild(self);
+    }
     if (one_in(&random, 2)) {
         self->template_index = longest[random_below(&random, sizeof longest / sizeof longest[0])];
     }

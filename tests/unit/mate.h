@@ -44,6 +44,8 @@ struct mate {
     bool computes, aggregates;
     bool lies;  /* one of its sums is wrong */
     bool stuck; /* sums nothing, returns nothing */
+    bool apart; /* reaches no owner */
+    uint32_t delivers;
     uint64_t version;
     struct digest digest;
     uint64_t back_ms; /* when it comes again; 0: not */

@@ -40,6 +40,7 @@ static void take_deliver(struct scene *s, int i)
     struct mate *mate = &s->mates[i];
     struct kept *kept = kept_of(mate, s->message.as.deliver.blob_id);
     struct ticket ticket;
+    mate->delivers++;
     CU_ASSERT_EQUAL(ticket_open(s->message.as.deliver.ticket, s->run.identity.public_key, &ticket),
                     STATUS_OK);
     CU_ASSERT_EQUAL(memcmp(ticket.peer_key, fake.identities[i].public_key, IDENTITY_KEY_BYTES), 0);
@@ -274,7 +275,8 @@ static void deliver(struct scene *s, int i)
 {
     for (int k = 0; k < KEPT_MAX; k++) {
         struct kept *kept = &s->mates[i].kept[k];
-        for (uint32_t j = 0; kept->serial != 0 && j < kept->route.owner_count; j++) {
+        for (uint32_t j = 0; kept->serial != 0 && !s->mates[i].apart && j < kept->route.owner_count;
+             j++) {
             const struct wire_owner *entry = &kept->route.owners[j];
             int number = mate_of_key(entry->public_key);
             struct mate *owner = &s->mates[number];

@@ -2,7 +2,7 @@
  * happens to them. */
 #include "tests/unit/mates.h"
 
-enum { STEPS = 6, PATIENCE_MS = 600000, KILL_RUNS = 16 };
+enum { STEPS = 6, PATIENCE_MS = 600000, STALL_MS = 12000, KILL_RUNS = 16 };
 
 static const char *const central = "strategy: parameter_server";
 static const char *const shared = "strategy: all_reduce, check_share: 1.0, rest: false";
@@ -185,6 +185,25 @@ static void owner_that_stands_still_is_taken_over(void)
     end_scene(&s);
 }
 
+static void contribution_that_reaches_no_owner_costs_one_step_alone(void)
+{
+    static struct scene s;
+    struct digest expected[STEPS];
+    find_expected("mx8", expected);
+    begin_shared(&s, "mx8");
+    s.mates[3].apart = true;
+    s.mates[3].delivers = 0;
+    run_to(&s, 2);
+    CU_ASSERT_EQUAL(s.mates[3].delivers, 1);
+    uint64_t began_ms = s.now_ms;
+    run_to(&s, STEPS);
+    expect_digests(&s, expected);
+    CU_ASSERT_EQUAL(s.mates[3].delivers, 1);
+    CU_ASSERT_TRUE(s.now_ms - began_ms < STALL_MS);
+    CU_ASSERT_EQUAL(routes_owner_count(server_routes(s.server)), 3);
+    end_scene(&s);
+}
+
 static void peer_that_cannot_be_reached_owns_nothing(void)
 {
     static struct scene s;
@@ -232,14 +251,36 @@ static void slowest_link_rests_until_it_is_faster(void)
     end_scene(&s);
 }
 
+static void resting_peers_go_on_when_all_others_are_lost(void)
+{
+    static struct scene s;
+    begin_scene(&s, "mx8", "strategy: adaptive");
+    for (int i = 0; i < MATES; i++) {
+        start_mate(&s, i);
+        turn(&s);
+        say_rates(&s, i, i > 0 ? 200 : 50000000);
+    }
+    run_to(&s, 1);
+    turn(&s);
+    for (int i = 1; i < MATES; i++) {
+        CU_ASSERT_FALSE(s.mates[i].route.computes);
+    }
+    kill_mate(&s, 0, 0);
+    run_to(&s, 4);
+    CU_ASSERT_TRUE(s.mates[1].blobs > 0);
+    end_scene(&s);
+}
+
 static const struct suite_test tests[] = {
     SUITE_TEST(owners_sum_what_the_coordinator_would),
     SUITE_TEST(kills_at_any_moment_change_no_bit),
     SUITE_TEST(lost_samples_are_computed_by_those_who_wait),
     SUITE_TEST(liar_is_found_and_owns_no_more),
     SUITE_TEST(owner_that_stands_still_is_taken_over),
+    SUITE_TEST(contribution_that_reaches_no_owner_costs_one_step_alone),
     SUITE_TEST(peer_that_cannot_be_reached_owns_nothing),
     SUITE_TEST(slowest_link_rests_until_it_is_faster),
+    SUITE_TEST(resting_peers_go_on_when_all_others_are_lost),
 };
 
 int main(void)
