@@ -190,7 +190,8 @@ static void plan_aggregation(struct sim_plan *self, uint64_t seed)
     size_t first = random_below(&random, self->peer_count);
     size_t count = between(&random, 1, AGGREGATORS_MAX);
     for (size_t i = 0; i < count; i++) {
-        plan_aggregator(self, &random, (first + i) % self->peer_count);
+        size_t index = first + i;
+        plan_aggregator(self, &random, index < self->peer_count ? index : index - self->peer_count);
     }
     if (one_in(&random, 4) && !self->quiet) {
         for (size_t i = 0; i < SIM_PROCESSES; i++) {
