@@ -130,7 +130,8 @@ static enum status check_memory(const struct compute *self)
     /* What is on its way: a snapshot coming, or an update coming while offers are kept. */
     uint64_t snapshot = values * sizeof(float);
     uint64_t encoded = compute_encoded_bytes(self) * (OFFERS_MAX + 1);
-    uint64_t predicted = self->predicts ? compute_encoded_bytes(self) + values * sizeof(float) : 0;
+    uint64_t predicted =
+        self->predicts ? codec_encoded_bytes(self->codec, values) + values * sizeof(float) : 0;
     uint64_t need = values * (2 * sizeof(float)) + (snapshot > encoded ? snapshot : encoded) +
                     predicted + weights_bytes(self->model) + team_bytes(self->model, &self->plan);
     uint64_t limit = self->settings.memory_bytes_max;
@@ -334,10 +335,11 @@ struct digest compute_load(struct compute *self, const uint8_t *snapshot)
 /* Without memory for it there is no prediction, and nothing else is wrong. */
 static void keep_update(struct compute *self, const uint8_t *update)
 {
+    size_t size_bytes = codec_encoded_bytes(self->codec, self->value_count);
     free(self->update);
-    self->update = self->predicts ? malloc(compute_encoded_bytes(self)) : NULL;
+    self->update = self->predicts ? malloc(size_bytes) : NULL;
     if (self->update != NULL) {
-        memcpy(self->update, update, compute_encoded_bytes(self));
+        memcpy(self->update, update, size_bytes);
         self->update_codec = self->codec;
     }
 }
