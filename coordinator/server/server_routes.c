@@ -526,13 +526,15 @@ static void wake_resting(struct server *self)
     }
 }
 
-/* Who computes says when it applied the last update; who only sums is told once all others know. */
-static void dismiss_aggregators(struct server *self)
+/* Who computes says when it applied the last update; who only sums, or rests, is told once all
+ * others know. */
+static void dismiss_others(struct server *self)
 {
     for (uint32_t i = 0; i < self->sessions->end; i++) {
         const struct route_peer *peer = routes_peer(self->routes->routes, i);
         const struct session *session = &self->sessions->items[i];
-        if (session->used && !session->away && (peer == NULL || peer->computes)) {
+        if (session->used && !session->away &&
+            (peer == NULL || (peer->computes && !peer->told_rest))) {
             return;
         }
     }
@@ -557,7 +559,7 @@ enum status server_routes_turn(struct server *self, uint64_t now_ms, bool tick)
     measure_own(self, now_ms);
     dial_peers(self, now_ms);
     if (self->finishing) {
-        dismiss_aggregators(self);
+        dismiss_others(self);
     } else {
         wake_resting(self);
         renew_passes(self);

@@ -39,6 +39,7 @@ MUST_CHECK enum status fetch_new(const struct blob_ref *ref, const struct fetch_
 void fetch_free(struct fetch *self); /* NULL is allowed. */
 
 const struct blob_ref *fetch_ref(const struct fetch *self);
+bool fetch_is_whole(const struct fetch *self); /* it fetches all of the blob */
 
 /* Another plan, or the connection to the coordinator was lost: what is under way is asked for
  * again, if it does not come by itself. */
