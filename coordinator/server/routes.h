@@ -57,7 +57,6 @@ struct routes_now {
     double target_batch;
     double coordinator_up, coordinator_down; /* bytes a second; 0: unknown */
     double sum_bytes_per_value;
-    double overhead_s;
 };
 
 struct routes;
@@ -96,6 +95,11 @@ void routes_note_change(struct routes *self);
  * steps. Errors: as plan_make; the plan stays as it was. */
 MUST_CHECK enum status routes_plan(struct routes *self, const struct routes_now *now,
                                    bool *out_changed);
+
+/* A step of the newest plan took so long: what it took beyond the plan's times is what a step is
+ * predicted to take beyond them from here on. The first steps of a plan, in which it is not yet
+ * everywhere, say nothing. */
+void routes_note_step(struct routes *self, double step_s);
 
 /* The same plan under a new number. */
 void routes_renew(struct routes *self);

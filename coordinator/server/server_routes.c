@@ -410,6 +410,7 @@ void server_routes_committed(struct server *self, uint64_t step, uint64_t now_ms
                                          .predicted_s = predicted->step_s,
                                          .predicted_gather_s = predicted->gather_s,
                                          .predicted_spread_s = predicted->spread_s};
+    routes_note_step(routes->routes, routes->latest.step_s);
     routes->collect_ms = 0;
     routes->commit_ms = now_ms > 0 ? now_ms : 1;
     routes->applied = 0;

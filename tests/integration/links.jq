@@ -13,6 +13,7 @@ def bytes_per_s: . * 1e6 / 8 * 1448 / 1514;
 # or at the coordinator's shared by all. No computing in it.
 ([$rates[] | $model / .] + [($rates | length) * $model / $hub] | max | 2 * .) as $central |
 ($steps[0] | map(.s) | median) as $median |
+($predicted[0] | if length > 0 then median else null end) as $predicted |
 {
     strategy: $strategy, links_mbit: $links,
     coordinator_mbit: $coordinator, shaped: ($shaped == "yes"),
