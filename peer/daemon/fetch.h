@@ -13,8 +13,8 @@
 
 enum {
     FETCH_COORDINATOR = 0, /* as a source; owner i of the plan is source 1 + i */
-    FETCH_RETRY_MS = 5000,
-    FETCH_SILENT_MS_MAX = 3000, /* an owner that says nothing at all */
+    FETCH_RETRY_MS = 10000,
+    FETCH_SILENT_MS_MAX = 8000, /* of an owner; links that are full lose segments for seconds */
     FETCH_IDLE_MS_MAX = 15000   /* one that is alive and sends no chunk */
 };
 
