@@ -36,6 +36,8 @@ struct route_peer {
     uint64_t ready_version;              /* that it said last */
     uint64_t dial_ms;                    /* when it is to be dialled next */
     uint64_t route_ms;                   /* before that its contributions go the central way */
+    uint64_t rest_due_ms;                /* while it rests: when it is probed next; 0: not set */
+    uint64_t rest_sent_ms, rest_nonce;   /* the probe without an answer; 0: none */
     bool dialling;
     bool heard;             /* since its hello: it has its welcome */
     bool rest_flipped;      /* the core is to be told whether it rests */

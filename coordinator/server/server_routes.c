@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "coordinator/server/dials.h"
 #include "coordinator/server/server_gather.h"
+#include "coordinator/server/server_rest.h"
 #include "coordinator/server/server_state.h"
 #include "coordinator/store/trusted.h"
 
@@ -564,6 +565,7 @@ enum status server_routes_turn(struct server *self, uint64_t now_ms, bool tick)
     } else {
         wake_resting(self);
         renew_passes(self);
+        server_rest_tick(self, now_ms);
     }
     return follow_rests(self, now_ms);
 }
