@@ -33,7 +33,7 @@ void server_rest_tick(struct server *self, uint64_t now_ms)
         if (peer == NULL || !peer->told_rest || session->away) {
             continue;
         }
-        if (peer->rest_due_ms == 0 || peer->share.chunk_count > 0) { /* sums tell enough */
+        if (peer->rest_due_ms == 0) {
             peer->rest_due_ms = now_ms + REST_PROBE_MS;
         } else if (now_ms >= peer->rest_due_ms) {
             peer->rest_due_ms = now_ms + REST_PROBE_MS;

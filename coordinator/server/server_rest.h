@@ -1,8 +1,8 @@
 /* server_rest - whether the link of a peer that rests has become better.
  *
- * Who rests sends and fetches nothing that could tell. Every few minutes it gets a probe, which it
- * sends back; when that is much faster than its rates allow, they are raised, and the next plan may
- * have work for it. */
+ * Who rests sends and fetches nothing that could tell, an owner little. Every few minutes it gets a
+ * probe, which it sends back; when that is much faster than its rates allow, they are raised, and
+ * the next plan may have work for it. */
 #ifndef DUGNAD_COORDINATOR_SERVER_SERVER_REST_H
 #define DUGNAD_COORDINATOR_SERVER_SERVER_REST_H
 
