@@ -169,6 +169,9 @@ static void free_workers(struct server *self, uint64_t now_ms)
                            core_peer_speed(self->core, i) > core_peer_speed(self->core, best));
             best = better ? i : best;
         }
+        if (best == ENTRY_NONE) {
+            return;
+        }
         double gained = core_peer_speed(self->core, best);
         gather_drop_entry(state->gather, server_gather_take_entry(state, best));
         log_info("gather", "freed", "step=%" PRIu64 " peer=%s reason=\"%.0f samples are free\"",
