@@ -33,6 +33,7 @@ struct routes {
     struct plan_times predicted;
     double bound_step_s;
     uint32_t coordinator_first_chunk, coordinator_chunk_count;
+    bool has_update_codec; /* there is a plan: */
     enum codec update_codec;
 };
 
@@ -374,6 +375,9 @@ static struct plan_problem problem_of(const struct routes *self, const struct ro
 {
     const struct aggregation_settings *settings = &self->settings;
     bool coarser = settings->has_slow_link_codec && settings->slow_link_codec != now->codec;
+    bool coarser_updates = coarser && settings->slow_link_updates &&
+                           codec_encoded_bytes(settings->slow_link_codec, CODEC_CHUNK_VALUES) <
+                               codec_encoded_bytes(now->codec, CODEC_CHUNK_VALUES);
     return (struct plan_problem){
         .peers = survey->peers,
         .peer_count = survey->count,
@@ -388,8 +392,8 @@ static struct plan_problem problem_of(const struct routes *self, const struct ro
         .owners_max = settings->owners_max,
         .codec_count = coarser ? 2 : 1,
         .codecs = {now->codec, coarser ? settings->slow_link_codec : now->codec},
-        .update_codec_count = 1,
-        .update_codecs = {now->codec},
+        .update_codec_count = coarser_updates ? 2 : 1,
+        .update_codecs = {now->codec, coarser_updates ? settings->slow_link_codec : now->codec},
         .overhead_s = now->overhead_s,
         .overlap = self->overlap,
         .may_rest = settings->rest && settings->strategy == AGGREGATION_ADAPTIVE};
@@ -406,7 +410,7 @@ static bool is_plain(const struct aggregation_plan *plan, const struct survey *s
             return false;
         }
     }
-    return true;
+    return plan->update_codec == codec;
 }
 
 static void adopt(struct routes *self, const struct survey *survey,
@@ -417,6 +421,7 @@ static void adopt(struct routes *self, const struct survey *survey,
     self->bound_step_s = plan->bound_step_s;
     self->coordinator_first_chunk = plan->coordinator_first_chunk;
     self->coordinator_chunk_count = plan->coordinator_chunk_count;
+    self->has_update_codec = true;
     self->update_codec = plan->update_codec;
     self->owner_lost = false;
     for (size_t i = 0; i < survey->count; i++) {
@@ -434,7 +439,9 @@ static bool stays(struct routes *self, const struct plan_problem *problem,
     for (size_t i = 0; i < survey->count; i++) {
         any = any || self->peers[survey->indices[i]]->planned;
     }
-    if (!any && is_plain(candidate, survey, problem->codecs[0]) && !self->owner_lost) {
+    enum codec update_codec = routes_update_codec(self, problem->codecs[0]);
+    if (!any && is_plain(candidate, survey, problem->codecs[0]) &&
+        update_codec == problem->codecs[0] && !self->owner_lost) {
         self->predicted = candidate->predicted;
         self->bound_step_s = candidate->bound_step_s;
         return true;
@@ -447,7 +454,7 @@ static bool stays(struct routes *self, const struct plan_problem *problem,
         .peer_count = survey->count,
         .coordinator_first_chunk = self->coordinator_first_chunk,
         .coordinator_chunk_count = self->coordinator_chunk_count,
-        .update_codec = self->update_codec};
+        .update_codec = update_codec};
     if (plan_is_worth_changing(problem, &in_force, candidate)) {
         return false;
     }
@@ -501,6 +508,7 @@ void routes_reset(struct routes *self)
     self->plan_id++;
     self->changed = true;
     self->owner_lost = false;
+    self->has_update_codec = false;
     self->predicted = (struct plan_times){0};
     for (uint32_t i = 0; i < self->end; i++) {
         if (self->peers[i] != NULL) {
@@ -508,6 +516,11 @@ void routes_reset(struct routes *self)
             self->peers[i]->share = (struct plan_share){.computes = false};
         }
     }
+}
+
+enum codec routes_update_codec(const struct routes *self, enum codec run_codec)
+{
+    return self->has_update_codec ? self->update_codec : run_codec;
 }
 
 uint64_t routes_plan_id(const struct routes *self)

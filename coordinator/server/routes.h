@@ -100,6 +100,9 @@ MUST_CHECK enum status routes_plan(struct routes *self, const struct routes_now 
 /* The same plan under a new number. */
 void routes_renew(struct routes *self);
 
+/* How updates are to be encoded: as the plan in force says, without one as the run does. */
+enum codec routes_update_codec(const struct routes *self, enum codec run_codec);
+
 /* No owners, everybody computes, until there is another plan: the run has another codec. */
 void routes_reset(struct routes *self);
 

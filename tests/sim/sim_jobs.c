@@ -139,10 +139,12 @@ void sim_figures_print(const struct sim_figures *figures, double seconds)
            figures->letters_damaged, figures->resets, figures->clogs, figures->partitions);
     printf("owner: wishes=%" PRIu64 " settings_changed=%" PRIu64 " stops=%" PRIu64 "\n",
            figures->owner_wishes, figures->owner_settings, figures->owner_stops);
-    printf("sums: plans=%" PRIu64 " steps_gathered=%" PRIu64 " takeovers=%" PRIu64
+    printf("sums: plans=%" PRIu64 " steps_coarse=%" PRIu64 " codec_changes=%" PRIu64
+           " steps_gathered=%" PRIu64 " takeovers=%" PRIu64
            " entries_out=%" PRIu64 " moved=%" PRIu64 " freed=%" PRIu64 " timed_faults=%" PRIu64
            " wrong=%" PRIu64 " caught=%" PRIu64 "\n",
-           figures->plans, figures->steps_gathered, figures->takeovers, figures->entries_out,
+           figures->plans, figures->steps_coarse, figures->codec_changes, figures->steps_gathered,
+           figures->takeovers, figures->entries_out,
            figures->entries_moved, figures->entries_freed, figures->timed_faults, figures->swindles,
            figures->swindlers_caught);
     printf("machines: disk_errors=%" PRIu64 " disk_full=%" PRIu64 " rot=%" PRIu64

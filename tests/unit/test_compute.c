@@ -312,10 +312,12 @@ static void contributions_may_have_another_codec_than_updates(void)
     bench_deinit(&bench);
 }
 
-/* A few steps of a made-up coordinator; the peer follows by its updates. */
+/* A few steps of a made-up coordinator; the peer follows by its updates, which are encoded now as
+ * the run's contributions and now otherwise. */
 static void peer_follows_the_coordinators_digest(void)
 {
     static const enum codec codecs[] = {CODEC_FP32, CODEC_MX8, CODEC_BF16};
+    static const enum codec others[] = {CODEC_MX4, CODEC_MX4, CODEC_MX8};
     for (size_t c = 0; c < 3; c++) {
         struct bench bench;
         struct master *master = NULL;
@@ -336,7 +338,11 @@ static void peer_follows_the_coordinators_digest(void)
         int64_t *sums = calloc(value_count, sizeof *sums);
         uint8_t *update = malloc(size_bytes);
         CU_ASSERT_FATAL(sums != NULL && update != NULL);
-        for (int64_t step = 1; step < 4; step++) {
+        for (int64_t step = 1; step < 6; step++) {
+            enum codec codec = step == 2 || step == 3 ? others[c] : codecs[c];
+            CU_ASSERT_EQUAL(master_change(master, SCHEDULE.learning_rate, codec, CODEC_BF16),
+                            STATUS_OK);
+            size_bytes = codec_encoded_bytes(codec, value_count);
             for (size_t i = 0; i < value_count; i++) {
                 sums[i] = (int64_t)(i % 97) * step * (INT64_C(1) << (grid.shift - 4));
             }
@@ -344,9 +350,9 @@ static void peer_follows_the_coordinators_digest(void)
             (void)master_prepare(master);
             CU_ASSERT_EQUAL(master_apply(master, update, 0, value_count), STATUS_OK);
             master_finish(master);
-            CU_ASSERT_EQUAL(compute_check_blob(bench.compute, BLOB_UPDATE, update, size_bytes),
+            CU_ASSERT_EQUAL(compute_check_blob(bench.compute, codec, update, size_bytes),
                             STATUS_OK);
-            mine = compute_apply(bench.compute, update);
+            mine = compute_apply(bench.compute, codec, update);
             CU_ASSERT_FALSE(digest_equal(&mine, &theirs));
             theirs = params_digest(master_params(master), value_count);
             CU_ASSERT_TRUE(digest_equal(&mine, &theirs));
@@ -358,29 +364,29 @@ static void peer_follows_the_coordinators_digest(void)
     }
 }
 
-static void blobs_are_checked_by_their_kind(void)
+static void blobs_are_checked_by_their_codec(void)
 {
     struct bench bench;
     bench_init(&bench, CODEC_MX8, 1);
     bench_start(&bench);
     size_t size_bytes = layout_value_count(bench.layout) * sizeof(float);
     const uint8_t *snapshot = (const uint8_t *)bench.params;
-    CU_ASSERT_EQUAL(compute_check_blob(bench.compute, BLOB_SNAPSHOT, snapshot, size_bytes),
+    CU_ASSERT_EQUAL(compute_check_blob(bench.compute, CODEC_FP32, snapshot, size_bytes),
                     STATUS_OK);
-    CU_ASSERT_EQUAL(compute_check_blob(bench.compute, BLOB_SNAPSHOT, snapshot, size_bytes - 4),
+    CU_ASSERT_EQUAL(compute_check_blob(bench.compute, CODEC_FP32, snapshot, size_bytes - 4),
                     STATUS_BAD_SHAPE);
-    CU_ASSERT_EQUAL(compute_check_blob(bench.compute, BLOB_UPDATE, snapshot, size_bytes),
+    CU_ASSERT_EQUAL(compute_check_blob(bench.compute, CODEC_MX8, snapshot, size_bytes),
                     STATUS_BAD_SHAPE);
     bench.params[size_bytes / sizeof(float) - 1] = NAN;
-    CU_ASSERT_EQUAL(compute_check_blob(bench.compute, BLOB_SNAPSHOT, snapshot, size_bytes),
+    CU_ASSERT_EQUAL(compute_check_blob(bench.compute, CODEC_FP32, snapshot, size_bytes),
                     STATUS_OUT_OF_RANGE);
     size_t update_bytes = compute_encoded_bytes(bench.compute);
     uint8_t *update = calloc(1, update_bytes);
     CU_ASSERT_PTR_NOT_NULL_FATAL(update);
-    CU_ASSERT_EQUAL(compute_check_blob(bench.compute, BLOB_UPDATE, update, update_bytes),
+    CU_ASSERT_EQUAL(compute_check_blob(bench.compute, CODEC_MX8, update, update_bytes),
                     STATUS_OK);
     update[update_bytes - CODEC_MX8_BLOCK_BYTES] = 255;
-    CU_ASSERT_EQUAL(compute_check_blob(bench.compute, BLOB_UPDATE, update, update_bytes),
+    CU_ASSERT_EQUAL(compute_check_blob(bench.compute, CODEC_MX8, update, update_bytes),
                     STATUS_OUT_OF_RANGE);
     free(update);
     bench_deinit(&bench);
@@ -542,7 +548,7 @@ static void samples_ahead_are_computed_on_predicted_parameters(void)
         bench.params[i] = before[i] + update[i];
         predicted[i] = bench.params[i] + update[i];
     }
-    struct digest applied = compute_apply(bench.compute, (const uint8_t *)update);
+    struct digest applied = compute_apply(bench.compute, CODEC_FP32, (const uint8_t *)update);
     expect_sample_on(&bench, 2, bench.params, true);
     compute_open(bench.compute, true);
     expect_sample_on(&bench, 3, predicted, true);
@@ -551,13 +557,49 @@ static void samples_ahead_are_computed_on_predicted_parameters(void)
     expect_sample_on(&bench, 5, bench.params, true);
     compute_open(bench.compute, true);
     memset(update, 0, value_count * sizeof *update); /* P is as exact as before */
-    struct digest again = compute_apply(bench.compute, (const uint8_t *)update);
+    struct digest again = compute_apply(bench.compute, CODEC_FP32, (const uint8_t *)update);
     CU_ASSERT_TRUE(digest_equal(&applied, &again));
     expect_sample_on(&bench, 6, bench.params, true);
     free(update);
     free(before);
     free(predicted);
     bench_deinit(&bench);
+}
+
+/* Contributions may be encoded in fewer bytes, or more, than the update that is kept. */
+static void prediction_decodes_the_update_by_its_own_codec(void)
+{
+    static const enum codec offered[] = {CODEC_MX4, CODEC_FP32};
+    for (size_t c = 0; c < 2; c++) {
+        struct bench bench;
+        bench_init(&bench, CODEC_BF16, 1);
+        bench.welcome.max_staleness = 1;
+        bench.welcome.predicts = true;
+        size_t value_count = layout_value_count(bench.layout);
+        float *values = calloc(value_count, sizeof *values);
+        float *predicted = calloc(value_count, sizeof *predicted);
+        uint8_t *update = malloc(codec_encoded_bytes(CODEC_MX8, value_count));
+        CU_ASSERT_TRUE_FATAL(update != NULL && values != NULL && predicted != NULL);
+        bench_start(&bench);
+        compute_offer_in(bench.compute, offered[c]);
+        for (size_t i = 0; i < value_count; i++) {
+            values[i] = 0.02F * (float)((int)(i % 7) - 3);
+        }
+        CU_ASSERT_EQUAL(codec_encode(CODEC_MX8, CODEC_EXPONENT_ANY, values, value_count, update),
+                        STATUS_OK);
+        codec_add(CODEC_MX8, update, value_count, bench.params);
+        memcpy(predicted, bench.params, value_count * sizeof *predicted);
+        codec_add(CODEC_MX8, update, value_count, predicted);
+        struct digest theirs = params_digest(bench.params, value_count);
+        struct digest mine = compute_apply(bench.compute, CODEC_MX8, update);
+        CU_ASSERT_TRUE(digest_equal(&mine, &theirs));
+        compute_open(bench.compute, true);
+        expect_sample_on(&bench, 3, predicted, true);
+        free(values);
+        free(predicted);
+        free(update);
+        bench_deinit(&bench);
+    }
 }
 
 static void without_prediction_samples_ahead_are_computed_on_the_same_parameters(void)
@@ -573,7 +615,7 @@ static void without_prediction_samples_ahead_are_computed_on_the_same_parameters
         update[i] = 0.02F * (float)((int)(i % 7) - 3);
         bench.params[i] += update[i];
     }
-    (void)compute_apply(bench.compute, (const uint8_t *)update);
+    (void)compute_apply(bench.compute, CODEC_FP32, (const uint8_t *)update);
     compute_open(bench.compute, true);
     expect_sample_on(&bench, 1, bench.params, true);
     free(update);
@@ -588,12 +630,13 @@ int main(void)
         SUITE_TEST(encoded_units_lie_on_the_grid_of_a_huge_batch),
         SUITE_TEST(contributions_may_have_another_codec_than_updates),
         SUITE_TEST(peer_follows_the_coordinators_digest),
-        SUITE_TEST(blobs_are_checked_by_their_kind),
+        SUITE_TEST(blobs_are_checked_by_their_codec),
         SUITE_TEST(gradient_that_is_not_finite_is_not_encoded),
         SUITE_TEST(free_ends_threads_that_wait_rest_or_have_work_left),
         SUITE_TEST(welcome_that_cannot_be_is_refused),
         SUITE_TEST(model_that_is_too_large_is_refused_with_its_size),
         SUITE_TEST(samples_ahead_are_computed_on_predicted_parameters),
+        SUITE_TEST(prediction_decodes_the_update_by_its_own_codec),
         SUITE_TEST(without_prediction_samples_ahead_are_computed_on_the_same_parameters),
     };
     return suite_run("compute", tests, sizeof tests / sizeof tests[0]);

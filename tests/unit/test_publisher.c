@@ -9,7 +9,8 @@ enum { VALUES = 64, UPDATE_BYTES = 66 };
 
 static void publish(struct publisher *publisher, uint64_t step)
 {
-    struct wire_committed committed = {.step = step, .loss = (double)step, .tokens = 5};
+    struct wire_committed committed = {
+        .step = step, .loss = (double)step, .tokens = 5, .codec = CODEC_MX8};
     memset(publisher_next_update(publisher), (int)(step % 251), UPDATE_BYTES);
     publisher_add(publisher, &committed);
     CU_ASSERT_EQUAL(committed.update.kind, BLOB_UPDATE);
@@ -71,7 +72,7 @@ static void large_updates_are_kept_four_at_a_time(void)
     CU_ASSERT_EQUAL_FATAL(publisher_new(((size_t)65 << 20) / sizeof(float), CODEC_FP32, &publisher),
                           STATUS_OK);
     for (uint64_t step = 0; step < 5; step++) {
-        struct wire_committed committed = {.step = step};
+        struct wire_committed committed = {.step = step, .codec = CODEC_FP32};
         publisher_next_update(publisher)[0] = (uint8_t)step;
         publisher_add(publisher, &committed);
     }
@@ -150,7 +151,7 @@ static void hashes_of_updates_and_snapshots_can_be_fetched(void)
     float *params = calloc(MANY, sizeof *params);
     CU_ASSERT_PTR_NOT_NULL_FATAL(params);
     CU_ASSERT_EQUAL_FATAL(publisher_new(MANY, CODEC_BF16, &publisher), STATUS_OK);
-    struct wire_committed committed = {.step = 6};
+    struct wire_committed committed = {.step = 6, .codec = CODEC_BF16};
     for (size_t i = 0; i < MANY * sizeof(uint16_t); i++) {
         publisher_next_update(publisher)[i] = (uint8_t)(i >> 7U);
     }
