@@ -593,6 +593,7 @@ static void prediction_decodes_the_update_by_its_own_codec(void)
         struct digest theirs = params_digest(bench.params, value_count);
         struct digest mine = compute_apply(bench.compute, CODEC_MX8, update);
         CU_ASSERT_TRUE(digest_equal(&mine, &theirs));
+        compute_offer_in(bench.compute, CODEC_FP32); /* to see what is computed */
         compute_open(bench.compute, true);
         expect_sample_on(&bench, 3, predicted, true);
         free(values);
