@@ -12,7 +12,7 @@ enum { PLAN_STREAM = 1, SECOND_US = 1000000, AGGREGATION_STREAM = 11 };
  * its turns: what is needless then must not happen. */
 enum { QUIET_ONE_IN = 8, OWNER_ONE_IN = 3 };
 
-enum { AGGREGATORS_MAX = 3, PLENTY_BYTES = 64 << 20, LINK_DOUBLINGS = 6, SLOW_RATE_MIN = 10000 };
+enum { AGGREGATORS_MAX = 3, PLENTY_BYTES = 64 << 20, LINK_DOUBLINGS = 6, SLOW_RATE_MIN = 60000 };
 
 /* Chunks of 256 values at least, and what channels promise: a queue has room for two windows of
  * them. */
