@@ -48,7 +48,8 @@ static const char FULL[] = "name: bible-1.0_x\n"
                            "  fraction_max: 0.125\n"
                            "  owners_max: 256\n"
                            "  rest: false\n"
-                           "  slow_link_codec: bf16\n";
+                           "  slow_link_codec: bf16\n"
+                           "  slow_link_updates: true\n";
 
 static const char SMALL[] = "model: {type: llama, hidden_size: 128, layers: 4, heads: 4}\n"
                             "data: {path: shards, context: 64}\n"
@@ -131,6 +132,7 @@ static void full_file_is_read(void)
     CU_ASSERT_FALSE(run.aggregation.rest);
     CU_ASSERT_TRUE(run.aggregation.has_slow_link_codec);
     CU_ASSERT_EQUAL(run.aggregation.slow_link_codec, CODEC_BF16);
+    CU_ASSERT_TRUE(run.aggregation.slow_link_updates);
     scratch_end();
 }
 
@@ -153,6 +155,7 @@ static void missing_keys_get_defaults(void)
     CU_ASSERT_EQUAL(run.aggregation.owners_max, 64);
     CU_ASSERT_TRUE(run.aggregation.rest);
     CU_ASSERT_FALSE(run.aggregation.has_slow_link_codec);
+    CU_ASSERT_FALSE(run.aggregation.slow_link_updates);
     CU_ASSERT_EQUAL(run.model.ffn_width, 352); /* 8/3 * 128 = 341.3, rounded up to 32s */
     CU_ASSERT_EQUAL(run.model.context_max, 64);
     CU_ASSERT_TRUE(run.model.tied_head);
@@ -369,6 +372,8 @@ static void wrong_values_name_line_and_range(void)
         {"believe: trusted", "believe: all", "run.yaml:40: aggregation.believe", "trusted"},
         {"owners_max: 256", "owners_max: 257", "run.yaml:43: aggregation.owners_max", "256"},
         {"codec: bf16", "codec: gzip", "run.yaml:45: aggregation.slow_link_codec", "'gzip'"},
+        {"  slow_link_codec: bf16\n", "", "run.yaml:45: aggregation.slow_link_updates",
+         "set aggregation.slow_link_codec too"},
         {"training:\n", "training: 5\nother:\n", "run.yaml:19: training", "must hold keys"},
     };
     struct run_config run;
