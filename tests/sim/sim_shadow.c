@@ -179,8 +179,7 @@ static bool is_whole(const struct sim_shadow *self, uint64_t *out_samples)
 /* The run's codec, or the one that a plan may choose instead. */
 static bool may_have(const struct live_settings *settings, enum codec codec)
 {
-    return codec == settings->codec ||
-           (sim->plan.aggregation.coarse && codec == SIM_COARSE_CODEC);
+    return codec == settings->codec || (sim->plan.aggregation.coarse && codec == SIM_COARSE_CODEC);
 }
 
 /* What the counted contributions hold. With such plans a peer may also have been told the codec
@@ -191,8 +190,7 @@ static void add_all(struct sim_shadow *self, const struct exact_grid *grid)
     for (size_t i = 0; i < self->counted_count; i++) {
         const struct encoded *encoded = self->counted[i];
         bool may = sim->plan.aggregation.coarse || encoded->codec == self->settings.codec;
-        if (!may ||
-            encoded->size_bytes != codec_encoded_bytes(encoded->codec, value_count)) {
+        if (!may || encoded->size_bytes != codec_encoded_bytes(encoded->codec, value_count)) {
             sim_fail("a contribution in %s is counted, and the run's codec is %s",
                      codec_name(encoded->codec), codec_name(self->settings.codec));
             return;

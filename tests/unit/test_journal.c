@@ -272,8 +272,8 @@ static enum status decode_settings(const struct live_settings *settings, uint32_
     uint8_t meta[64];
     size_t size_bytes = 0;
     struct journal_lists lists = {0};
-    struct journal_record record = {
-        .type = JOURNAL_EVENT, .as.event = {.type = JOURNAL_SETTINGS, .settings = *settings}};
+    struct journal_record record = {.type = JOURNAL_EVENT,
+                                    .as.event = {.type = JOURNAL_SETTINGS, .settings = *settings}};
     CU_ASSERT_EQUAL_FATAL(journal_meta_size(&record, &size_bytes), STATUS_OK);
     CU_ASSERT_TRUE_FATAL(size_bytes <= sizeof meta);
     journal_meta_encode(&record, meta);

@@ -93,9 +93,9 @@ static void updates_in(struct store_fixture *f, enum codec codec)
                                   .settings = store_state(f->store)->settings};
     event.settings.update_codec = codec;
     CU_ASSERT_EQUAL_FATAL(store_event(f->store, &event), STATUS_OK);
-    CU_ASSERT_EQUAL_FATAL(master_change(f->twin, event.settings.learning_rate, codec,
-                                        event.settings.mean_codec),
-                          STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(
+        master_change(f->twin, event.settings.learning_rate, codec, event.settings.mean_codec),
+        STATUS_OK);
 }
 
 /* What an update does not hold is in the next one, whatever its codec: from each checkpoint, with
