@@ -372,8 +372,6 @@ static void wrong_values_name_line_and_range(void)
         {"believe: trusted", "believe: all", "run.yaml:40: aggregation.believe", "trusted"},
         {"owners_max: 256", "owners_max: 257", "run.yaml:43: aggregation.owners_max", "256"},
         {"codec: bf16", "codec: gzip", "run.yaml:45: aggregation.slow_link_codec", "'gzip'"},
-        {"  slow_link_codec: bf16\n", "", "run.yaml:45: aggregation.slow_link_updates",
-         "set aggregation.slow_link_codec too"},
         {"training:\n", "training: 5\nother:\n", "run.yaml:19: training", "must hold keys"},
     };
     struct run_config run;
@@ -382,6 +380,16 @@ static void wrong_values_name_line_and_range(void)
         CU_ASSERT_EQUAL(read_changed(CASES[i].from, CASES[i].to, &run), STATUS_BAD_CONFIG);
         expect_words(CASES[i].place, CASES[i].advice);
     }
+    scratch_end();
+}
+
+static void coarser_updates_without_a_codec_for_them_are_refused(void)
+{
+    struct run_config run;
+    scratch_begin();
+    CU_ASSERT_EQUAL(read_changed("  slow_link_codec: bf16\n", "", &run), STATUS_BAD_CONFIG);
+    expect_words("run.yaml:45: aggregation.slow_link_updates",
+                 "set aggregation.slow_link_codec too");
     scratch_end();
 }
 
@@ -488,6 +496,7 @@ int main(void)
         SUITE_TEST(schedules_are_read_with_their_keys),
         SUITE_TEST(typing_errors_name_line_and_nearest_key),
         SUITE_TEST(wrong_values_name_line_and_range),
+        SUITE_TEST(coarser_updates_without_a_codec_for_them_are_refused),
         SUITE_TEST(missing_required_keys_are_named),
         SUITE_TEST(broken_yaml_is_refused_with_its_line),
         SUITE_TEST(missing_data_folder_says_how_to_make_it),
