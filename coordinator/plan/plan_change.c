@@ -15,6 +15,13 @@ static bool is_possible(const struct plan_problem *problem, const struct aggrega
     return true;
 }
 
+/* Whether updates are encoded with more bits a value in `a` than in `b`. */
+static bool is_finer(const struct aggregation_plan *a, const struct aggregation_plan *b)
+{
+    return codec_encoded_bytes(a->update_codec, CODEC_CHUNK_VALUES) >
+           codec_encoded_bytes(b->update_codec, CODEC_CHUNK_VALUES);
+}
+
 bool plan_is_worth_changing(const struct plan_problem *problem,
                             const struct aggregation_plan *in_force,
                             const struct aggregation_plan *candidate)
@@ -27,6 +34,10 @@ bool plan_is_worth_changing(const struct plan_problem *problem,
     struct plan_times then;
     plan_predict(problem, in_force, &now);
     plan_predict(problem, candidate, &then);
+    /* A codec that costs accuracy has to go on earning it. */
+    if (is_finer(candidate, in_force) && now.step_s > then.step_s * (1.0 - step_gain_min)) {
+        return true;
+    }
     if (then.step_s < now.step_s && then.step_s <= now.step_s * (1.0 - step_gain_min)) {
         return true; /* neither is so when nobody computes */
     }

@@ -1,5 +1,6 @@
 #include "coordinator/server/publisher.h"
 
+#include "common/check.h"
 #include "common/fault.h"
 
 #include <stdlib.h>
@@ -9,8 +10,7 @@ enum { KEPT_BYTES_MAX = 256 << 20, KEPT_MIN = 4 };
 
 struct publisher {
     size_t value_count;
-    enum codec codec;
-    size_t update_bytes;
+    size_t update_bytes; /* room for one */
     size_t slot_count;
     size_t kept; /* updates published and still here */
     size_t next; /* slot that is filled next */
@@ -53,7 +53,6 @@ enum status publisher_new(size_t value_count, enum codec codec, struct publisher
         return fault(STATUS_NO_MEMORY, "no memory to publish updates");
     }
     self->value_count = value_count;
-    self->codec = codec;
     self->update_bytes = codec_encoded_bytes(codec, value_count);
     self->slot_count = KEPT_BYTES_MAX / self->update_bytes;
     self->slot_count = self->slot_count < KEPT_MIN ? KEPT_MIN : self->slot_count;
@@ -92,10 +91,11 @@ uint8_t *publisher_next_update(struct publisher *self)
 
 void publisher_add(struct publisher *self, struct wire_committed *committed)
 {
-    committed->codec = self->codec;
+    size_t size_bytes = codec_encoded_bytes(committed->codec, self->value_count);
+    CHECK(size_bytes <= self->update_bytes);
     committed->update =
-        blob_describe(BLOB_UPDATE, committed->step + 1, self->updates[self->next],
-                      self->update_bytes, chunk_bytes_of(self->codec), self->hashes[self->next]);
+        blob_describe(BLOB_UPDATE, committed->step + 1, self->updates[self->next], size_bytes,
+                      chunk_bytes_of(committed->codec), self->hashes[self->next]);
     self->committed[self->next] = *committed;
     self->next = (self->next + 1) % self->slot_count;
     self->kept++;

@@ -11,15 +11,15 @@ enum { PUBLISHER_UPDATES_MAX = 64 };
 
 struct publisher;
 
-/* For parameters of value_count floats; keeps as many updates in `codec` as fit 256 MiB, at least 4
- * and at most PUBLISHER_UPDATES_MAX. Errors: NO_MEMORY. */
+/* For parameters of value_count floats; keeps as many updates as fit 256 MiB in `codec`, the finest
+ * that they will have; at least 4 and at most PUBLISHER_UPDATES_MAX. Errors: NO_MEMORY. */
 MUST_CHECK enum status publisher_new(size_t value_count, enum codec codec, struct publisher **out);
 void publisher_free(struct publisher *self); /* NULL is allowed. */
 
 /* Room for the next update, to be filled before publisher_add. */
 uint8_t *publisher_next_update(struct publisher *self);
 
-/* Publishes what was filled in: `committed` without its `update` and `codec`, which are set. */
+/* Publishes what was filled in, encoded by committed->codec; committed->update is set. */
 void publisher_add(struct publisher *self, struct wire_committed *committed);
 
 /* The message of step `step`; NULL when its update is no longer (or not yet) kept. */

@@ -4,6 +4,7 @@
 #include "common/fault.h"
 #include "coordinator/plan/plan_change.h"
 #include "coordinator/plan/plan_overhead.h"
+#include "coordinator/server/routes_survey.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ struct routes {
     uint64_t steps; /* of this plan */
     double bound_step_s;
     uint32_t coordinator_first_chunk, coordinator_chunk_count;
+    bool has_update_codec; /* there is a plan: */
     enum codec update_codec;
 };
 
@@ -212,21 +214,17 @@ void routes_leave(struct routes *self, uint32_t index)
     }
 }
 
-static double capped(double rate, uint64_t max)
-{
-    return max > 0 && rate > (double)max ? (double)max : rate;
-}
-
 double routes_up(const struct route_peer *peer)
 {
     uint64_t seen = rate_meter_bytes_per_s(&peer->received);
     uint64_t known = peer->probed > seen ? peer->probed : seen;
-    return capped((double)(peer->said_up > 0 ? peer->said_up : known), peer->up_max);
+    return routes_capped((double)(peer->said_up > 0 ? peer->said_up : known), peer->up_max);
 }
 
 double routes_down(const struct route_peer *peer)
 {
-    return capped((double)(peer->said_down > 0 ? peer->said_down : peer->probed), peer->down_max);
+    return routes_capped((double)(peer->said_down > 0 ? peer->said_down : peer->probed),
+                         peer->down_max);
 }
 
 bool routes_can_own(const struct route_peer *peer)
@@ -238,113 +236,6 @@ bool routes_can_own(const struct route_peer *peer)
 void routes_note_change(struct routes *self)
 {
     self->changed = true;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double left = *(const double *)a;
-    double right = *(const double *)b;
-    return left < right ? -1 : left > right ? 1 : 0;
-}
-
-/* The median of the values that are known (above 0); 0: none is. Sorts them. */
-static double median(double *values, size_t count)
-{
-    size_t known = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (values[i] > 0.0) {
-            values[known++] = values[i];
-        }
-    }
-    qsort(values, known, sizeof *values, compare);
-    return known > 0 ? values[known / 2] : 0.0;
-}
-
-/* All who are there, in the order of their sessions. */
-struct survey {
-    struct plan_peer *peers;   /* (count) */
-    struct plan_share *shares; /* (count) of the plan in force */
-    double *scratch;           /* (count) */
-    uint32_t *indices;         /* (count) */
-    size_t count;
-};
-
-static void survey_deinit(struct survey *self)
-{
-    free(self->peers);
-    free(self->shares);
-    free(self->scratch);
-    free(self->indices);
-}
-
-static bool survey_init(struct survey *self, const struct routes *routes)
-{
-    size_t room = routes->end + 1U;
-    *self = (struct survey){.peers = calloc(room, sizeof *self->peers),
-                            .shares = calloc(room, sizeof *self->shares),
-                            .scratch = calloc(room, sizeof *self->scratch),
-                            .indices = calloc(room, sizeof *self->indices)};
-    if (self->peers == NULL || self->shares == NULL || self->scratch == NULL ||
-        self->indices == NULL) {
-        return false;
-    }
-    for (uint32_t i = 0; i < routes->end; i++) {
-        if (routes->peers[i] != NULL) {
-            self->indices[self->count++] = i;
-        }
-    }
-    return true;
-}
-
-/* Of what is not known of a peer, the median of the others. */
-struct medians {
-    double up, down, samples_per_s;
-};
-
-static struct medians find_medians(const struct routes *routes, struct survey *survey)
-{
-    struct medians found;
-    for (size_t i = 0; i < survey->count; i++) {
-        survey->scratch[i] = routes_up(routes->peers[survey->indices[i]]);
-    }
-    found.up = median(survey->scratch, survey->count);
-    for (size_t i = 0; i < survey->count; i++) {
-        survey->scratch[i] = routes_down(routes->peers[survey->indices[i]]);
-    }
-    found.down = median(survey->scratch, survey->count);
-    for (size_t i = 0; i < survey->count; i++) {
-        survey->scratch[i] = routes->peers[survey->indices[i]]->samples_per_s;
-    }
-    found.samples_per_s = median(survey->scratch, survey->count);
-    found.down = found.down > 0.0 ? found.down : found.up;
-    found.up = found.up > 0.0 ? found.up : found.down;
-    return found;
-}
-
-static double or_else(double known, double assumed)
-{
-    return known > 0.0 ? known : assumed;
-}
-
-/* Fills in what the plan is made with. False: nothing is known yet of links, or of speeds. */
-static bool fill_survey(const struct routes *routes, struct survey *survey)
-{
-    struct medians medians = find_medians(routes, survey);
-    if (medians.up <= 0.0 || medians.samples_per_s <= 0.0) {
-        return false;
-    }
-    for (size_t i = 0; i < survey->count; i++) {
-        const struct route_peer *peer = routes->peers[survey->indices[i]];
-        survey->peers[i] = (struct plan_peer){
-            .up_bytes_per_s = or_else(routes_up(peer), capped(medians.up, peer->up_max)),
-            .down_bytes_per_s = or_else(routes_down(peer), capped(medians.down, peer->down_max)),
-            .samples_per_s =
-                peer->computes ? or_else(peer->samples_per_s, medians.samples_per_s) : 0.0,
-            .aggregates = routes_can_own(peer)};
-        survey->shares[i] = peer->planned ? peer->share : (struct plan_share){.codec = CODEC_FP32};
-        survey->shares[i].computes = survey->shares[i].computes && peer->computes;
-    }
-    return true;
 }
 
 static bool links_changed(const struct routes *self)
@@ -379,6 +270,9 @@ static struct plan_problem problem_of(const struct routes *self, const struct ro
 {
     const struct aggregation_settings *settings = &self->settings;
     bool coarser = settings->has_slow_link_codec && settings->slow_link_codec != now->codec;
+    bool coarser_updates = coarser && settings->slow_link_updates &&
+                           codec_encoded_bytes(settings->slow_link_codec, CODEC_CHUNK_VALUES) <
+                               codec_encoded_bytes(now->codec, CODEC_CHUNK_VALUES);
     return (struct plan_problem){
         .peers = survey->peers,
         .peer_count = survey->count,
@@ -393,8 +287,8 @@ static struct plan_problem problem_of(const struct routes *self, const struct ro
         .owners_max = settings->owners_max,
         .codec_count = coarser ? 2 : 1,
         .codecs = {now->codec, coarser ? settings->slow_link_codec : now->codec},
-        .update_codec_count = 1,
-        .update_codecs = {now->codec},
+        .update_codec_count = coarser_updates ? 2 : 1,
+        .update_codecs = {now->codec, coarser_updates ? settings->slow_link_codec : now->codec},
         .overhead_s = plan_overhead_s(&self->overhead),
         .overlap = self->overlap,
         .may_rest = settings->rest && settings->strategy == AGGREGATION_ADAPTIVE};
@@ -411,7 +305,7 @@ static bool is_plain(const struct aggregation_plan *plan, const struct survey *s
             return false;
         }
     }
-    return true;
+    return plan->update_codec == codec;
 }
 
 static void adopt(struct routes *self, const struct survey *survey,
@@ -423,10 +317,11 @@ static void adopt(struct routes *self, const struct survey *survey,
     self->bound_step_s = plan->bound_step_s;
     self->coordinator_first_chunk = plan->coordinator_first_chunk;
     self->coordinator_chunk_count = plan->coordinator_chunk_count;
+    self->has_update_codec = true;
     self->update_codec = plan->update_codec;
     self->owner_lost = false;
     for (size_t i = 0; i < survey->count; i++) {
-        struct route_peer *peer = self->peers[survey->indices[i]];
+        struct route_peer *peer = survey->routes[i];
         peer->planned = true;
         peer->share = plan->shares[i];
     }
@@ -438,9 +333,11 @@ static bool stays(struct routes *self, const struct plan_problem *problem,
 {
     bool any = false;
     for (size_t i = 0; i < survey->count; i++) {
-        any = any || self->peers[survey->indices[i]]->planned;
+        any = any || survey->routes[i]->planned;
     }
-    if (!any && is_plain(candidate, survey, problem->codecs[0]) && !self->owner_lost) {
+    enum codec update_codec = routes_update_codec(self, problem->codecs[0]);
+    if (!any && is_plain(candidate, survey, problem->codecs[0]) &&
+        update_codec == problem->codecs[0] && !self->owner_lost) {
         self->predicted = candidate->predicted;
         self->bound_step_s = candidate->bound_step_s;
         return true;
@@ -453,7 +350,7 @@ static bool stays(struct routes *self, const struct plan_problem *problem,
         .peer_count = survey->count,
         .coordinator_first_chunk = self->coordinator_first_chunk,
         .coordinator_chunk_count = self->coordinator_chunk_count,
-        .update_codec = self->update_codec};
+        .update_codec = update_codec};
     if (plan_is_worth_changing(problem, &in_force, candidate)) {
         return false;
     }
@@ -471,11 +368,11 @@ enum status routes_plan(struct routes *self, const struct routes_now *now, bool 
         !(self->changed || self->owner_lost || links_changed(self))) {
         return STATUS_OK;
     }
-    if (!survey_init(&survey, self)) {
+    if (!survey_init(&survey, self->peers, self->end)) {
         survey_deinit(&survey);
         return fault(STATUS_NO_MEMORY, "no memory to plan who sums what");
     }
-    bool known = fill_survey(self, &survey);
+    bool known = survey_fill(&survey);
     if (known) {
         const struct plan_problem problem = problem_of(self, now, &survey);
         enum plan_strategy strategy = strategy_of(&self->settings);
@@ -488,7 +385,7 @@ enum status routes_plan(struct routes *self, const struct routes_now *now, bool 
         plan_deinit(&candidate);
     }
     for (size_t i = 0; status == STATUS_OK && i < survey.count; i++) {
-        struct route_peer *peer = self->peers[survey.indices[i]];
+        struct route_peer *peer = survey.routes[i];
         peer->planned_up = routes_up(peer);
         peer->planned_down = routes_down(peer);
     }
@@ -517,6 +414,7 @@ void routes_reset(struct routes *self)
     self->plan_id++;
     self->changed = true;
     self->owner_lost = false;
+    self->has_update_codec = false;
     self->predicted = (struct plan_times){0};
     for (uint32_t i = 0; i < self->end; i++) {
         if (self->peers[i] != NULL) {
@@ -524,6 +422,11 @@ void routes_reset(struct routes *self)
             self->peers[i]->share = (struct plan_share){.computes = false};
         }
     }
+}
+
+enum codec routes_update_codec(const struct routes *self, enum codec run_codec)
+{
+    return self->has_update_codec ? self->update_codec : run_codec;
 }
 
 uint64_t routes_plan_id(const struct routes *self)

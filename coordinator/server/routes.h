@@ -90,6 +90,12 @@ double routes_up(const struct route_peer *peer);
 double routes_down(const struct route_peer *peer);
 bool routes_can_own(const struct route_peer *peer);
 
+/* The rate, but for its owner's limit (0: none). */
+static inline double routes_capped(double rate, uint64_t max)
+{
+    return max > 0 && rate > (double)max ? (double)max : rate;
+}
+
 /* The peer may have other links or other wishes than the plan was made with. */
 void routes_note_change(struct routes *self);
 
@@ -105,6 +111,9 @@ void routes_note_step(struct routes *self, double step_s);
 
 /* The same plan under a new number. */
 void routes_renew(struct routes *self);
+
+/* How updates are to be encoded: as the plan in force says, without one as the run does. */
+enum codec routes_update_codec(const struct routes *self, enum codec run_codec);
 
 /* No owners, everybody computes, until there is another plan: the run has another codec. */
 void routes_reset(struct routes *self);

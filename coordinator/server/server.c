@@ -91,6 +91,11 @@ static enum status open_state(struct server *self, size_t thread_count)
         return status;
     }
     tell_settings(self);
+    /* A coordinator that begins has no plan. */
+    status = server_set_update_codec(self, store_state(self->store)->settings.codec);
+    if (status != STATUS_OK) {
+        return status;
+    }
     self->version_first = master_version(master);
     self->sample_first = store_state(self->store)->sample_first;
     self->digests[self->version_first % DIGESTS_KEPT] =

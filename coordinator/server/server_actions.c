@@ -162,6 +162,7 @@ static enum status commit_step(struct server *self, const struct core_action *ac
 {
     struct aggregate_result result;
     struct journal_step step;
+    enum codec update_codec = store_state(self->store)->settings.update_codec;
     enum status status =
         aggregate_commit(self->aggregate, publisher_next_update(self->publisher), &result);
     if (status == STATUS_OK) {
@@ -175,19 +176,23 @@ static enum status commit_step(struct server *self, const struct core_action *ac
     struct wire_committed committed = {.step = action->step,
                                        .loss = store_state(self->store)->loss_last,
                                        .tokens = result.tokens,
-                                       .digest = result.digest};
+                                       .digest = result.digest,
+                                       .codec = update_codec};
     publisher_add(self->publisher, &committed);
     server_gather_end(self);
     server_routes_committed(self, action->step, now_ms); /* a new plan is told first */
     announce(self, &committed);
     note_step(self, &step, now_ms);
     contributions_clear(&self->contributions);
-    if ((action->step + 1) % self->run->config.checkpoint_every == 0) {
+    /* After the last step whoever asked is told that the run is finished: then nothing changes. */
+    bool last = store_state(self->store)->version == self->run->config.step_count;
+    if (!last) {
+        status = server_set_update_codec(self, server_routes_update_codec(self));
+    }
+    if (status == STATUS_OK && (action->step + 1) % self->run->config.checkpoint_every == 0) {
         status = server_checkpoint(self);
     }
-    /* After the last step whoever asked is told that the run is finished: then nothing changes. */
-    if (status == STATUS_OK && self->settings_wait && !core_next_begun(self->core) &&
-        store_state(self->store)->version < self->run->config.step_count) {
+    if (status == STATUS_OK && self->settings_wait && !core_next_begun(self->core) && !last) {
         status = server_change_settings(self);
     }
     self->status_ms = 0; /* status.json is due */

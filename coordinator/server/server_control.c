@@ -17,7 +17,8 @@ uint64_t server_step_tokens(const struct server *self)
 
 enum status server_follow_settings(struct server *self)
 {
-    size_t encoded_bytes = aggregate_encoded_bytes(self->aggregate);
+    size_t encoded_bytes = codec_encoded_bytes(store_state(self->store)->settings.codec,
+                                               layout_value_count(self->run->layout));
     aggregate_set_step_tokens(self->aggregate, server_step_tokens(self));
     if (self->publisher != NULL &&
         self->publisher_codec == store_state(self->store)->settings.codec) {
@@ -49,7 +50,9 @@ enum status server_change_settings(struct server *self)
 {
     const struct journal_state *state = store_state(self->store);
     const struct live_settings old = state->settings;
-    const struct live_settings *next = &self->settings_next;
+    struct live_settings *next = &self->settings_next;
+    bool told = old.target_batch != next->target_batch || old.codec != next->codec;
+    next->update_codec = told ? next->codec : old.update_codec; /* the plan goes with the codec */
     const struct journal_event event = {.type = JOURNAL_SETTINGS,
                                         .version = state->version,
                                         .unix_ms = clock_unix_ms(),
@@ -64,7 +67,7 @@ enum status server_change_settings(struct server *self)
              "step=%" PRIu64 " learning_rate=%.9g target_batch=%" PRIu32 " codec=%s journal=%s",
              state->version, next->learning_rate, next->target_batch, codec_name(next->codec),
              codec_name(next->mean_codec));
-    if (old.target_batch == next->target_batch && old.codec == next->codec) {
+    if (!told) {
         return STATUS_OK; /* nothing that a peer knows of */
     }
     status = core_set_target_batch(self->core, next->target_batch);
@@ -74,6 +77,25 @@ enum status server_change_settings(struct server *self)
     if (status == STATUS_OK) {
         server_routes_reset(self);
         send_away(self);
+    }
+    return status;
+}
+
+enum status server_set_update_codec(struct server *self, enum codec codec)
+{
+    const struct journal_state *state = store_state(self->store);
+    struct journal_event event = {.type = JOURNAL_SETTINGS,
+                                  .version = state->version,
+                                  .unix_ms = clock_unix_ms(),
+                                  .settings = state->settings};
+    if (codec == state->settings.update_codec) {
+        return STATUS_OK;
+    }
+    event.settings.update_codec = codec;
+    enum status status = store_event(self->store, &event);
+    if (status == STATUS_OK) {
+        log_info("run", "update_codec", "step=%" PRIu64 " codec=%s", state->version,
+                 codec_name(codec));
     }
     return status;
 }
@@ -197,6 +219,7 @@ static struct live_settings changed(const struct server *self,
     return next;
 }
 
+/* But for update_codec, which is the plan's. */
 static bool same_settings(const struct live_settings *a, const struct live_settings *b)
 {
     return a->learning_rate == b->learning_rate && a->target_batch == b->target_batch &&

@@ -74,9 +74,10 @@ enum status server_report(const struct server *self, char reply[CONTROL_REPLY_BY
     double bound_s = 0.0;
     const struct plan_times *predicted = routes_predicted(routes, &bound_s);
     json_t *json = json_pack(
-        "{s:I, s:I, s:i, s:i, s:o, s:o, s:f, s:f, s:f, s:o}", "plan",
+        "{s:I, s:I, s:i, s:i, s:s, s:o, s:o, s:f, s:f, s:f, s:o}", "plan",
         (json_int_t)routes_plan_id(routes), "step", (json_int_t)core_current_step(self->core),
-        "owners", (int)routes_owner_count(routes), "peers", (int)self->sessions->count, "predicted",
+        "owners", (int)routes_owner_count(routes), "peers", (int)self->sessions->count, "updates",
+        codec_name(store_state(self->store)->settings.update_codec), "predicted",
         times_json(predicted, bound_s), "measured", measured_json(server_routes_times(self)),
         "coordinator_up", server_routes_own_up(self), "coordinator_down",
         server_routes_own_down(self), "sum_bytes_per_value", server_gather_sum_bytes(self), "links",

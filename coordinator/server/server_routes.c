@@ -326,12 +326,13 @@ static void tell_plan(const struct server *self)
         computing += peer != NULL && peer->computes && peer->share.computes ? 1 : 0;
         resting += peer != NULL && peer->computes && !peer->share.computes ? 1 : 0;
     }
-    log_info(
-        "plan", "planned",
-        "plan=%" PRIu64 " strategy=%s owners=%" PRIu32 " computing=%" PRIu32 " resting=%" PRIu32
-        " predicted_s=%.3f compute_s=%.3f gather_s=%.3f spread_s=%.3f bound_s=%.3f",
-        routes_plan_id(routes), strategy_name(self), routes_owner_count(routes), computing, resting,
-        predicted->step_s, predicted->compute_s, predicted->gather_s, predicted->spread_s, bound_s);
+    log_info("plan", "planned",
+             "plan=%" PRIu64 " strategy=%s owners=%" PRIu32 " computing=%" PRIu32
+             " resting=%" PRIu32
+             " updates=%s predicted_s=%.3f compute_s=%.3f gather_s=%.3f spread_s=%.3f bound_s=%.3f",
+             routes_plan_id(routes), strategy_name(self), routes_owner_count(routes), computing,
+             resting, codec_name(server_routes_update_codec(self)), predicted->step_s,
+             predicted->compute_s, predicted->gather_s, predicted->spread_s, bound_s);
 }
 
 /* A plan that cannot be made is no reason to stop: the one in force goes on. */
@@ -433,6 +434,11 @@ void server_routes_applied(struct server *self, const struct session *session, u
         routes->latest.spread_s = seconds(routes->commit_ms, now_ms);
         tell_times(self);
     }
+}
+
+enum codec server_routes_update_codec(const struct server *self)
+{
+    return routes_update_codec(self->routes->routes, run_codec(self));
 }
 
 void server_routes_reset(struct server *self)

@@ -52,6 +52,9 @@ void server_routes_committed(struct server *self, uint64_t step, uint64_t now_ms
 void server_routes_applied(struct server *self, const struct session *session, uint64_t version,
                            uint64_t now_ms);
 
+/* How the updates of the next steps are to be encoded. */
+enum codec server_routes_update_codec(const struct server *self);
+
 /* The run's codec is another: nobody owns until the next plan. */
 void server_routes_reset(struct server *self);
 

@@ -128,6 +128,10 @@ MUST_CHECK enum status server_follow_settings(struct server *self);
  * stop. */
 MUST_CHECK enum status server_change_settings(struct server *self);
 
+/* Updates are encoded so from the next step on; durable before that. Errors: as store_event; the
+ * run must stop. */
+MUST_CHECK enum status server_set_update_codec(struct server *self, enum codec codec);
+
 /* The same now, if some wait and nothing of the step is begun any more. */
 MUST_CHECK enum status server_settings_tick(struct server *self);
 

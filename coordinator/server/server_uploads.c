@@ -22,6 +22,14 @@ static void tell_received(struct server *self, const struct session *session, bo
                                            .ok = ok});
 }
 
+/* What is kept from before this coordinator began may have the codec of a plan of then. */
+static bool may_be_kept(const struct server *self, const struct wire_contribution *offer)
+{
+    const struct aggregation_settings *settings = &self->run->config.aggregation;
+    return offer->again && settings->has_slow_link_codec &&
+           offer->codec == settings->slow_link_codec;
+}
+
 /* A codec that the peer was told, and what follows from it. */
 static bool fits(const struct server *self, const struct session *session)
 {
@@ -30,7 +38,7 @@ static bool fits(const struct server *self, const struct session *session)
     const struct route_peer *peer =
         routes_peer(server_routes(self), sessions_index(self->sessions, session));
     size_t value_count = layout_value_count(self->run->layout);
-    return (offer->codec == codec ||
+    return (offer->codec == codec || may_be_kept(self, offer) ||
             (peer != NULL && routes_takes_codec(peer, codec, offer->codec))) &&
            offer->blob.size_bytes == codec_encoded_bytes(offer->codec, value_count) &&
            offer->blob.chunk_bytes == codec_encoded_bytes(offer->codec, CODEC_CHUNK_VALUES);

@@ -91,6 +91,8 @@ static enum status print_event(const struct journal_event *event)
         (void)json_object_set_new(line, "codec", json_string(codec_name(settings->codec)));
         (void)json_object_set_new(line, "mean_codec",
                                   json_string(codec_name(settings->mean_codec)));
+        (void)json_object_set_new(line, "update_codec",
+                                  json_string(codec_name(settings->update_codec)));
     }
     if (event->text[0] != '\0') {
         (void)json_object_set_new(line, "text", json_string(event->text));

@@ -42,8 +42,9 @@ static void print_text(const json_t *json)
     const json_t *predicted = json_object_get(json, "predicted");
     const json_t *measured = json_object_get(json, "measured");
     const json_t *rows = json_object_get(json, "links");
-    (void)printf("step %.0f, plan %.0f: %.0f of %.0f peers sum\n", number(json, "step"),
-                 number(json, "plan"), number(json, "owners"), number(json, "peers"));
+    (void)printf("step %.0f, plan %.0f: %.0f of %.0f peers sum, updates in %s\n",
+                 number(json, "step"), number(json, "plan"), number(json, "owners"),
+                 number(json, "peers"), text_of(json, "updates"));
     (void)printf("predicted: a step %.3f s (compute %.3f, gather %.3f, spread %.3f)\n",
                  number(predicted, "step_s"), number(predicted, "compute_s"),
                  number(predicted, "gather_s"), number(predicted, "spread_s"));

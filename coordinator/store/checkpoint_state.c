@@ -41,9 +41,9 @@ static bool number_at(const json_t *json, const char *key, double *out)
     return json_is_number(value) && isfinite(*out);
 }
 
-static bool codec_at(const json_t *json, enum codec *out)
+static bool codec_at(const json_t *json, const char *key, enum codec *out)
 {
-    const char *name = json_string_value(json_object_get(json, "codec"));
+    const char *name = json_string_value(json_object_get(json, key));
     return name != NULL && codec_from_name(name, out) == STATUS_OK;
 }
 
@@ -57,24 +57,32 @@ static json_t *json_of_mark(const struct checkpoint_mark *mark)
 {
     const struct journal_state *state = &mark->state;
     const struct live_settings *settings = &state->settings;
-    return json_pack("{s:I,s:o,s:o,s:I,s:I,s:f,s:f,s:I,s:b,s:{s:f,s:I,s:s,s:s}}", "sequence",
-                     (json_int_t)mark->sequence, "hash", json_of_digest(&mark->hash), "run_id",
-                     json_of_digest(&state->run_id), "sample_first",
-                     (json_int_t)state->sample_first, "tokens", (json_int_t)state->tokens,
-                     "loss_first", state->loss_first, "loss_last", state->loss_last, "serial",
-                     (json_int_t)state->serial, "paused", (int)state->paused, "settings",
-                     "learning_rate", settings->learning_rate, "target_batch",
-                     (json_int_t)settings->target_batch, "codec", codec_name(settings->codec),
-                     "mean_codec", codec_name(settings->mean_codec));
+    return json_pack(
+        "{s:I,s:o,s:o,s:I,s:I,s:f,s:f,s:I,s:b,s:{s:f,s:I,s:s,s:s,s:s}}", "sequence",
+        (json_int_t)mark->sequence, "hash", json_of_digest(&mark->hash), "run_id",
+        json_of_digest(&state->run_id), "sample_first", (json_int_t)state->sample_first, "tokens",
+        (json_int_t)state->tokens, "loss_first", state->loss_first, "loss_last", state->loss_last,
+        "serial", (json_int_t)state->serial, "paused", (int)state->paused, "settings",
+        "learning_rate", settings->learning_rate, "target_batch",
+        (json_int_t)settings->target_batch, "codec", codec_name(settings->codec), "mean_codec",
+        codec_name(settings->mean_codec), "update_codec", codec_name(settings->update_codec));
+}
+
+/* Checkpoints from before updates could have a codec of their own do not name it. */
+static bool update_codec_at(const json_t *json, struct live_settings *out)
+{
+    out->update_codec = out->codec;
+    return json_object_get(json, "update_codec") == NULL ||
+           codec_at(json, "update_codec", &out->update_codec);
 }
 
 static bool read_settings(const json_t *json, struct live_settings *out)
 {
     uint64_t batch = 0;
     bool fine = number_at(json, "learning_rate", &out->learning_rate) &&
-                count_at(json, "target_batch", &batch) && codec_at(json, &out->codec) &&
-                mean_codec_at(json, &out->mean_codec) && out->learning_rate > 0.0 && batch > 0 &&
-                batch <= RUN_TARGET_BATCH_MAX;
+                count_at(json, "target_batch", &batch) && codec_at(json, "codec", &out->codec) &&
+                update_codec_at(json, out) && mean_codec_at(json, &out->mean_codec) &&
+                out->learning_rate > 0.0 && batch > 0 && batch <= RUN_TARGET_BATCH_MAX;
     out->target_batch = fine ? (uint32_t)batch : 0;
     return fine;
 }

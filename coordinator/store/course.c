@@ -8,7 +8,8 @@ struct live_settings course_settings(const struct run_config *config)
     return (struct live_settings){.learning_rate = config->schedule.learning_rate,
                                   .target_batch = config->target_batch,
                                   .codec = config->codec,
-                                  .mean_codec = config->mean_codec};
+                                  .mean_codec = config->mean_codec,
+                                  .update_codec = config->codec};
 }
 
 struct journal_state course_begin(const struct run_dir *run, uint64_t version)

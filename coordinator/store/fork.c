@@ -57,6 +57,7 @@ static enum status write_run(const char *path, const struct run_config *config,
     state->run_id = run.run_id;
     state->serial = 0;
     state->paused = false;
+    state->settings.update_codec = state->settings.codec; /* it has no plan yet */
     status = journal_create(path, state, &journal);
     if (status == STATUS_OK) {
         const struct checkpoint_mark mark = {

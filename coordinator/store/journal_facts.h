@@ -17,10 +17,11 @@ enum {
 
 /* What can be changed while a run lives. */
 struct live_settings {
-    double learning_rate;  /* the schedule's peak */
-    uint32_t target_batch; /* samples in a step */
-    enum codec codec;      /* of contributions and updates */
-    enum codec mean_codec; /* of the mean gradient in the journal (master.h) */
+    double learning_rate;    /* the schedule's peak */
+    uint32_t target_batch;   /* samples in a step */
+    enum codec codec;        /* of contributions and updates, unless a plan says otherwise */
+    enum codec mean_codec;   /* of the mean gradient in the journal (master.h) */
+    enum codec update_codec; /* of updates, as the plan in force says */
 };
 
 /* Where a run stands between two steps. Every segment begins with it. */

@@ -13,7 +13,9 @@ enum {
     CONTRIBUTION_BYTES = 56,
     RANGE_BYTES = 16,
     EVENT_BYTES = 48,
-    SETTINGS_BYTES = 20
+    SETTINGS_BYTES = 20,
+    UPDATE_CODEC_SHIFT = 16,
+    CODEC_MASK = 0xFFFF
 };
 
 _Static_assert(JOURNAL_CONTRIBUTIONS_MAX *CONTRIBUTION_BYTES + JOURNAL_RANGES_MAX * RANGE_BYTES +
@@ -33,7 +35,8 @@ static bool positive(double value)
 static enum status check_settings(const struct live_settings *settings)
 {
     if (!positive(settings->learning_rate) || settings->target_batch == 0 ||
-        !codec_is_known(settings->codec) || !codec_suits_mean(settings->mean_codec)) {
+        !codec_is_known(settings->codec) || !codec_is_known(settings->update_codec) ||
+        !codec_suits_mean(settings->mean_codec)) {
         return fault(STATUS_OUT_OF_RANGE, "the settings of the run cannot be right");
     }
     return STATUS_OK;
@@ -165,11 +168,13 @@ enum status journal_meta_size(const struct journal_record *record, size_t *out_b
     return STATUS_OK;
 }
 
+/* Journals from before updates could have a codec of their own have 0 there: that of all else. */
 static void put_settings(uint8_t **at, const struct live_settings *settings)
 {
+    uint32_t own = settings->update_codec != settings->codec ? settings->update_codec : 0;
     put_double(at, settings->learning_rate);
     put_u32(at, settings->target_batch);
-    put_u32(at, settings->codec);
+    put_u32(at, settings->codec | own << UPDATE_CODEC_SHIFT);
     put_u32(at, settings->mean_codec);
 }
 
@@ -269,8 +274,12 @@ static void take_settings(struct taker *from, struct live_settings *out)
 {
     out->learning_rate = take_double(from);
     out->target_batch = take_u32(from);
-    out->codec = (enum codec)take_u32(from);
+    uint32_t codecs = take_u32(from);
+    uint32_t own = codecs >> UPDATE_CODEC_SHIFT;
+    out->codec = (enum codec)(codecs & CODEC_MASK);
+    out->update_codec = own != 0 ? (enum codec)own : out->codec;
     out->mean_codec = (enum codec)take_u32(from);
+    from->spoiled = from->spoiled || (own != 0 && own == (uint32_t)out->codec);
 }
 
 static void take_state(struct taker *from, struct journal_state *out)

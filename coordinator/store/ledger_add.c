@@ -30,9 +30,9 @@ static enum status settings_to_json(const struct ledger *self, const struct live
     }
     (void)snprintf(out, SETTINGS_BYTES,
                    "{\"learning_rate\":%.17g,\"target_batch\":%" PRIu32
-                   ",\"codec\":\"%s\",\"mean_codec\":\"%s\"}",
+                   ",\"codec\":\"%s\",\"mean_codec\":\"%s\",\"update_codec\":\"%s\"}",
                    settings->learning_rate, settings->target_batch, codec_name(settings->codec),
-                   codec_name(settings->mean_codec));
+                   codec_name(settings->mean_codec), codec_name(settings->update_codec));
     return STATUS_OK;
 }
 

@@ -30,7 +30,8 @@ void replay_deinit(struct replay *self)
 
 enum status replay_set(struct master *master, const struct live_settings *settings)
 {
-    return master_change(master, settings->learning_rate, settings->codec, settings->mean_codec);
+    return master_change(master, settings->learning_rate, settings->update_codec,
+                         settings->mean_codec);
 }
 
 enum status replay_segment_path(const struct run_dir *run, const struct journal_record *record,

@@ -31,8 +31,7 @@ struct compute {
     struct team_source source;
     bool started;
     uint32_t context;
-    enum codec codec;       /* of updates */
-    enum codec offer_codec; /* of contributions */
+    enum codec codec; /* of contributions */
     struct exact_grid grid;
     size_t value_count;
     float *params;   /* P as the coordinator has it */
@@ -276,7 +275,6 @@ void compute_free(struct compute *self)
 void compute_follow(struct compute *self, const struct wire_welcome *welcome)
 {
     self->codec = welcome->codec;
-    self->offer_codec = welcome->codec;
     self->grid = exact_grid_for(welcome->step_tokens);
     self->predicts = welcome->max_staleness > 0 && welcome->predicts;
 }
@@ -293,28 +291,22 @@ uint32_t compute_vocab_size(const struct compute *self)
 
 size_t compute_encoded_bytes(const struct compute *self)
 {
-    return codec_encoded_bytes(self->offer_codec, self->value_count);
-}
-
-enum codec compute_codec(const struct compute *self)
-{
-    return self->codec;
+    return codec_encoded_bytes(self->codec, self->value_count);
 }
 
 void compute_offer_in(struct compute *self, enum codec codec)
 {
-    self->offer_codec = codec;
+    self->codec = codec;
 }
 
 enum codec compute_offer_codec(const struct compute *self)
 {
-    return self->offer_codec;
+    return self->codec;
 }
 
-enum status compute_check_blob(const struct compute *self, enum blob_kind kind, const uint8_t *data,
+enum status compute_check_blob(const struct compute *self, enum codec codec, const uint8_t *data,
                                size_t size_bytes)
 {
-    enum codec codec = kind == BLOB_SNAPSHOT ? CODEC_FP32 : self->codec;
     return codec_check(codec, data, size_bytes, self->value_count);
 }
 
@@ -333,21 +325,21 @@ struct digest compute_load(struct compute *self, const uint8_t *snapshot)
 }
 
 /* Without memory for it there is no prediction, and nothing else is wrong. */
-static void keep_update(struct compute *self, const uint8_t *update)
+static void keep_update(struct compute *self, enum codec codec, const uint8_t *update)
 {
-    size_t size_bytes = codec_encoded_bytes(self->codec, self->value_count);
+    size_t size_bytes = codec_encoded_bytes(codec, self->value_count);
     free(self->update);
     self->update = self->predicts ? malloc(size_bytes) : NULL;
     if (self->update != NULL) {
         memcpy(self->update, update, size_bytes);
-        self->update_codec = self->codec;
+        self->update_codec = codec;
     }
 }
 
-struct digest compute_apply(struct compute *self, const uint8_t *update)
+struct digest compute_apply(struct compute *self, enum codec codec, const uint8_t *update)
 {
-    codec_add(self->codec, update, self->value_count, self->params);
-    keep_update(self, update);
+    codec_add(codec, update, self->value_count, self->params);
+    keep_update(self, codec, update);
     return publish(self);
 }
 
@@ -375,7 +367,7 @@ void compute_open(struct compute *self, bool ahead)
 
 enum status compute_encode(struct compute *self, uint8_t *out)
 {
-    return codec_encode(self->offer_codec, -self->grid.shift, gradient_values(self->gradient),
+    return codec_encode(self->codec, -self->grid.shift, gradient_values(self->gradient),
                         self->value_count, out);
 }
 

@@ -43,26 +43,28 @@ MUST_CHECK enum status compute_new(const struct wire_welcome *welcome,
 /* Ends the threads (each after its sample). NULL is allowed. */
 void compute_free(struct compute *self);
 
-/* Takes over what a later welcome says of the same run: codec, tokens of a step, prediction. */
+/* Takes over what a later welcome says of the same run: codec of contributions, tokens of a step,
+ * prediction. */
 void compute_follow(struct compute *self, const struct wire_welcome *welcome);
 
 size_t compute_value_count(const struct compute *self);
 uint32_t compute_vocab_size(const struct compute *self);
-enum codec compute_codec(const struct compute *self); /* of updates */
 
-/* Contributions are encoded with another codec than updates from here on, as a plan says; until the
- * next compute_follow. */
+/* Contributions are encoded with another codec than the run's from here on, as a plan says; until
+ * the next compute_follow. */
 void compute_offer_in(struct compute *self, enum codec codec);
 enum codec compute_offer_codec(const struct compute *self);
 size_t compute_encoded_bytes(const struct compute *self); /* of a contribution */
 
-/* Checks a fetched blob before it is loaded or applied. Errors: BAD_SHAPE, OUT_OF_RANGE. */
-MUST_CHECK enum status compute_check_blob(const struct compute *self, enum blob_kind kind,
+/* Checks a fetched blob before it is loaded (a snapshot: fp32) or applied. Errors: BAD_SHAPE,
+ * OUT_OF_RANGE. */
+MUST_CHECK enum status compute_check_blob(const struct compute *self, enum codec codec,
                                           const uint8_t *data, size_t size_bytes);
 
-/* P = the snapshot; P += the update. Both were checked. Returns P's digest. */
+/* P = the snapshot; P += the update, which was encoded by `codec`. Both were checked. Returns P's
+ * digest. */
 struct digest compute_load(struct compute *self, const uint8_t *snapshot);
-struct digest compute_apply(struct compute *self, const uint8_t *update);
+struct digest compute_apply(struct compute *self, enum codec codec, const uint8_t *update);
 
 /* The weights become those that samples of the step after P's are computed with: P and the last
  * update once more, as far as the run predicts and there was one (Pipelined Backpropagation at

@@ -40,7 +40,8 @@ struct session_update {
     uint64_t step;
     struct digest digest; /* of P after it */
     struct blob_ref ref;
-    bool snapshot; /* it is P itself, and its bytes are all that is known of it */
+    enum codec codec; /* of its bytes */
+    bool snapshot;    /* it is P itself, and its bytes are all that is known of it */
 };
 
 /* A contribution that the coordinator may ask for once more. */
@@ -122,7 +123,7 @@ struct session_event {
 enum session_action_type {
     SESSION_SEND,        /* message; the shell fills in hello's identity and a claim's lists */
     SESSION_SETUP,       /* message is the welcome: make model and buffers (once) */
-    SESSION_FETCH,       /* ref; a fetch before it is forgotten, its end no longer told */
+    SESSION_FETCH,       /* ref, codec; a fetch before it is forgotten, its end no longer told */
     SESSION_LOAD,        /* the fetched snapshot becomes P; then SESSION_APPLIED */
     SESSION_APPLY,       /* the fetched update is added to P; then SESSION_APPLIED */
     SESSION_OPEN,        /* ahead: the weights become those for samples of the step after P's; or P;
@@ -152,6 +153,7 @@ struct session_action {
     bool ahead;
     uint64_t offer_id;
     struct blob_ref ref;
+    enum codec codec; /* of ref's bytes */
     enum status status;
     char text[WIRE_TEXT_MAX];
 };

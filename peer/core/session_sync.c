@@ -15,6 +15,13 @@ static bool leads_on(const struct session *self, uint64_t version)
            ((!self->draining && work_goes_past(&self->work, self->version)) || kept);
 }
 
+static void fetch(struct session_actions *actions, const struct blob_ref *ref, enum codec codec)
+{
+    struct session_action *action = session_add(actions, SESSION_FETCH);
+    action->ref = *ref;
+    action->codec = codec;
+}
+
 void sync_welcome(struct session *self, uint64_t now_ms, const struct wire_welcome *welcome,
                   struct session_actions *actions)
 {
@@ -45,7 +52,7 @@ void sync_welcome(struct session *self, uint64_t now_ms, const struct wire_welco
     } else if (welcome->has_snapshot && leads_on(self, welcome->snapshot.id)) {
         self->phase = SESSION_TRAIN;
         self->updates[self->update_count++] = (struct session_update){
-            .step = self->version, .ref = welcome->snapshot, .snapshot = true};
+            .step = self->version, .ref = welcome->snapshot, .codec = CODEC_FP32, .snapshot = true};
         session_step_over(self, self->version, actions);
         claim_begin(self, now_ms, actions);
     } else if (welcome->has_snapshot) {
@@ -56,7 +63,7 @@ void sync_welcome(struct session *self, uint64_t now_ms, const struct wire_welco
         self->version = WIRE_VERSION_NONE;
         self->snapshot_version = welcome->snapshot.id;
         self->fetching = true;
-        session_add(actions, SESSION_FETCH)->ref = welcome->snapshot;
+        fetch(actions, &welcome->snapshot, CODEC_FP32);
     } else {
         self->phase = SESSION_TRAIN;
         claim_begin(self, now_ms, actions);
@@ -85,8 +92,10 @@ void sync_committed(struct session *self, uint64_t now_ms, const struct wire_com
         session_restart(self, now_ms, self->version, actions);
         return;
     }
-    self->updates[self->update_count++] = (struct session_update){
-        .step = committed->step, .digest = committed->digest, .ref = committed->update};
+    self->updates[self->update_count++] = (struct session_update){.step = committed->step,
+                                                                  .digest = committed->digest,
+                                                                  .ref = committed->update,
+                                                                  .codec = committed->codec};
     session_step_over(self, committed->step, actions); /* it went on without these samples */
 }
 
@@ -174,6 +183,6 @@ void sync_advance(struct session *self, struct session_actions *actions)
     } else if (self->phase == SESSION_TRAIN && !self->fetching && !self->fetched &&
                self->update_count > 0 && self->follows) {
         self->fetching = true;
-        session_add(actions, SESSION_FETCH)->ref = self->updates[0].ref;
+        fetch(actions, &self->updates[0].ref, self->updates[0].codec);
     }
 }

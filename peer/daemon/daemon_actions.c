@@ -299,13 +299,14 @@ void daemon_act(struct daemon *self, const struct session_action *action)
         set_up(self);
         break;
     case SESSION_FETCH:
-        daemon_fetch(self, &action->ref);
+        daemon_fetch(self, &action->ref, action->codec);
         break;
     case SESSION_LOAD:
         tell_applied(self, compute_load(self->compute, fetch_data(self->shelf.coming)));
         break;
     case SESSION_APPLY:
-        tell_applied(self, compute_apply(self->compute, fetch_data(self->shelf.coming)));
+        tell_applied(
+            self, compute_apply(self->compute, self->coming_codec, fetch_data(self->shelf.coming)));
         break;
     case SESSION_ENCODE:
         hand_in(self, action->offer_id);

@@ -89,7 +89,7 @@ static bool fits(const struct daemon *self, const struct blob_ref *ref, enum cod
            ref->chunk_bytes == codec_encoded_bytes(codec, CODEC_CHUNK_VALUES);
 }
 
-void daemon_fetch(struct daemon *self, const struct blob_ref *ref)
+void daemon_fetch(struct daemon *self, const struct blob_ref *ref, enum codec codec)
 {
     static const struct fetch_range all = {0, 0};
     struct fetch_plan plan;
@@ -100,7 +100,7 @@ void daemon_fetch(struct daemon *self, const struct blob_ref *ref)
         fetch_restart(self->shelf.coming, &plan); /* go on where the connection broke */
     } else {
         shelf_drop(&self->shelf);
-        enum codec codec = ref->kind == BLOB_SNAPSHOT ? CODEC_FP32 : compute_codec(self->compute);
+        self->coming_codec = codec;
         enum status status = fits(self, ref, codec)
                                  ? fetch_new(ref, &all, &plan, &self->shelf.coming)
                                  : STATUS_BAD_SHAPE;
@@ -150,8 +150,8 @@ static void finish_fetch(struct daemon *self)
     bool own = !self->session.fetching;
     enum status status = fetch_verify(self->shelf.coming);
     if (status == STATUS_OK && !own) {
-        status = compute_check_blob(self->compute, ref->kind, fetch_data(self->shelf.coming),
-                                    ref->size_bytes);
+        status = compute_check_blob(self->compute, self->coming_codec,
+                                    fetch_data(self->shelf.coming), ref->size_bytes);
     }
     self->shelf.arrivals++;
     if (status != STATUS_OK) {

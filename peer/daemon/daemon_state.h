@@ -24,6 +24,7 @@ struct daemon {
     struct digest digest;    /* of P here */
     struct offers offers;
     struct shelf shelf;          /* what is being fetched, and what others fetch here */
+    enum codec coming_codec;     /* of what is being fetched, to be loaded or applied */
     uint64_t fetch_ms;           /* when its latest chunk came */
     struct blob_senders uploads; /* what was granted of the offers and has not been sent */
     bool upload_crowded;         /* the queue was full in this turn */
@@ -68,7 +69,7 @@ void daemon_act(struct daemon *self, const struct session_action *action);
 
 /* daemon_fetch.c: blobs that come. The first is what the session wants, the second an update that
  * this peer only passes on; `source` as in fetch.h. */
-void daemon_fetch(struct daemon *self, const struct blob_ref *ref);
+void daemon_fetch(struct daemon *self, const struct blob_ref *ref, enum codec codec);
 void daemon_fetch_own(struct daemon *self);
 bool daemon_fetches_own(const struct daemon *self);
 void daemon_fetch_replan(struct daemon *self);

@@ -311,8 +311,10 @@ static enum status make_step(struct bench *self, struct figures *figures)
         return status;
     }
     times_ns[3] = clock_now_ns();
-    struct wire_committed committed = {
-        .step = store_state(self->store)->version - 1, .tokens = tokens, .digest = result.digest};
+    struct wire_committed committed = {.step = store_state(self->store)->version - 1,
+                                       .tokens = tokens,
+                                       .digest = result.digest,
+                                       .codec = store_state(self->store)->settings.update_codec};
     publisher_add(self->publisher, &committed);
     times_ns[4] = clock_now_ns();
     uint64_t whole_ns = times_ns[4] - times_ns[0];

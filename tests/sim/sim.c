@@ -277,7 +277,7 @@ static void end(void)
     sim_storage_end();
     sim_heap_deinit(&sim->heap);
     if (sim->pattern->config.codec != CODEC_FP32 || sim->owner.same_until != UINT64_MAX ||
-        sim->plan.max_staleness > 0) {
+        sim->plan.max_staleness > 0 || sim->plan.aggregation.coarse) {
         sim_gradients_clear(sim->pattern);
     }
 }

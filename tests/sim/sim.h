@@ -97,6 +97,8 @@ struct sim_figures {
     uint64_t owner_settings; /* answered OK */
     uint64_t owner_stops;
     uint64_t plans;          /* that were told */
+    uint64_t steps_coarse;   /* whose update has another codec than the run's, */
+    uint64_t codec_changes;  /* and updates that have another codec than the one before */
     uint64_t steps_gathered; /* with sums of owners in them */
     uint64_t takeovers;      /* of owners, by the coordinator */
     uint64_t entries_out;    /* contributions that left the set of a step, */

@@ -36,6 +36,9 @@ void sim_aggregation_settings(struct aggregation_settings *out)
         out->belief = plan->trusted ? AGGREGATION_TRUSTED : AGGREGATION_CHECKED;
         out->check_share = plan->check_share;
         out->fraction_max = plan->fraction_max;
+        out->has_slow_link_codec = plan->coarse;
+        out->slow_link_codec = SIM_COARSE_CODEC;
+        out->slow_link_updates = plan->coarse;
     }
 }
 

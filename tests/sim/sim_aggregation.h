@@ -10,6 +10,9 @@
 
 #include <stdarg.h>
 
+/* What a plan may choose instead of the run's codec, if it may. */
+#define SIM_COARSE_CODEC CODEC_MX4
+
 /* The size of chunks from here on, and the keys that the run's owner named, on the disk in use. */
 void sim_aggregation_begin(void);
 

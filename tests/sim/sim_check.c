@@ -41,7 +41,8 @@ void sim_check_version(uint64_t version, const struct digest *digest, const char
     const struct digest *shadow = sim_shadow_digest(sim->shadow, version);
     /* Steps before this one have no stale samples, and the first has no version before its own. */
     uint64_t stale_from = sim->plan.stale_from > 1 ? sim->plan.stale_from : 1;
-    bool exact = sim->plan.max_staleness == 0 || version <= stale_from;
+    bool exact =
+        (sim->plan.max_staleness == 0 || version <= stale_from) && !sim->plan.aggregation.coarse;
     if (exact && pattern->config.codec == CODEC_FP32 && version <= sim->owner.same_until &&
         !digest_equal(digest, &pattern->digests[version])) {
         sim_fail("version %" PRIu64 " of %s is not what one machine trains", version, whose);
@@ -141,7 +142,7 @@ static void announced(const struct wire_committed *committed)
         }
         coordinator->version = version;
         check_durable(version, digest);
-        sim_shadow_committed(sim->shadow, version, digest);
+        sim_shadow_announced(sim->shadow, version, digest, committed->codec);
     }
     struct digest *known = &coordinator->announced[version % SIM_STEPS_MAX];
     if (version > coordinator->announced_version) {

@@ -24,8 +24,7 @@ struct compute {
     const struct sim_template *pattern;
     struct compute_shared *shared;
     struct sim_peer *peer;
-    enum codec codec;       /* of updates */
-    enum codec offer_codec; /* of contributions */
+    enum codec codec; /* of contributions */
     struct exact_grid grid;
     size_t value_count;
     uint32_t context;
@@ -78,7 +77,6 @@ enum status compute_new(const struct wire_welcome *welcome, const struct compute
     self->shared = shared;
     self->peer = &sim->peers[sim->running->index];
     self->codec = welcome->codec;
-    self->offer_codec = welcome->codec;
     self->predicts = welcome->predicts;
     self->grid = exact_grid_for(welcome->step_tokens);
     self->context = welcome->context;
@@ -106,7 +104,6 @@ void compute_follow(struct compute *self, const struct wire_welcome *welcome)
 {
     check_welcome(welcome);
     self->codec = welcome->codec;
-    self->offer_codec = welcome->codec;
     self->predicts = welcome->predicts;
     self->grid = exact_grid_for(welcome->step_tokens);
 }
@@ -123,28 +120,22 @@ uint32_t compute_vocab_size(const struct compute *self)
 
 size_t compute_encoded_bytes(const struct compute *self)
 {
-    return codec_encoded_bytes(self->offer_codec, self->value_count);
-}
-
-enum codec compute_codec(const struct compute *self)
-{
-    return self->codec;
+    return codec_encoded_bytes(self->codec, self->value_count);
 }
 
 void compute_offer_in(struct compute *self, enum codec codec)
 {
-    self->offer_codec = codec;
+    self->codec = codec;
 }
 
 enum codec compute_offer_codec(const struct compute *self)
 {
-    return self->offer_codec;
+    return self->codec;
 }
 
-enum status compute_check_blob(const struct compute *self, enum blob_kind kind, const uint8_t *data,
+enum status compute_check_blob(const struct compute *self, enum codec codec, const uint8_t *data,
                                size_t size_bytes)
 {
-    enum codec codec = kind == BLOB_SNAPSHOT ? CODEC_FP32 : self->codec;
     return codec_check(codec, data, size_bytes, self->value_count);
 }
 
@@ -168,13 +159,13 @@ struct digest compute_load(struct compute *self, const uint8_t *snapshot)
     return publish(self);
 }
 
-struct digest compute_apply(struct compute *self, const uint8_t *update)
+struct digest compute_apply(struct compute *self, enum codec codec, const uint8_t *update)
 {
-    codec_add(self->codec, update, self->value_count, self->params);
+    codec_add(codec, update, self->value_count, self->params);
     self->has_update = self->predicted != NULL;
     if (self->has_update) {
         memcpy(self->predicted, self->params, self->value_count * sizeof *self->params);
-        codec_add(self->codec, update, self->value_count, self->predicted);
+        codec_add(codec, update, self->value_count, self->predicted);
         self->predicted_digest = params_digest(self->predicted, self->value_count);
     }
     return publish(self);
@@ -191,14 +182,17 @@ static void spoil(const struct compute *self, uint8_t *out)
 {
     size_t size_bytes = compute_encoded_bytes(self);
     uint64_t kind = sim_chance(3);
-    if (self->offer_codec == CODEC_FP32) {
+    if (self->codec == CODEC_FP32) {
         const float values[] = {NAN, -INFINITY, 3e38F};
         size_t at = (size_t)sim_chance(self->value_count) * sizeof values[0];
         memcpy(out + at, &values[kind], sizeof values[0]);
-    } else if (self->offer_codec == CODEC_BF16) {
+    } else if (self->codec == CODEC_BF16) {
         const uint16_t values[] = {0x7FC0, 0xFF80, 0x7F62}; /* the same three */
         size_t at = (size_t)sim_chance(self->value_count) * sizeof values[0];
         memcpy(out + at, &values[kind], sizeof values[0]);
+    } else if (self->codec == CODEC_MX4) {
+        size_t block = (size_t)sim_chance(size_bytes / CODEC_MX4_BLOCK_BYTES);
+        out[block * CODEC_MX4_BLOCK_BYTES] = (uint8_t)(253 + kind);
     } else {
         size_t block = (size_t)sim_chance(size_bytes / CODEC_MX8_BLOCK_BYTES);
         uint8_t *bytes = out + block * CODEC_MX8_BLOCK_BYTES;
@@ -213,7 +207,7 @@ static void check_encoding(const struct compute *self, const float *before, cons
                            float *decoded)
 {
     memset(decoded, 0, self->value_count * sizeof *decoded);
-    codec_add(self->offer_codec, encoded, self->value_count, decoded);
+    codec_add(self->codec, encoded, self->value_count, decoded);
     for (size_t i = 0; i < self->value_count; i++) {
         float lost = fabsf(before[i] - decoded[i] - self->gradient[i]);
         if (!(lost <= fabsf(before[i]) * 1e-6F)) {
@@ -230,7 +224,7 @@ static enum status encode(struct compute *self, uint8_t *out)
     float *before = sim_outer_alloc(2 * size_bytes);
     memcpy(before, self->gradient, size_bytes);
     enum status status =
-        codec_encode(self->offer_codec, -self->grid.shift, self->gradient, self->value_count, out);
+        codec_encode(self->codec, -self->grid.shift, self->gradient, self->value_count, out);
     if (status == STATUS_OK) {
         check_encoding(self, before, out, before + self->value_count);
     }

@@ -12,7 +12,7 @@ enum { PLAN_STREAM = 1, SECOND_US = 1000000, AGGREGATION_STREAM = 11 };
  * its turns: what is needless then must not happen. */
 enum { QUIET_ONE_IN = 8, OWNER_ONE_IN = 3 };
 
-enum { AGGREGATORS_MAX = 3, PLENTY_BYTES = 64 << 20, LINK_DOUBLINGS = 6 };
+enum { AGGREGATORS_MAX = 3, PLENTY_BYTES = 64 << 20, LINK_DOUBLINGS = 6, SLOW_RATE_MIN = 60000 };
 
 /* Chunks of 256 values at least, and what channels promise: a queue has room for two windows of
  * them. */
@@ -161,6 +161,22 @@ static void make_mild(struct sim_plan *self)
     self->coordinator_call_crashes /= 4;
 }
 
+/* Links that carry a step's bytes more slowly than it is computed: there a plan may choose another
+ * codec. Some are slow for one half of the machines alone. */
+static void plan_slow_links(struct sim_plan *self, struct random *random)
+{
+    bool all = one_in(random, 2);
+    self->aggregation.coarse = true;
+    self->aggregation.all_reduce = false;
+    for (size_t i = 0; i < SIM_PROCESSES; i++) {
+        uint64_t up = between(random, SLOW_RATE_MIN, 4 * SLOW_RATE_MIN);
+        uint64_t down = between(random, SLOW_RATE_MIN, 4 * SLOW_RATE_MIN);
+        if (all || i % 2 == 0) {
+            self->links[i] = (struct sim_link_plan){.up_bytes_per_s = up, .down_bytes_per_s = down};
+        }
+    }
+}
+
 /* Half of the seeds; by draws of its own, so that all else is the same with it and without. */
 static void plan_aggregation(struct sim_plan *self, uint64_t seed)
 {
@@ -200,6 +216,9 @@ static void plan_aggregation(struct sim_plan *self, uint64_t seed)
         }
         self->links_vary = one_in(&random, 2);
         aggregation->all_reduce = one_in(&random, 3);
+    }
+    if (one_in(&random, 3)) {
+        plan_slow_links(self, &random);
     }
 }
 

@@ -61,6 +61,7 @@ struct sim_aggregation_plan {
     double check_share;
     double fraction_max;
     uint16_t chunk_values;
+    bool coarse; /* the plan may choose a coarser codec for contributions, and for updates */
     unsigned timed_faults; /* of who sends or gets what owners are sent and send, at that moment */
 };
 

@@ -2,6 +2,7 @@
 
 #include "coordinator/store/course.h"
 #include "proto/blob.h"
+#include "tests/sim/sim_aggregation.h"
 #include "tests/sim/sim_chunks.h"
 #include "tests/sim/sim_reference.h"
 #include "tests/sim/sim_storage.h"
@@ -19,6 +20,7 @@ struct encoded {
     uint64_t samples;   /* bitmap */
     uint64_t sample_count;
     struct sim_inside inside;
+    enum codec codec;
     size_t size_bytes;
     uint8_t data[];
 };
@@ -57,7 +59,7 @@ struct sim_shadow *sim_shadow_new(const struct sim_template *pattern)
     self->pattern = pattern;
     sim_reference_start(pattern, &self->master, &self->slices);
     self->settings = course_settings(&pattern->config);
-    self->exact = self->settings.codec == CODEC_FP32;
+    self->exact = self->settings.codec == CODEC_FP32 && !sim->plan.aggregation.coarse;
     self->digests[0] = pattern->digests[0];
     self->sums = sim_outer_alloc(pattern->value_count * sizeof *self->sums);
     self->update = sim_outer_alloc(codec_encoded_bytes(CODEC_FP32, pattern->value_count));
@@ -102,6 +104,7 @@ void sim_shadow_encoded(struct sim_shadow *self, const struct work *work,
     struct encoded *encoded = sim_outer_alloc(sizeof *encoded + size_bytes);
     encoded->root = blob_describe(BLOB_CONTRIBUTION, 1, data, size_bytes, chunk_bytes, NULL).root;
     encoded->sample_count = work->held_samples;
+    encoded->codec = codec;
     encoded->size_bytes = size_bytes;
     for (size_t i = 0; i < work->held_count; i++) {
         encoded->samples |= bits(work->held[i].first, work->held[i].count);
@@ -173,18 +176,26 @@ static bool is_whole(const struct sim_shadow *self, uint64_t *out_samples)
     return *out_samples == batch && seen == bits(self->sample_first, batch);
 }
 
-/* What the counted contributions hold, all in the encoding in force. */
+/* The run's codec, or the one that a plan may choose instead. */
+static bool may_have(const struct live_settings *settings, enum codec codec)
+{
+    return codec == settings->codec || (sim->plan.aggregation.coarse && codec == SIM_COARSE_CODEC);
+}
+
+/* What the counted contributions hold. With such plans a peer may also have been told the codec
+ * that the run had before. */
 static void add_all(struct sim_shadow *self, const struct exact_grid *grid)
 {
     size_t value_count = self->pattern->value_count;
-    size_t size_bytes = codec_encoded_bytes(self->settings.codec, value_count);
     for (size_t i = 0; i < self->counted_count; i++) {
-        if (self->counted[i]->size_bytes != size_bytes) {
-            sim_fail("a contribution in another encoding than %s is counted",
-                     codec_name(self->settings.codec));
+        const struct encoded *encoded = self->counted[i];
+        bool may = sim->plan.aggregation.coarse || encoded->codec == self->settings.codec;
+        if (!may || encoded->size_bytes != codec_encoded_bytes(encoded->codec, value_count)) {
+            sim_fail("a contribution in %s is counted, and the run's codec is %s",
+                     codec_name(encoded->codec), codec_name(self->settings.codec));
             return;
         }
-        exact_sum_add(grid, self->settings.codec, self->counted[i]->data, value_count, self->sums);
+        exact_sum_add(grid, encoded->codec, encoded->data, value_count, self->sums);
     }
 }
 
@@ -268,10 +279,10 @@ static void keep_params(struct sim_shadow *self)
         codec_add(self->update_codec, self->update, value_count, self->predicted);
     }
     self->predicted_digest = params_digest(self->predicted, value_count);
-    self->update_codec = self->settings.codec;
+    self->update_codec = self->settings.update_codec;
 }
 
-void sim_shadow_committed(struct sim_shadow *self, uint64_t version, const struct digest *digest)
+static void commit(struct sim_shadow *self, uint64_t version, const struct digest *digest)
 {
     uint64_t samples = 0;
     if (sim_storage_rotten() || version != master_version(self->master) + 1) {
@@ -302,10 +313,23 @@ void sim_shadow_committed(struct sim_shadow *self, uint64_t version, const struc
     self->counted_count = 0;
 }
 
+/* The update is in the codec that the journal names, or peers and replay would part. */
+void sim_shadow_announced(struct sim_shadow *self, uint64_t version, const struct digest *digest,
+                          enum codec codec)
+{
+    if (!sim_storage_rotten() && codec != self->settings.update_codec) {
+        sim_fail("version %" PRIu64 " is announced in %s, and the journal says %s", version,
+                 codec_name(codec), codec_name(self->settings.update_codec));
+    }
+    sim->figures.steps_coarse += codec != self->settings.codec ? 1 : 0;
+    sim->figures.codec_changes += version > 1 && codec != self->update_codec ? 1 : 0;
+    commit(self, version, digest);
+}
+
 void sim_shadow_served(struct sim_shadow *self, uint64_t version, const struct digest *digest)
 {
     if (version == master_version(self->master) + 1) {
-        sim_shadow_committed(self, version, digest); /* it died before it could tell anybody */
+        commit(self, version, digest); /* it died before it could tell anybody */
     }
     self->counted_count = 0;
 }
@@ -319,7 +343,11 @@ void sim_shadow_settings(struct sim_shadow *self, uint64_t number, uint64_t vers
     self->settings_count = number + 1;
     self->settings = *settings;
     self->exact = self->exact && settings->codec == CODEC_FP32;
-    if (master_change(self->master, settings->learning_rate, settings->codec,
+    if (!may_have(settings, settings->update_codec)) {
+        sim_fail("updates are to be in %s, and the run's codec is %s",
+                 codec_name(settings->update_codec), codec_name(settings->codec));
+    }
+    if (master_change(self->master, settings->learning_rate, settings->update_codec,
                       settings->mean_codec) != STATUS_OK) {
         sim_fail("the second master takes no other settings");
     }

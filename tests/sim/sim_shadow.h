@@ -36,9 +36,10 @@ void sim_shadow_encoded(struct sim_shadow *self, const struct work *work,
 void sim_shadow_offered(struct sim_shadow *self, size_t key, const struct wire_contribution *offer);
 void sim_shadow_counted(struct sim_shadow *self, size_t key, uint64_t blob_id);
 
-/* A step was announced; or a coordinator serves again, at this version: what was counted for the
- * next one is counted anew. */
-void sim_shadow_committed(struct sim_shadow *self, uint64_t version, const struct digest *digest);
+/* A step was announced with the update in this codec; or a coordinator serves again, at this
+ * version: what was counted for the next one is counted anew. */
+void sim_shadow_announced(struct sim_shadow *self, uint64_t version, const struct digest *digest,
+                          enum codec codec);
 void sim_shadow_served(struct sim_shadow *self, uint64_t version, const struct digest *digest);
 
 /* The journal says that these are the settings from `version` on. Called for all there are, in

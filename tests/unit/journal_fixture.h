@@ -24,8 +24,11 @@ static const struct sample_range fixture_ranges[] = {
 
 static inline struct live_settings fixture_settings(void)
 {
-    return (struct live_settings){
-        .learning_rate = 3e-4, .target_batch = 8, .codec = CODEC_MX8, .mean_codec = CODEC_FP32};
+    return (struct live_settings){.learning_rate = 3e-4,
+                                  .target_batch = 8,
+                                  .codec = CODEC_MX8,
+                                  .mean_codec = CODEC_FP32,
+                                  .update_codec = CODEC_MX4};
 }
 
 static inline struct journal_state fixture_state(uint64_t version)

@@ -38,7 +38,8 @@ static inline struct journal_record fixture_segment(uint64_t sequence)
                                              .settings = {.learning_rate = 0.1,
                                                           .target_batch = FIXTURE_BATCH,
                                                           .codec = CODEC_MX8,
-                                                          .mean_codec = CODEC_FP32}};
+                                                          .mean_codec = CODEC_FP32,
+                                                          .update_codec = CODEC_MX8}};
     return record;
 }
 

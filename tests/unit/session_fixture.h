@@ -245,6 +245,7 @@ static inline void fixture_committed(struct fixture *self, uint64_t step, uint8_
 {
     self->message.as.committed.step = step;
     self->message.as.committed.update.id = step + 1;
+    self->message.as.committed.codec = step % 2 == 0 ? CODEC_MX8 : CODEC_MX4;
     memset(self->message.as.committed.digest.bytes, digest, DIGEST_BYTES);
     fixture_deliver(self, WIRE_COMMITTED);
 }

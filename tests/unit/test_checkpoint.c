@@ -266,7 +266,8 @@ static struct checkpoint_mark mark_at(const struct run_dir *run, uint64_t versio
                                              .settings = {.learning_rate = 0.1,
                                                           .target_batch = 8,
                                                           .codec = CODEC_FP32,
-                                                          .mean_codec = CODEC_MX8}},
+                                                          .mean_codec = CODEC_MX8,
+                                                          .update_codec = CODEC_MX4}},
                                    .sequence = 77};
     mark.hash = digest_of("x", 1);
     return mark;
@@ -279,7 +280,9 @@ static bool same_numbers(const struct checkpoint_mark *a, const struct checkpoin
            a->state.loss_first == b->state.loss_first && a->state.loss_last == b->state.loss_last &&
            a->state.serial == b->state.serial &&
            a->state.settings.learning_rate == b->state.settings.learning_rate &&
-           a->state.settings.target_batch == b->state.settings.target_batch;
+           a->state.settings.target_batch == b->state.settings.target_batch &&
+           a->state.settings.codec == b->state.settings.codec &&
+           a->state.settings.update_codec == b->state.settings.update_codec;
 }
 
 static void mark_comes_back_and_no_digit_of_it_can_change_unseen(void)

@@ -1,3 +1,4 @@
+#include "coordinator/store/journal_format.h"
 #include "tests/unit/journal_fixture.h"
 
 #include <math.h>
@@ -7,7 +8,8 @@
 static bool same_settings(const struct live_settings *a, const struct live_settings *b)
 {
     return a->learning_rate == b->learning_rate && a->target_batch == b->target_batch &&
-           a->codec == b->codec && a->mean_codec == b->mean_codec;
+           a->codec == b->codec && a->mean_codec == b->mean_codec &&
+           a->update_codec == b->update_codec;
 }
 
 static void assert_state(const struct journal_state *state, uint64_t version)
@@ -262,6 +264,49 @@ static void condense_leaves_a_damaged_segment_alone(void)
     scratch_end();
 }
 
+/* Encodes settings, puts `codecs` in the place of theirs, and decodes that. */
+static enum status decode_settings(const struct live_settings *settings, uint32_t codecs,
+                                   struct live_settings *out)
+{
+    enum { CODECS_AT = 36 }; /* docs/durability.md */
+    uint8_t meta[64];
+    size_t size_bytes = 0;
+    struct journal_lists lists = {0};
+    struct journal_record record = {.type = JOURNAL_EVENT,
+                                    .as.event = {.type = JOURNAL_SETTINGS, .settings = *settings}};
+    CU_ASSERT_EQUAL_FATAL(journal_meta_size(&record, &size_bytes), STATUS_OK);
+    CU_ASSERT_TRUE_FATAL(size_bytes <= sizeof meta);
+    journal_meta_encode(&record, meta);
+    if (codecs != 0) {
+        memcpy(meta + CODECS_AT, &codecs, sizeof codecs);
+    }
+    enum status status = journal_meta_decode(meta, size_bytes, &lists, &record);
+    *out = record.as.event.settings;
+    journal_lists_free(&lists);
+    return status;
+}
+
+static void settings_of_before_have_one_codec_for_all(void)
+{
+    struct live_settings settings = fixture_settings();
+    struct live_settings found;
+    CU_ASSERT_EQUAL(decode_settings(&settings, 0, &found), STATUS_OK);
+    CU_ASSERT_TRUE(same_settings(&found, &settings));
+    CU_ASSERT_EQUAL(decode_settings(&settings, CODEC_BF16, &found), STATUS_OK); /* as then */
+    CU_ASSERT_EQUAL(found.codec, CODEC_BF16);
+    CU_ASSERT_EQUAL(found.update_codec, CODEC_BF16);
+    CU_ASSERT_EQUAL(decode_settings(&settings, CODEC_MX8 | CODEC_FP32 << 16U, &found), STATUS_OK);
+    CU_ASSERT_EQUAL(found.update_codec, CODEC_FP32);
+    static const uint32_t wrong[] = {CODEC_MX8 | CODEC_MX8 << 16U, /* it would say nothing */
+                                     CODEC_MX8 | 5U << 16U, CODEC_MX4 << 16U, 5};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        CU_ASSERT_EQUAL(decode_settings(&settings, wrong[i], &found), STATUS_BAD_DATA);
+    }
+    settings.update_codec = settings.codec;
+    CU_ASSERT_EQUAL(decode_settings(&settings, 0, &found), STATUS_OK);
+    CU_ASSERT_TRUE(same_settings(&found, &settings));
+}
+
 static void append_of_facts_that_cannot_be_is_refused(void)
 {
     scratch_begin();
@@ -280,6 +325,9 @@ static void append_of_facts_that_cannot_be_is_refused(void)
     CU_ASSERT_EQUAL(journal_append_event(journal, &event), STATUS_OUT_OF_RANGE);
     event.settings = fixture_settings();
     event.settings.mean_codec = CODEC_MX4; /* codec may be it */
+    CU_ASSERT_EQUAL(journal_append_event(journal, &event), STATUS_OUT_OF_RANGE);
+    event.settings = fixture_settings();
+    event.settings.update_codec = (enum codec)5;
     CU_ASSERT_EQUAL(journal_append_event(journal, &event), STATUS_OUT_OF_RANGE);
     event = (struct journal_event){.type = (enum journal_event_type)99};
     CU_ASSERT_EQUAL(journal_append_event(journal, &event), STATUS_OUT_OF_RANGE);
@@ -483,6 +531,7 @@ int main(void)
         SUITE_TEST(roll_without_a_step_begins_no_segment),
         SUITE_TEST(condense_drops_payloads_and_keeps_the_chain),
         SUITE_TEST(condense_leaves_a_damaged_segment_alone),
+        SUITE_TEST(settings_of_before_have_one_codec_for_all),
         SUITE_TEST(append_of_facts_that_cannot_be_is_refused),
         SUITE_TEST(largest_step_is_written_and_a_larger_one_refused),
         SUITE_TEST(text_of_an_event_is_made_plain),

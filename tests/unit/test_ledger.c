@@ -82,13 +82,17 @@ static void add_events_changes_the_run(void)
     struct ledger *ledger = fixture_open(0);
     CU_ASSERT_EQUAL(fixture_add(ledger, 0, 1), STATUS_OK);
     struct journal_record record = fixture_event(1, JOURNAL_SETTINGS);
-    record.as.event.settings = (struct live_settings){
-        .learning_rate = 1.0 / 3, .target_batch = 64, .codec = CODEC_FP32, .mean_codec = CODEC_MX8};
+    record.as.event.settings = (struct live_settings){.learning_rate = 1.0 / 3,
+                                                      .target_batch = 64,
+                                                      .codec = CODEC_FP32,
+                                                      .mean_codec = CODEC_MX8,
+                                                      .update_codec = CODEC_MX4};
     (void)snprintf(record.as.event.text, JOURNAL_TEXT_MAX, "it's \"slower\"; DROP TABLE runs;--");
     CU_ASSERT_EQUAL(ledger_add(ledger, &record), STATUS_OK);
     CU_ASSERT_TRUE(fixture_holds("SELECT settings FROM runs",
                                  "{\"learning_rate\":0.33333333333333331,\"target_batch\":64,"
-                                 "\"codec\":\"fp32\",\"mean_codec\":\"mx8\"}"));
+                                 "\"codec\":\"fp32\",\"mean_codec\":\"mx8\","
+                                 "\"update_codec\":\"mx4\"}"));
     CU_ASSERT_TRUE(fixture_holds("SELECT runs.settings = events.settings FROM runs, events", "1"));
     CU_ASSERT_TRUE(fixture_holds("SELECT text FROM events", "it's \"slower\"; DROP TABLE runs;--"));
     record = fixture_event(2, JOURNAL_PAUSED);

@@ -35,6 +35,7 @@ static void welcome_with_a_snapshot_is_loaded_first(void)
     CU_ASSERT_EQUAL(fixture_count(&f, SESSION_SETUP), 1);
     CU_ASSERT_PTR_NOT_NULL_FATAL(fixture_action(&f, SESSION_FETCH));
     CU_ASSERT_EQUAL(fixture_action(&f, SESSION_FETCH)->ref.id, 5);
+    CU_ASSERT_EQUAL(fixture_action(&f, SESSION_FETCH)->codec, CODEC_FP32);
     fixture_welcome(&f, 1, 6); /* the answer to a hello said before: too late */
     CU_ASSERT_EQUAL(f.actions.count, 0);
     fixture_committed(&f, 4, 0); /* older than the snapshot */
@@ -86,6 +87,15 @@ static void welcome_to_another_run_ends_the_session(void)
     session_deinit(&f.session);
 }
 
+/* Each in the codec that it was announced with. */
+static void expect_fetch(const struct fixture *f, uint64_t id)
+{
+    const struct session_action *fetch = fixture_action(f, SESSION_FETCH);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(fetch);
+    CU_ASSERT_EQUAL(fetch->ref.id, id);
+    CU_ASSERT_EQUAL(fetch->codec, id % 2 == 1 ? CODEC_MX8 : CODEC_MX4);
+}
+
 static void updates_queue_and_are_applied_in_order(void)
 {
     struct fixture f;
@@ -93,6 +103,9 @@ static void updates_queue_and_are_applied_in_order(void)
     for (uint8_t i = 0; i < 3; i++) {
         fixture_committed(&f, i, i);
         CU_ASSERT_EQUAL(fixture_count(&f, SESSION_FETCH), i == 0 ? 1 : 0);
+        if (i == 0) {
+            expect_fetch(&f, 1);
+        }
     }
     fixture_committed(&f, 1, 1); /* told twice */
     CU_ASSERT_EQUAL(f.session.update_count, 3);
@@ -101,6 +114,9 @@ static void updates_queue_and_are_applied_in_order(void)
         CU_ASSERT_EQUAL(fixture_count(&f, SESSION_APPLY), 1);
         fixture_applied(&f, i);
         CU_ASSERT_EQUAL(f.session.version, i + 1U);
+        if (i < 2) {
+            expect_fetch(&f, i + 2U);
+        }
     }
     fixture_committed(&f, 2, 2); /* known */
     CU_ASSERT_EQUAL(f.actions.count, 0);

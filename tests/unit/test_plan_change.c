@@ -143,6 +143,51 @@ static void change_a_plan_for_a_twentieth_of_a_step(void)
     CU_ASSERT(!plan_is_worth_changing(&problem, &in_force, &candidate));
 }
 
+/* Without owners, over slow links: coarser updates shorten the step by `gain`. */
+static double gain_of_coarse_updates(double target_batch, bool *out_goes, bool *out_comes)
+{
+    struct plan_peer peers[PEERS];
+    struct plan_share shares[PEERS] = {{0}};
+    for (size_t i = 0; i < PEERS; i++) {
+        peers[i] = plan_peer_of(1000.0, 10.0, false);
+        peers[i].samples_per_s = 1000.0;
+        shares[i] = (struct plan_share){.computes = true, .codec = CODEC_MX8};
+    }
+    struct plan_problem problem = plan_problem_of(peers, PEERS);
+    problem.target_batch = target_batch;
+    struct aggregation_plan fine = {.shares = shares,
+                                    .peer_count = PEERS,
+                                    .coordinator_chunk_count = 100,
+                                    .update_codec = CODEC_MX8};
+    struct aggregation_plan coarse = fine;
+    coarse.update_codec = CODEC_MX4;
+    struct plan_times times[2];
+    plan_predict(&problem, &fine, &times[0]);
+    plan_predict(&problem, &coarse, &times[1]);
+    *out_goes = plan_is_worth_changing(&problem, &coarse, &fine);
+    *out_comes = plan_is_worth_changing(&problem, &fine, &coarse);
+    return 1.0 - times[1].step_s / times[0].step_s;
+}
+
+/* It costs accuracy: with less than a twentieth to gain it goes, though steps are then longer. */
+static void keep_a_coarse_codec_of_updates_while_it_gains_a_twentieth(void)
+{
+    bool goes = false;
+    bool comes = false;
+    double gain = gain_of_coarse_updates(1e-6, &goes, &comes);
+    CU_ASSERT(gain > 0.1);
+    CU_ASSERT(!goes && comes);
+    double batch = 1.0;
+    while ((gain = gain_of_coarse_updates(batch, &goes, &comes)) > 0.08) {
+        batch *= 1.1;
+    }
+    CU_ASSERT(gain > 0.05 && !goes);
+    while ((gain = gain_of_coarse_updates(batch, &goes, &comes)) > 0.045) {
+        batch *= 1.1;
+    }
+    CU_ASSERT(gain > 0.0 && goes && !comes);
+}
+
 static void change_a_plan_whose_owner_is_gone(void)
 {
     struct plan_peer peers[PEERS];
@@ -209,6 +254,7 @@ int main(void)
         SUITE_TEST(choose_with_a_slow_link_spares_it),
         SUITE_TEST(keep_a_plan_while_rates_vary_little),
         SUITE_TEST(change_a_plan_for_a_twentieth_of_a_step),
+        SUITE_TEST(keep_a_coarse_codec_of_updates_while_it_gains_a_twentieth),
         SUITE_TEST(change_a_plan_whose_owner_is_gone),
         SUITE_TEST(change_a_plan_for_fewer_stale_samples),
         SUITE_TEST(change_nothing_where_nobody_computes),

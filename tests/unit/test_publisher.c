@@ -9,7 +9,8 @@ enum { VALUES = 64, UPDATE_BYTES = 66 };
 
 static void publish(struct publisher *publisher, uint64_t step)
 {
-    struct wire_committed committed = {.step = step, .loss = (double)step, .tokens = 5};
+    struct wire_committed committed = {
+        .step = step, .loss = (double)step, .tokens = 5, .codec = CODEC_MX8};
     memset(publisher_next_update(publisher), (int)(step % 251), UPDATE_BYTES);
     publisher_add(publisher, &committed);
     CU_ASSERT_EQUAL(committed.update.kind, BLOB_UPDATE);
@@ -71,7 +72,7 @@ static void large_updates_are_kept_four_at_a_time(void)
     CU_ASSERT_EQUAL_FATAL(publisher_new(((size_t)65 << 20) / sizeof(float), CODEC_FP32, &publisher),
                           STATUS_OK);
     for (uint64_t step = 0; step < 5; step++) {
-        struct wire_committed committed = {.step = step};
+        struct wire_committed committed = {.step = step, .codec = CODEC_FP32};
         publisher_next_update(publisher)[0] = (uint8_t)step;
         publisher_add(publisher, &committed);
     }
@@ -122,6 +123,36 @@ static void snapshot_stays_while_the_parameters_go_on(void)
     publisher_free(publisher);
 }
 
+/* Room is for the finest codec; coarser ones take less of it, and one follows on the other. */
+static void updates_of_several_codecs_are_kept_side_by_side(void)
+{
+    static const enum codec codecs[] = {CODEC_FP32, CODEC_MX4, CODEC_MX4, CODEC_BF16};
+    struct publisher *publisher = NULL;
+    CU_ASSERT_EQUAL_FATAL(publisher_new(VALUES, CODEC_FP32, &publisher), STATUS_OK);
+    for (uint64_t step = 0; step < 4; step++) {
+        struct wire_committed committed = {.step = step, .codec = codecs[step]};
+        memset(publisher_next_update(publisher), 1 + (int)step, VALUES * sizeof(float));
+        publisher_add(publisher, &committed);
+    }
+    for (uint64_t step = 0; step < 4; step++) {
+        size_t size_bytes = codec_encoded_bytes(codecs[step], VALUES);
+        const struct wire_committed *committed = publisher_committed(publisher, step);
+        struct publisher_blob blob;
+        CU_ASSERT_PTR_NOT_NULL_FATAL(committed);
+        CU_ASSERT_TRUE_FATAL(publisher_find(publisher, BLOB_UPDATE, step + 1, &blob));
+        struct blob_ref again =
+            blob_describe(BLOB_UPDATE, step + 1, blob.data, size_bytes,
+                          (uint32_t)codec_encoded_bytes(codecs[step], CODEC_CHUNK_VALUES), NULL);
+        CU_ASSERT_EQUAL(committed->codec, codecs[step]);
+        CU_ASSERT_EQUAL(blob.ref.size_bytes, size_bytes);
+        CU_ASSERT_EQUAL(blob.ref.chunk_bytes, again.chunk_bytes);
+        CU_ASSERT_TRUE(digest_equal(&blob.ref.root, &again.root));
+        CU_ASSERT_EQUAL(blob.data[0], 1 + step);
+        CU_ASSERT_EQUAL(blob.data[size_bytes - 1], 1 + step);
+    }
+    publisher_free(publisher);
+}
+
 /* Fetched from the publisher as a stranger would, chunk by chunk. */
 static void fetch(const struct publisher *publisher, enum blob_kind kind, uint64_t id,
                   const struct blob_ref *ref, struct blob_receiver **out)
@@ -150,7 +181,7 @@ static void hashes_of_updates_and_snapshots_can_be_fetched(void)
     float *params = calloc(MANY, sizeof *params);
     CU_ASSERT_PTR_NOT_NULL_FATAL(params);
     CU_ASSERT_EQUAL_FATAL(publisher_new(MANY, CODEC_BF16, &publisher), STATUS_OK);
-    struct wire_committed committed = {.step = 6};
+    struct wire_committed committed = {.step = 6, .codec = CODEC_BF16};
     for (size_t i = 0; i < MANY * sizeof(uint16_t); i++) {
         publisher_next_update(publisher)[i] = (uint8_t)(i >> 7U);
     }
@@ -181,6 +212,7 @@ int main(void)
 {
     static const struct suite_test tests[] = {
         SUITE_TEST(ring_of_updates_drops_the_oldest),
+        SUITE_TEST(updates_of_several_codecs_are_kept_side_by_side),
         SUITE_TEST(large_updates_are_kept_four_at_a_time),
         SUITE_TEST(snapshot_stays_while_the_parameters_go_on),
         SUITE_TEST(hashes_of_updates_and_snapshots_can_be_fetched),

@@ -4,6 +4,7 @@
 #include <string.h>
 
 enum { VALUES = 64 * CODEC_CHUNK_VALUES, PLAN_FIRST = 500, PEERS = 6 };
+enum { SLOW = 300000, FAST = 1000000000 }; /* bytes a second */
 
 static const struct aggregation_settings adaptive = {.strategy = AGGREGATION_ADAPTIVE,
                                                      .belief = AGGREGATION_CHECKED,
@@ -56,11 +57,16 @@ static struct routes *begin_six(const struct aggregation_settings *settings)
     return routes;
 }
 
-static bool make_plan(struct routes *routes)
+static bool make_plan_with(struct routes *routes, const struct routes_now *with)
 {
     bool changed = false;
-    CU_ASSERT_EQUAL(routes_plan(routes, &now, &changed), STATUS_OK);
+    CU_ASSERT_EQUAL(routes_plan(routes, with, &changed), STATUS_OK);
     return changed;
+}
+
+static bool make_plan(struct routes *routes)
+{
+    return make_plan_with(routes, &now);
 }
 
 static void plan_of_fast_peers_takes_the_load_off_the_coordinator(void)
@@ -229,6 +235,83 @@ static void codec_of_the_newest_and_the_last_route_are_taken(void)
     routes_free(routes);
 }
 
+/* Everybody has links of this rate. */
+static void set_rates(const struct routes *routes, uint64_t rate)
+{
+    for (uint32_t i = 0; i < PEERS; i++) {
+        routes_peer(routes, i)->said_up = rate;
+        routes_peer(routes, i)->said_down = rate;
+    }
+}
+
+/* Everybody has links of this rate, the coordinator too; and a plan is made. */
+static bool plan_for_rates(struct routes *routes, uint64_t rate)
+{
+    struct routes_now with = now;
+    with.coordinator_up = (double)rate;
+    with.coordinator_down = (double)rate;
+    set_rates(routes, rate);
+    return make_plan_with(routes, &with);
+}
+
+static void updates_are_coarser_where_that_is_allowed_and_links_are_slow(void)
+{
+    struct aggregation_settings settings = adaptive;
+    settings.rest = false;
+    settings.has_slow_link_codec = true;
+    settings.slow_link_codec = CODEC_MX4;
+    for (int allowed = 0; allowed < 2; allowed++) {
+        settings.slow_link_updates = allowed == 1;
+        struct routes *routes = begin_six(&settings);
+        CU_ASSERT_EQUAL(routes_update_codec(routes, CODEC_MX8), CODEC_MX8); /* no plan yet */
+        CU_ASSERT_TRUE(plan_for_rates(routes, SLOW));
+        CU_ASSERT_EQUAL(routes_update_codec(routes, CODEC_MX8), allowed ? CODEC_MX4 : CODEC_MX8);
+        CU_ASSERT_TRUE(plan_for_rates(routes, FAST) || !allowed); /* then computing takes longest */
+        CU_ASSERT_EQUAL(routes_update_codec(routes, CODEC_MX8), CODEC_MX8);
+        CU_ASSERT_TRUE(plan_for_rates(routes, SLOW) || !allowed);
+        CU_ASSERT_EQUAL(routes_update_codec(routes, CODEC_MX8), allowed ? CODEC_MX4 : CODEC_MX8);
+        routes_reset(routes);
+        CU_ASSERT_EQUAL(routes_update_codec(routes, CODEC_BF16), CODEC_BF16);
+        routes_free(routes);
+    }
+    settings.slow_link_codec = CODEC_FP32; /* finer than the run's: nothing to choose */
+    struct routes *routes = begin_six(&settings);
+    CU_ASSERT_TRUE(plan_for_rates(routes, SLOW));
+    CU_ASSERT_EQUAL(routes_update_codec(routes, CODEC_MX8), CODEC_MX8);
+    routes_free(routes);
+}
+
+/* Nobody owns, nobody rests, all encode alike: only updates differ, and that is a plan too. */
+static void coarser_updates_alone_are_a_plan(void)
+{
+    struct aggregation_settings settings = adaptive;
+    settings.rest = false;
+    settings.owners_max = 0;
+    settings.has_slow_link_codec = true;
+    settings.slow_link_codec = CODEC_MX4;
+    settings.slow_link_updates = true;
+    struct routes *routes = begin(&settings);
+    struct routes_now slow_up = now;
+    slow_up.coordinator_up = SLOW;
+    slow_up.coordinator_down = FAST;
+    for (uint32_t i = 0; i < PEERS; i++) {
+        (void)add(routes, i, "", FAST);
+    }
+    CU_ASSERT_TRUE(make_plan_with(routes, &slow_up));
+    static struct wire_route route;
+    routes_fill(routes, 0, CODEC_MX8, &route);
+    CU_ASSERT_EQUAL(route.codec, CODEC_MX8);
+    CU_ASSERT_EQUAL(routes_owner_count(routes), 0);
+    CU_ASSERT_EQUAL(routes_update_codec(routes, CODEC_MX8), CODEC_MX4);
+    for (uint32_t i = 0; i < PEERS; i++) { /* all of them are others now */
+        routes_leave(routes, i);
+        (void)add(routes, i, "", FAST);
+    }
+    CU_ASSERT_TRUE(plan_for_rates(routes, FAST));
+    CU_ASSERT_EQUAL(routes_update_codec(routes, CODEC_MX8), CODEC_MX8);
+    routes_free(routes);
+}
+
 static void address_is_completed_with_where_the_peer_comes_from(void)
 {
     static const char *const cases[][4] = {
@@ -290,6 +373,8 @@ static const struct suite_test tests[] = {
     SUITE_TEST(plan_changes_when_an_owner_is_lost_or_links_differ),
     SUITE_TEST(slowest_rests_and_is_told_once),
     SUITE_TEST(codec_of_the_newest_and_the_last_route_are_taken),
+    SUITE_TEST(updates_are_coarser_where_that_is_allowed_and_links_are_slow),
+    SUITE_TEST(coarser_updates_alone_are_a_plan),
     SUITE_TEST(address_is_completed_with_where_the_peer_comes_from),
     SUITE_TEST(number_is_of_one_stay),
     SUITE_TEST(limits_of_the_owner_cap_what_was_measured),

@@ -48,7 +48,8 @@ static const char FULL[] = "name: bible-1.0_x\n"
                            "  fraction_max: 0.125\n"
                            "  owners_max: 256\n"
                            "  rest: false\n"
-                           "  slow_link_codec: bf16\n";
+                           "  slow_link_codec: bf16\n"
+                           "  slow_link_updates: true\n";
 
 static const char SMALL[] = "model: {type: llama, hidden_size: 128, layers: 4, heads: 4}\n"
                             "data: {path: shards, context: 64}\n"
@@ -131,6 +132,7 @@ static void full_file_is_read(void)
     CU_ASSERT_FALSE(run.aggregation.rest);
     CU_ASSERT_TRUE(run.aggregation.has_slow_link_codec);
     CU_ASSERT_EQUAL(run.aggregation.slow_link_codec, CODEC_BF16);
+    CU_ASSERT_TRUE(run.aggregation.slow_link_updates);
     scratch_end();
 }
 
@@ -153,6 +155,7 @@ static void missing_keys_get_defaults(void)
     CU_ASSERT_EQUAL(run.aggregation.owners_max, 64);
     CU_ASSERT_TRUE(run.aggregation.rest);
     CU_ASSERT_FALSE(run.aggregation.has_slow_link_codec);
+    CU_ASSERT_FALSE(run.aggregation.slow_link_updates);
     CU_ASSERT_EQUAL(run.model.ffn_width, 352); /* 8/3 * 128 = 341.3, rounded up to 32s */
     CU_ASSERT_EQUAL(run.model.context_max, 64);
     CU_ASSERT_TRUE(run.model.tied_head);
@@ -378,6 +381,16 @@ static void wrong_values_name_line_and_range(void)
     scratch_end();
 }
 
+static void coarser_updates_without_a_codec_for_them_are_refused(void)
+{
+    struct run_config run;
+    scratch_begin();
+    CU_ASSERT_EQUAL(read_changed("  slow_link_codec: bf16\n", "", &run), STATUS_BAD_CONFIG);
+    expect_words("run.yaml:45: aggregation.slow_link_updates",
+                 "set aggregation.slow_link_codec too");
+    scratch_end();
+}
+
 static void missing_required_keys_are_named(void)
 {
     static const struct {
@@ -481,6 +494,7 @@ int main(void)
         SUITE_TEST(schedules_are_read_with_their_keys),
         SUITE_TEST(typing_errors_name_line_and_nearest_key),
         SUITE_TEST(wrong_values_name_line_and_range),
+        SUITE_TEST(coarser_updates_without_a_codec_for_them_are_refused),
         SUITE_TEST(missing_required_keys_are_named),
         SUITE_TEST(broken_yaml_is_refused_with_its_line),
         SUITE_TEST(missing_data_folder_says_how_to_make_it),

@@ -333,6 +333,161 @@ static void resting_peers_go_on_when_all_others_are_lost(void)
     end_scene(&s);
 }
 
+static void say_all_rates(struct scene *s, uint64_t rate)
+{
+    for (int i = 0; i < MATES; i++) {
+        say_rates(s, i, rate);
+    }
+}
+
+static enum codec update_codec(const struct scene *s)
+{
+    return store_state(s->server->store)->settings.update_codec;
+}
+
+/* Makes `steps` steps, and follows them by their published updates alone, each decoded as its
+ * message says: `params` stays the coordinator's in every bit. Returns how many were in mx4. */
+static uint64_t follow_steps(struct scene *s, uint64_t steps, float *params)
+{
+    uint64_t coarse = 0;
+    for (uint64_t i = 0; i < steps; i++) {
+        uint64_t step = step_of(s);
+        enum codec expected = update_codec(s);
+        run_to(s, step + 1);
+        const struct wire_committed *committed = publisher_committed(s->server->publisher, step);
+        struct publisher_blob blob;
+        CU_ASSERT_FATAL(committed != NULL &&
+                        publisher_find(s->server->publisher, BLOB_UPDATE, step + 1, &blob));
+        CU_ASSERT_EQUAL(committed->codec, expected);
+        CU_ASSERT_EQUAL_FATAL(
+            codec_check(committed->codec, blob.data, blob.ref.size_bytes, s->value_count),
+            STATUS_OK);
+        codec_add(committed->codec, blob.data, s->value_count, params);
+        struct digest mine = params_digest(params, s->value_count);
+        CU_ASSERT_TRUE(digest_equal(&mine, &committed->digest));
+        coarse += committed->codec == CODEC_MX4 ? 1 : 0;
+    }
+    return coarse;
+}
+
+static float *copy_params(const struct scene *s)
+{
+    float *params = malloc(s->value_count * sizeof *params);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(params);
+    memcpy(params, master_params(aggregate_master(s->server->aggregate)),
+           s->value_count * sizeof *params);
+    return params;
+}
+
+static void start_links(struct scene *s, uint64_t rate)
+{
+    for (int i = 0; i < MATES; i++) {
+        start_mate(s, i);
+        turn(s);
+        say_rates(s, i, rate);
+    }
+}
+
+static void expect_verified(const struct scene *s, uint64_t steps)
+{
+    struct store_report report;
+    CU_ASSERT_EQUAL(store_verify(&s->run, 1, &report), STATUS_OK);
+    CU_ASSERT_TRUE(report.ok);
+    CU_ASSERT_EQUAL(report.steps, steps);
+    CU_ASSERT_EQUAL(report.replayed, steps);
+}
+
+/* Another process; nobody is there. */
+static void restart(struct scene *s)
+{
+    const struct server_options options = {.listen = "tcp://127.0.0.1:0", .thread_count = 2};
+    server_free(s->server);
+    run_dir_close(&s->run);
+    for (int i = 0; i < MATES; i++) {
+        kill_mate(s, i, 0);
+    }
+    letters_clear(&fake.to_server);
+    CU_ASSERT_EQUAL_FATAL(run_dir_open(scratch_path("run"), &s->run), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(server_new(&s->run, &options, &s->server), STATUS_OK);
+}
+
+static void updates_are_coarser_while_the_links_are_slow(void)
+{
+    static struct scene s;
+    begin_scene(&s, "mx8",
+                "strategy: adaptive, rest: false, slow_link_codec: mx4, slow_link_updates: true");
+    float *params = copy_params(&s);
+    start_links(&s, 50000000);
+    CU_ASSERT_EQUAL(follow_steps(&s, 2, params), 0);
+    say_all_rates(&s, 20000);
+    CU_ASSERT_EQUAL(follow_steps(&s, 3, params), 2); /* planned when the first of them was over */
+    say_all_rates(&s, 50000000);
+    CU_ASSERT_EQUAL(follow_steps(&s, 2, params), 1);
+    CU_ASSERT_EQUAL(update_codec(&s), CODEC_MX8);
+    say_all_rates(&s, 20000);
+    CU_ASSERT_EQUAL(follow_steps(&s, 1, params), 0);
+    CU_ASSERT_EQUAL(update_codec(&s), CODEC_MX4);
+    expect_verified(&s, 8); /* what a kill leaves here */
+    restart(&s);
+    CU_ASSERT_EQUAL(update_codec(&s), CODEC_MX8); /* until there is a plan */
+    start_links(&s, 20000);
+    CU_ASSERT_EQUAL(follow_steps(&s, 3, params), 2);
+    expect_verified(&s, 11);
+    free(params);
+    end_scene(&s);
+}
+
+static void begin_step(struct scene *s)
+{
+    while (!core_begun(s->server->core)) {
+        turn(s);
+    }
+}
+
+/* Another codec of all else ends the plan, and its codec for updates with it. */
+static void updates_have_the_codec_that_the_owner_sets(void)
+{
+    static struct scene s;
+    static char reply[CONTROL_REPLY_BYTES_MAX];
+    struct control_request request = {.command = CONTROL_SET, .has_learning_rate = true};
+    begin_scene(&s, "mx8",
+                "strategy: adaptive, rest: false, slow_link_codec: mx4, slow_link_updates: true");
+    start_links(&s, 20000);
+    run_to(&s, 1);
+    CU_ASSERT_EQUAL(update_codec(&s), CODEC_MX4);
+    begin_step(&s);
+    request.settings.learning_rate = 0.002;
+    CU_ASSERT_EQUAL(server_control(s.server, &request, s.now_ms, reply), STATUS_AGAIN);
+    run_to(&s, 2);
+    CU_ASSERT_TRUE(store_state(s.server->store)->settings.learning_rate == 0.002);
+    CU_ASSERT_EQUAL(update_codec(&s), CODEC_MX4); /* that changes no link */
+    begin_step(&s);
+    request = (struct control_request){
+        .command = CONTROL_SET, .has_codec = true, .settings = {.codec = CODEC_FP32}};
+    CU_ASSERT_EQUAL(server_control(s.server, &request, s.now_ms, reply), STATUS_AGAIN);
+    while (store_state(s.server->store)->settings.codec == CODEC_MX8) {
+        CU_ASSERT_EQUAL(update_codec(&s), CODEC_MX4);
+        turn(&s);
+    }
+    s.codec = CODEC_FP32;
+    CU_ASSERT_EQUAL(update_codec(&s), CODEC_FP32);
+    run_to(&s, 4);
+    CU_ASSERT_EQUAL(update_codec(&s), CODEC_MX4); /* a plan again */
+    end_scene(&s);
+}
+
+static void updates_keep_the_runs_codec_unless_they_may_change(void)
+{
+    static struct scene s;
+    begin_scene(&s, "mx8", "strategy: adaptive, rest: false, slow_link_codec: mx4");
+    float *params = copy_params(&s);
+    start_links(&s, 20000);
+    CU_ASSERT_EQUAL(follow_steps(&s, 3, params), 0);
+    CU_ASSERT_EQUAL(s.mates[0].route.codec, CODEC_MX4);
+    free(params);
+    end_scene(&s);
+}
+
 static const struct suite_test tests[] = {
     SUITE_TEST(owners_sum_what_the_coordinator_would),
     SUITE_TEST(kills_at_any_moment_change_no_bit),
@@ -345,6 +500,9 @@ static const struct suite_test tests[] = {
     SUITE_TEST(link_of_who_rests_is_probed),
     SUITE_TEST(rates_are_raised_by_what_is_much_faster),
     SUITE_TEST(resting_peers_go_on_when_all_others_are_lost),
+    SUITE_TEST(updates_are_coarser_while_the_links_are_slow),
+    SUITE_TEST(updates_have_the_codec_that_the_owner_sets),
+    SUITE_TEST(updates_keep_the_runs_codec_unless_they_may_change),
 };
 
 int main(void)

@@ -50,7 +50,8 @@ static struct run_config odd_config(const char *data_folder)
                                                 .fraction_max = 1.0 / 17.0,
                                                 .owners_max = 256,
                                                 .has_slow_link_codec = true,
-                                                .slow_link_codec = CODEC_BF16}};
+                                                .slow_link_codec = CODEC_BF16,
+                                                .slow_link_updates = true}};
     (void)snprintf(config.data_folder, sizeof config.data_folder, "%s", data_folder);
     return config;
 }
@@ -112,6 +113,7 @@ static void assert_same_config(const struct run_config *a, const struct run_conf
     CU_ASSERT_EQUAL(a->aggregation.rest, b->aggregation.rest);
     CU_ASSERT_EQUAL(a->aggregation.has_slow_link_codec, b->aggregation.has_slow_link_codec);
     CU_ASSERT_EQUAL(a->aggregation.slow_link_codec, b->aggregation.slow_link_codec);
+    CU_ASSERT_EQUAL(a->aggregation.slow_link_updates, b->aggregation.slow_link_updates);
 }
 
 /* Every optimizer and schedule comes along; only what its kind uses is written. */

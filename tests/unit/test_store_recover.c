@@ -297,6 +297,7 @@ static void change_settings(struct store_fixture *f, double learning_rate, enum 
                                   .settings = store_state(f->store)->settings};
     event.settings.learning_rate = learning_rate;
     event.settings.codec = codec;
+    event.settings.update_codec = codec;
     event.settings.mean_codec = mean_codec;
     event.settings.target_batch = 12;
     CU_ASSERT_EQUAL_FATAL(store_event(f->store, &event), STATUS_OK);

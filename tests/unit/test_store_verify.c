@@ -80,9 +80,63 @@ static void settings(struct store_fixture *f, enum codec mean_codec, uint32_t ba
                                   .settings = {.learning_rate = 0.005,
                                                .target_batch = batch,
                                                .codec = CODEC_FP32,
-                                               .mean_codec = mean_codec}};
+                                               .mean_codec = mean_codec,
+                                               .update_codec = CODEC_FP32}};
     CU_ASSERT_EQUAL_FATAL(store_event(f->store, &event), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(master_change(f->twin, 0.005, CODEC_FP32, mean_codec), STATUS_OK);
+}
+
+static void updates_in(struct store_fixture *f, enum codec codec)
+{
+    struct journal_event event = {.type = JOURNAL_SETTINGS,
+                                  .version = store_state(f->store)->version,
+                                  .settings = store_state(f->store)->settings};
+    event.settings.update_codec = codec;
+    CU_ASSERT_EQUAL_FATAL(store_event(f->store, &event), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(
+        master_change(f->twin, event.settings.learning_rate, codec, event.settings.mean_codec),
+        STATUS_OK);
+}
+
+/* What an update does not hold is in the next one, whatever its codec: from each checkpoint, with
+ * changes on either side of it, the same bits. */
+static void update_codecs_are_replayed_one_by_one(void)
+{
+    struct store_fixture f;
+    store_fixture_init(&f, "mx8");
+    store_fixture_commits(&f, 2);
+    updates_in(&f, CODEC_MX4);
+    store_fixture_commits(&f, 2);
+    store_fixture_checkpoint(&f);
+    store_fixture_commit(&f);
+    updates_in(&f, CODEC_MX8);
+    updates_in(&f, CODEC_MX4);
+    updates_in(&f, CODEC_MX8);
+    store_fixture_commit(&f);
+    updates_in(&f, CODEC_MX4);
+    store_fixture_checkpoint(&f);
+    updates_in(&f, CODEC_FP32);
+    updates_in(&f, CODEC_MX4);
+    store_fixture_commits(&f, 2);
+    assert_ok(&f, 8, 64);
+    CU_ASSERT_EQUAL(verify(&f).replayed, 8);
+    for (int i = 0; i < 3; i++) { /* from 6, from 4, from 0 */
+        store_fixture_stop(&f);
+        if (i > 0) {
+            char name[64];
+            (void)snprintf(name, sizeof name, "run/checkpoints/step-%06d/weights.safetensors",
+                           8 - 2 * i);
+            spoil(name, 70, true);
+        }
+        store_fixture_start(&f);
+        CU_ASSERT_TRUE(at_twin(&f));
+        CU_ASSERT_EQUAL(store_state(f.store)->settings.codec, CODEC_MX8);
+        CU_ASSERT_EQUAL(store_state(f.store)->settings.update_codec, CODEC_MX4);
+        CU_ASSERT_EQUAL(master_codec(f.master), CODEC_MX4);
+    }
+    store_fixture_commit(&f);
+    CU_ASSERT_TRUE(at_twin(&f));
+    store_fixture_deinit(&f);
 }
 
 /* The residual goes and comes back within one version, on either side of a checkpoint. */
@@ -373,6 +427,7 @@ int main(void)
         SUITE_TEST(whole_run_is_proven_and_replayed),
         SUITE_TEST(condensed_journal_is_checked_from_the_first_step),
         SUITE_TEST(settings_are_replayed_one_by_one),
+        SUITE_TEST(update_codecs_are_replayed_one_by_one),
         SUITE_TEST(each_lie_of_a_step_is_told_with_its_place),
         SUITE_TEST(checkpoints_are_compared_with_the_replay),
         SUITE_TEST(what_does_not_follow_from_the_settings_is_told),

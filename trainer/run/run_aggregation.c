@@ -37,6 +37,11 @@ static enum status read_slow_link_codec(const struct run_yaml *yaml,
     if (name != NULL && codec_from_name(name, &out->slow_link_codec) != STATUS_OK) {
         return run_yaml_fault(yaml, RUN_KEY_SLOW_LINK_CODEC, "names no codec: '%.100s'", name);
     }
+    out->slow_link_updates = run_yaml_flag(yaml, RUN_KEY_SLOW_LINK_UPDATES, false);
+    if (out->slow_link_updates && name == NULL) {
+        return run_yaml_fault(yaml, RUN_KEY_SLOW_LINK_UPDATES,
+                              "needs the codec to choose: set aggregation.slow_link_codec too");
+    }
     return STATUS_OK;
 }
 
@@ -71,6 +76,8 @@ void run_aggregation_print(FILE *out, const struct aggregation_settings *setting
     (void)fprintf(out, "  fraction_max: %.17g\n  owners_max: %" PRIu32 "\n  rest: %s\n",
                   settings->fraction_max, settings->owners_max, settings->rest ? "true" : "false");
     if (settings->has_slow_link_codec) {
-        (void)fprintf(out, "  slow_link_codec: %s\n", codec_name(settings->slow_link_codec));
+        (void)fprintf(out, "  slow_link_codec: %s\n  slow_link_updates: %s\n",
+                      codec_name(settings->slow_link_codec),
+                      settings->slow_link_updates ? "true" : "false");
     }
 }

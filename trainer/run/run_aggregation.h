@@ -32,6 +32,8 @@ struct aggregation_settings {
     bool rest;                /* peers that would slow down everybody may be told not to compute */
     bool has_slow_link_codec; /* else slow links use the run's codec too */
     enum codec slow_link_codec;
+    bool
+        slow_link_updates; /* the plan may choose it for updates too, where it is the coarser one */
 };
 
 struct run_yaml;

@@ -61,6 +61,7 @@ enum run_key {
     RUN_KEY_OWNERS_MAX,
     RUN_KEY_REST,
     RUN_KEY_SLOW_LINK_CODEC,
+    RUN_KEY_SLOW_LINK_UPDATES,
     RUN_KEY_COUNT
 };
 

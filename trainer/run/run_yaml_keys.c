@@ -78,6 +78,7 @@ const struct run_key_facts RUN_KEYS[RUN_KEY_COUNT] = {
     [RUN_KEY_OWNERS_MAX] = COUNT("aggregation", "owners_max", 0, AGGREGATION_OWNERS_MAX),
     [RUN_KEY_REST] = FLAG("aggregation", "rest"),
     [RUN_KEY_SLOW_LINK_CODEC] = TEXT("aggregation", "slow_link_codec"),
+    [RUN_KEY_SLOW_LINK_UPDATES] = FLAG("aggregation", "slow_link_updates"),
 };
 
 bool run_yaml_is_section(const char *name)
