@@ -246,8 +246,7 @@ bool fraction_grant(struct fraction *self, uint64_t serial, uint32_t window, uin
                     uint64_t retry_ms, struct fraction_run *out)
 {
     struct part *part = self->begun ? parts_find(&self->parts, serial) : NULL;
-    if (part == NULL || part->bad || part->torn ||
-        part->held_count == self->task.chunk_count) {
+    if (part == NULL || part->bad || part->torn || part->held_count == self->task.chunk_count) {
         return false;
     }
     uint32_t lowest = asked_expire(&part->asked, now_ms, retry_ms);

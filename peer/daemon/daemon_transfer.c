@@ -12,8 +12,7 @@ enum { SEND_UPLOADS, SEND_SUMS, SEND_TO_OWNERS, SEND_TO_GUESTS, SEND_KINDS };
 static enum status send_chunk(struct daemon *self, const uint8_t *head, size_t head_bytes,
                               const uint8_t *data, size_t size_bytes)
 {
-    enum status status =
-        channel_client_send(self->channel, head, head_bytes, data, size_bytes);
+    enum status status = channel_client_send(self->channel, head, head_bytes, data, size_bytes);
     if (status == STATUS_OK) {
         pace_sent(&self->pace, size_bytes, self->now_ms);
         pace_flow_add(&self->flow, size_bytes);
@@ -37,8 +36,7 @@ static bool send_upload(struct daemon *self)
         blob_senders_drop(&self->uploads, blob_sender_kind(sender), blob_sender_id(sender));
         return true;
     }
-    if (send_chunk(self, chunk.head, chunk.head_bytes, chunk.data, chunk.size_bytes) !=
-        STATUS_OK) {
+    if (send_chunk(self, chunk.head, chunk.head_bytes, chunk.data, chunk.size_bytes) != STATUS_OK) {
         return false;
     }
     blob_sender_sent(sender, index);

@@ -43,10 +43,10 @@ struct kept {
 struct mate {
     bool here;
     bool computes, aggregates;
-    bool lies;  /* one of its sums is wrong */
-    bool stuck; /* sums nothing, returns nothing */
-    bool apart; /* reaches no owner */
-    bool frames; /* sends owners what it promised, and the coordinator other bytes */
+    bool lies;       /* one of its sums is wrong */
+    bool stuck;      /* sums nothing, returns nothing */
+    bool apart;      /* reaches no owner */
+    bool frames;     /* sends owners what it promised, and the coordinator other bytes */
     uint32_t framed; /* chunks */
     uint32_t delivers;
     uint64_t version;
@@ -145,8 +145,8 @@ static void send_part(struct scene *s, int i, const struct kept *kept, uint32_t 
     (void)blob_describe(BLOB_CONTRIBUTION, kept->blob_id, kept->data, kept->offer.blob.size_bytes,
                         kept->offer.blob.chunk_bytes, tree);
     blob_tree_grow(tree, s->chunk_count);
-    CU_ASSERT_EQUAL_FATAL(
-        blob_chunk(&kept->offer.blob, kept->data, tree, index, &header, &data), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(blob_chunk(&kept->offer.blob, kept->data, tree, index, &header, &data),
+                          STATUS_OK);
     memcpy(body, data, header.size_bytes);
     if (mate->frames) {
         body[1] ^= 1;

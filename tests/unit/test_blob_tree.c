@@ -137,8 +137,7 @@ static void heads_of_the_wrong_length_are_refused(void)
     for (size_t size = 0; size <= sizeof head; size++) {
         bool whole = size >= BLOB_HEADER_BYTES && size <= BLOB_HEAD_MAX &&
                      (size - BLOB_HEADER_BYTES) % DIGEST_BYTES == 0;
-        CU_ASSERT_EQUAL(blob_header_read(head, size, &back),
-                        whole ? STATUS_OK : STATUS_PROTOCOL);
+        CU_ASSERT_EQUAL(blob_header_read(head, size, &back), whole ? STATUS_OK : STATUS_PROTOCOL);
     }
     head[1] = BLOB_UPDATE; /* brings no proof */
     CU_ASSERT_EQUAL(blob_header_read(head, BLOB_HEADER_BYTES, &back), STATUS_OK);
