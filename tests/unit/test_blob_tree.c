@@ -100,7 +100,11 @@ static void whatever_is_changed_proves_nothing(void)
             head[4] = (uint8_t)i;
             CU_ASSERT_TRUE(blob_tree_proves(&root, count, head, size_bytes));
             CU_ASSERT_FALSE(blob_tree_proves(&leaves[i], count, head, size_bytes));
-            proved += blob_tree_proves(&root, count, head, size_bytes - DIGEST_BYTES) ? 1 : 0;
+            uint8_t *less = malloc(size_bytes - DIGEST_BYTES); /* a sanitizer sees a step beyond */
+            CU_ASSERT_PTR_NOT_NULL_FATAL(less);
+            memcpy(less, head, size_bytes - DIGEST_BYTES);
+            proved += blob_tree_proves(&root, count, less, size_bytes - DIGEST_BYTES) ? 1 : 0;
+            free(less);
             memcpy(head + size_bytes, root.bytes, DIGEST_BYTES);
             proved += blob_tree_proves(&root, count, head, size_bytes + DIGEST_BYTES) ? 1 : 0;
             CU_ASSERT_EQUAL(proved, 0);

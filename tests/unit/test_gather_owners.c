@@ -182,7 +182,7 @@ static void owner_that_refuses_a_good_part_before_the_set_is_not_judged(void)
     CU_ASSERT_TRUE(is_out(GATHER_OWNER_OUT, OWNER_B, GATHER_WRONG));
 }
 
-/* Nobody can tell who of the two lies, so nobody is judged; an owner says it of a few at most. */
+/* Nobody can tell who of the two lies, so nobody is judged. */
 static void contribution_that_an_owner_calls_torn_is_fetched_whole(void)
 {
     const struct gather_plan plan = make_plan();
@@ -202,6 +202,31 @@ static void contribution_that_an_owner_calls_torn_is_fetched_whole(void)
     take_actions(3);
     gather_count_central(gather, TOKENS);
     CU_ASSERT_TRUE(is_complete_with(ALL & ~0x2U));
+}
+
+/* Or one liar could have everything summed by the coordinator. */
+static void owner_may_call_a_few_contributions_torn(void)
+{
+    enum { ENTRIES = GATHER_MOVES_MAX + 2 };
+    struct gather_plan plan = make_plan();
+    uint32_t entry = 0;
+    unsigned moved = 0;
+    plan.step_tokens = (uint64_t)ENTRIES * TOKENS;
+    CU_ASSERT_EQUAL_FATAL(gather_begin(gather, &plan), STATUS_OK);
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        const struct gather_entry facts = {
+            .serial = i + 1U, .peer = i, .codec = CODEC_MX8, .tokens = TOKENS, .blob_id = i + 1U};
+        CU_ASSERT_EQUAL_FATAL(gather_add_entry(gather, &facts, &entry), STATUS_OK);
+    }
+    take_actions(0);
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        const struct gather_holds holds = {.epoch = epoch(), .torn_serial = i + 1U};
+        gather_take_holds(gather, OWNER_B, &holds, 1);
+        take_actions(1);
+        moved += is_out(GATHER_ENTRY_OUT, i, GATHER_MOVED) ? 1 : 0;
+    }
+    CU_ASSERT_EQUAL(moved, GATHER_MOVES_MAX);
+    CU_ASSERT_PTR_NULL(find(GATHER_OWNER_OUT, OWNER_B));
 }
 
 static void part_that_its_root_does_not_prove_costs_its_contribution(void)
@@ -311,6 +336,7 @@ int main(void)
         SUITE_TEST(owner_that_refuses_a_good_part_is_taken_over),
         SUITE_TEST(owner_that_refuses_a_good_part_before_the_set_is_not_judged),
         SUITE_TEST(contribution_that_an_owner_calls_torn_is_fetched_whole),
+        SUITE_TEST(owner_may_call_a_few_contributions_torn),
         SUITE_TEST(part_that_its_root_does_not_prove_costs_its_contribution),
         SUITE_TEST(owner_that_stands_still_is_taken_over),
         SUITE_TEST(owner_that_lacks_one_contribution_is_helped),
