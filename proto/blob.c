@@ -1,6 +1,7 @@
 #include "proto/blob.h"
 
 #include "common/check.h"
+#include "proto/blob_tree.h"
 #include "proto/little_endian.h"
 #include "proto/wire_parts.h"
 
@@ -41,9 +42,18 @@ void blob_header_write(const struct blob_chunk_header *header, uint8_t out[BLOB_
     memcpy(out + HEADER_HASH, header->hash.bytes, DIGEST_BYTES);
 }
 
+/* Only a contribution's chunk has a proof behind its header. */
+static bool is_head(const uint8_t *head, size_t size_bytes)
+{
+    return size_bytes == BLOB_HEADER_BYTES ||
+           (size_bytes > BLOB_HEADER_BYTES && size_bytes <= BLOB_HEAD_MAX &&
+            (size_bytes - BLOB_HEADER_BYTES) % DIGEST_BYTES == 0 &&
+            head[HEADER_KIND] == BLOB_CONTRIBUTION);
+}
+
 enum status blob_header_read(const uint8_t *head, size_t size_bytes, struct blob_chunk_header *out)
 {
-    if (size_bytes != BLOB_HEADER_BYTES || head[HEADER_TYPE] != WIRE_CHUNK_TYPE ||
+    if (!is_head(head, size_bytes) || head[HEADER_TYPE] != WIRE_CHUNK_TYPE ||
         head[HEADER_KIND] < BLOB_SNAPSHOT || head[HEADER_KIND] > BLOB_HASHES ||
         !all_zero(head + HEADER_KIND + 1, HEADER_INDEX - HEADER_KIND - 1) ||
         !all_zero(head + HEADER_RESERVED, HEADER_HASH - HEADER_RESERVED)) {
@@ -83,17 +93,22 @@ struct blob_ref blob_describe(enum blob_kind kind, uint64_t id, const uint8_t *d
     struct blob_ref ref = {
         .kind = kind, .id = id, .size_bytes = size_bytes, .chunk_bytes = chunk_bytes};
     struct digest_stream root;
+    struct blob_tree_stream tree = {.count = 0};
+    bool is_tree = kind == BLOB_CONTRIBUTION;
     CHECK(size_bytes > 0 && chunk_bytes <= WIRE_BODY_MAX);
     digest_begin(&root);
     uint32_t count = blob_chunk_count(size_bytes, chunk_bytes);
     for (uint32_t i = 0; i < count; i++) {
         struct digest hash = digest_of(data + chunk_offset(&ref, i), blob_chunk_size(&ref, i));
         digest_update(&root, hash.bytes, DIGEST_BYTES);
+        if (is_tree) {
+            blob_tree_add(&tree, &hash);
+        }
         if (out_hashes != NULL) {
             out_hashes[i] = hash;
         }
     }
-    ref.root = digest_end(&root);
+    ref.root = is_tree ? blob_tree_end(&tree) : digest_end(&root);
     return ref;
 }
 
@@ -127,7 +142,7 @@ struct blob_ref blob_hashes_ref(const struct blob_ref *of)
 bool blob_hashes_of(uint64_t id, enum blob_kind *out_kind, uint64_t *out_id)
 {
     uint64_t kind = id & ((UINT64_C(1) << HASHES_KIND_BITS) - 1);
-    if (kind < BLOB_SNAPSHOT || kind > BLOB_CONTRIBUTION) {
+    if (kind < BLOB_SNAPSHOT || kind > BLOB_UPDATE) {
         return false;
     }
     *out_kind = (enum blob_kind)kind;

@@ -5,7 +5,8 @@
  * granted (blob_sender.h). Each chunk carries its BLAKE2b hash, and the blob's root is the hash
  * over those hashes in order, so damage is seen at the chunk and the whole is what was promised.
  * Who needs that promise of every chunk by itself fetches the list of hashes first: it is a blob
- * too, and the same root proves it.
+ * too, and the same root proves it. A contribution, of which each receiver takes a few chunks, has
+ * no such list: its root is that of a tree, and each chunk brings its proof (blob_tree.h).
  *
  * Pure: no sockets or clock. Thread-safe on distinct data. */
 #ifndef DUGNAD_PROTO_BLOB_H
@@ -16,7 +17,9 @@
 enum {
     BLOB_CHUNKS_MAX = 1 << 20,
     BLOB_HASHES_CHUNK_BYTES = 128 * 1024, /* 4096 hashes */
-    BLOB_HEADER_BYTES = 64
+    BLOB_HEADER_BYTES = 64,
+    BLOB_PROOF_MAX = 20, /* digests behind the header of a contribution's chunk */
+    BLOB_HEAD_MAX = BLOB_HEADER_BYTES + BLOB_PROOF_MAX * DIGEST_BYTES
 };
 
 struct blob_chunk_header {
@@ -27,7 +30,8 @@ struct blob_chunk_header {
     struct digest hash;
 };
 
-/* The head of a chunk message, and back. Errors of the reader: PROTOCOL. */
+/* The head of a chunk message, and back: of a contribution's chunk, what the proof behind it says
+ * is not looked at. Errors of the reader: PROTOCOL. */
 void blob_header_write(const struct blob_chunk_header *header, uint8_t out[BLOB_HEADER_BYTES]);
 MUST_CHECK enum status blob_header_read(const uint8_t *head, size_t size_bytes,
                                         struct blob_chunk_header *out);
@@ -52,7 +56,8 @@ MUST_CHECK enum status blob_chunk(const struct blob_ref *ref, const uint8_t *dat
                                   struct blob_chunk_header *out_header, const uint8_t **out_data);
 
 /* The list of hashes of a blob's chunks, 32 bytes each in order, as a blob of kind BLOB_HASHES. Its
- * root is that of the blob itself, and the hash of all its bytes. of->id is below 2^62. */
+ * root is that of the blob itself, and the hash of all its bytes. of->id is below 2^62; a
+ * contribution has no list. */
 struct blob_ref blob_hashes_ref(const struct blob_ref *of);
 
 /* Whose hashes the id of such a blob means. False: nobody's. */

@@ -1,6 +1,7 @@
 #include "proto/blob_receiver.h"
 
 #include "common/check.h"
+#include "proto/blob_tree.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -402,8 +403,9 @@ enum status blob_receiver_verify(const struct blob_receiver *self)
     if (self->size_bytes != self->ref.size_bytes) {
         return STATUS_REFUSED;
     }
-    struct digest root = self->ref.kind == BLOB_HASHES
-                             ? digest_of(self->data, self->size_bytes)
+    struct digest root = self->ref.kind == BLOB_HASHES ? digest_of(self->data, self->size_bytes)
+                         : self->ref.kind == BLOB_CONTRIBUTION
+                             ? blob_tree_root(self->hashes, self->chunk_count)
                              : digest_of(self->hashes, (size_t)self->chunk_count * DIGEST_BYTES);
     return digest_equal(&root, &self->ref.root) ? STATUS_OK : STATUS_CORRUPT;
 }

@@ -14,7 +14,8 @@ enum {
     AT_STEP = AT_PLAN + 8,
     AT_SERIAL = AT_STEP + 8,
     AT_TOKENS = AT_SERIAL + 8,
-    AT_PEER = AT_TOKENS + 8,
+    AT_ROOT = AT_TOKENS + 8,
+    AT_PEER = AT_ROOT + DIGEST_BYTES,
     AT_EXPIRES = AT_PEER + IDENTITY_KEY_BYTES,
     AT_SIGNATURE = AT_EXPIRES + 8,
     DOMAIN_BYTES = 15
@@ -22,7 +23,7 @@ enum {
 _Static_assert((int)AT_SIGNATURE + (int)IDENTITY_SIGNATURE_BYTES == (int)TICKET_BYTES,
                "the signature ends the ticket");
 
-static const char domain[DOMAIN_BYTES + 1] = "dugnad-ticket-1";
+static const char domain[DOMAIN_BYTES + 1] = "dugnad-ticket-2";
 
 /* What is signed: the domain's words, then the ticket up to its signature. */
 static void signed_part(const uint8_t *bytes, uint8_t out[DOMAIN_BYTES + AT_SIGNATURE])
@@ -50,6 +51,7 @@ void ticket_sign(const struct identity *coordinator, const struct ticket *ticket
     little_endian_put(out + AT_STEP, ticket->step, 8);
     little_endian_put(out + AT_SERIAL, ticket->serial, 8);
     little_endian_put(out + AT_TOKENS, ticket->tokens, 8);
+    memcpy(out + AT_ROOT, ticket->root.bytes, DIGEST_BYTES);
     memcpy(out + AT_PEER, ticket->peer_key, IDENTITY_KEY_BYTES);
     little_endian_put(out + AT_EXPIRES, ticket->expires_unix_ms, 8);
     signed_part(out, message);
@@ -75,6 +77,7 @@ enum status ticket_open(const uint8_t bytes[TICKET_BYTES],
     out->step = little_endian_get(bytes + AT_STEP, 8);
     out->serial = little_endian_get(bytes + AT_SERIAL, 8);
     out->tokens = little_endian_get(bytes + AT_TOKENS, 8);
+    memcpy(out->root.bytes, bytes + AT_ROOT, DIGEST_BYTES);
     memcpy(out->peer_key, bytes + AT_PEER, IDENTITY_KEY_BYTES);
     out->expires_unix_ms = little_endian_get(bytes + AT_EXPIRES, 8);
     return is_good(out) ? STATUS_OK : STATUS_PROTOCOL;

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 enum {
-    WIRE_PROTOCOL_VERSION = 3,
+    WIRE_PROTOCOL_VERSION = 4,
     WIRE_HEAD_MAX = 64 * 1024,
     WIRE_BODY_MAX = 1024 * 1024,
     WIRE_RANGES_MAX = 1024,

@@ -97,6 +97,7 @@ static enum status pack_holds(const struct wire_holds *holds, struct wire_sink *
     out.bad_chunk = holds->bad_chunk;
     out.lacking_count = holds->lacking_count;
     out.lacking_serial = holds->lacking_serial;
+    out.torn_serial = holds->torn_serial;
     return wire_emit(sink, &out.base);
 }
 
@@ -238,6 +239,7 @@ static bool read_holds(const Dugnad__Holds *from, struct wire_holds *out)
     out->bad_chunk = from->bad_chunk;
     out->lacking_count = from->lacking_count;
     out->lacking_serial = from->lacking_serial;
+    out->torn_serial = from->torn_serial;
     return from->sums_ready <= BLOB_CHUNKS_MAX && from->bad_chunk < BLOB_CHUNKS_MAX &&
            from->lacking_count <= WIRE_SET_MAX;
 }

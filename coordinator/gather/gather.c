@@ -256,6 +256,13 @@ void gather_drop_entry(struct gather *self, uint32_t entry)
     }
 }
 
+void gather_refuse_part(struct gather *self, uint32_t entry)
+{
+    if (entry < self->entry_count) {
+        gather_remove_entry(self, entry, GATHER_BAD);
+    }
+}
+
 void gather_peer_lost(struct gather *self, uint32_t peer)
 {
     uint32_t owner = gather_owner_of(self, peer);

@@ -68,6 +68,9 @@ void gather_peer_back(struct gather *self, uint32_t peer);
 MUST_CHECK enum status gather_take_part(struct gather *self, uint32_t entry, uint32_t chunk,
                                         const uint8_t *data, size_t size_bytes, uint64_t now_ms);
 
+/* An entry's peer sent a part that the entry's root does not prove: the entry is out. */
+void gather_refuse_part(struct gather *self, uint32_t entry);
+
 /* Takes the packed sum of a chunk from owner `peer`; borrowed. Errors: STALE (not an owner, taken
  * over, another epoch; nobody's fault), PROTOCOL (not its chunk), BAD_DATA (malformed, or larger
  * than any sum can be; the owner is out), NO_MEMORY. */

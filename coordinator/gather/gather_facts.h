@@ -51,6 +51,7 @@ struct gather_holds {
     uint64_t lacking_serial;
     uint64_t bad_serial; /* 0: none */
     uint32_t bad_chunk;
+    uint64_t torn_serial; /* 0: none */
 };
 
 enum gather_action_type {

@@ -189,6 +189,7 @@ static bool next_of_owners(struct gather *self, uint64_t now_ms, struct gather_a
 static void begin_set(struct gather *self)
 {
     self->epoch = self->plan.epoch_before + 1;
+    gather_forget_accusations(self);
     gather_queue_slots(self);
 }
 

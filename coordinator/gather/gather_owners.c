@@ -44,23 +44,30 @@ static uint32_t find_entry(const struct gather *self, uint64_t serial)
 }
 
 /* An owner says that a part is bad. It is fetched and judged here: either the entry leaves, or the
- * owner does. One at a time. */
-static void hear_accusation(struct gather *self, uint32_t index, uint64_t serial, uint32_t chunk)
+ * owner does, for both were sent what the entry's root proves. One at a time. Before an owner knows
+ * the set it may go by the grid of another step: then only the entry is judged. */
+static void hear_accusation(struct gather *self, uint32_t index, const struct gather_holds *holds)
 {
     struct owner *owner = &self->owners[index];
+    uint64_t serial = holds->bad_serial;
+    uint32_t chunk = holds->bad_chunk;
     uint32_t entry = serial != 0 ? find_entry(self, serial) : GATHER_NONE;
+    bool early = holds->epoch == 0;
     if (entry == GATHER_NONE || owner->accused_entry != GATHER_NONE || chunk >= self->chunk_count ||
-        self->chunks[chunk].owner != index) {
+        self->chunks[chunk].owner != index || (early && self->epoch > 0)) {
         return;
     }
     uint32_t slot = self->chunks[chunk].slot;
     if (slot != GATHER_NONE && self->slots[slot].wants == GATHER_ALL &&
         !gather_wants(self, slot, entry)) {
-        gather_owner_out(self, index, GATHER_WRONG); /* it is here, and it was checked */
+        if (!early) {
+            gather_owner_out(self, index, GATHER_WRONG); /* it is here, and it was checked */
+        }
         return;
     }
     owner->accused_entry = entry;
     owner->accused_chunk = chunk;
+    owner->accused_early = early;
     gather_need_part(self, chunk, entry);
 }
 
@@ -68,8 +75,27 @@ void gather_part_is_fine(struct gather *self, uint32_t entry, uint32_t chunk)
 {
     uint32_t index = self->chunks[chunk].owner;
     if (index != GATHER_NONE && self->owners[index].accused_entry == entry &&
-        self->owners[index].accused_chunk == chunk) {
+        self->owners[index].accused_chunk == chunk && !self->owners[index].accused_early) {
         gather_owner_out(self, index, GATHER_WRONG);
+    }
+}
+
+void gather_forget_accusations(struct gather *self)
+{
+    for (uint32_t i = 0; i < self->owner_count; i++) {
+        self->owners[i].accused_entry = GATHER_NONE;
+    }
+}
+
+/* An owner says that a contributor sends it other bytes than it promised. Nobody can tell which of
+ * the two is to blame, and nobody needs to: the whole contribution is fetched and compared with its
+ * root. An owner says so of a few at most. */
+static void hear_torn(struct gather *self, struct owner *owner, uint64_t serial)
+{
+    uint32_t entry = serial != 0 ? find_entry(self, serial) : GATHER_NONE;
+    if (entry != GATHER_NONE && owner->moves < GATHER_MOVES_MAX) {
+        owner->moves++;
+        gather_remove_entry(self, entry, GATHER_MOVED);
     }
 }
 
@@ -89,7 +115,10 @@ void gather_take_holds(struct gather *self, uint32_t peer, const struct gather_h
         owner->has_all = owner->has_all || holds->parts_missing == 0;
     }
     owner->holds = *holds;
-    hear_accusation(self, index, holds->bad_serial, holds->bad_chunk);
+    hear_accusation(self, index, holds);
+    if (!owner->out) {
+        hear_torn(self, owner, holds->torn_serial);
+    }
 }
 
 bool gather_delivered(const struct gather *self)

@@ -59,6 +59,7 @@ struct owner {
     uint32_t moves;
     uint32_t accused_entry; /* whose part of accused_chunk it calls bad; GATHER_NONE */
     uint32_t accused_chunk;
+    bool accused_early; /* before the owner knew the set */
     struct gather_holds holds;
 };
 
@@ -122,6 +123,7 @@ void gather_owner_out(struct gather *self, uint32_t owner, enum gather_reason re
 void gather_judge_owners(struct gather *self, uint64_t now_ms);
 bool gather_delivered(const struct gather *self); /* no owner lacks a part of the set */
 void gather_part_is_fine(struct gather *self, uint32_t entry, uint32_t chunk);
+void gather_forget_accusations(struct gather *self);
 
 /* gather_grants.c */
 void gather_judge_entries(struct gather *self, uint64_t now_ms);

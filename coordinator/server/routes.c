@@ -19,7 +19,6 @@ static const double coordinator_models_max = 4.0;
 
 struct liar {
     uint8_t public_key[IDENTITY_KEY_BYTES];
-    uint32_t lies;
 };
 
 struct routes {
@@ -83,7 +82,7 @@ struct route_peer *routes_by_number(const struct routes *self, uint32_t number)
     return peer != NULL && peer->number == number ? peer : NULL;
 }
 
-static struct liar *find_liar(const struct routes *self, const uint8_t *public_key)
+static const struct liar *find_liar(const struct routes *self, const uint8_t *public_key)
 {
     for (uint32_t i = 0; i < self->liar_count; i++) {
         if (memcmp(self->liars[i].public_key, public_key, IDENTITY_KEY_BYTES) == 0) {
@@ -94,41 +93,34 @@ static struct liar *find_liar(const struct routes *self, const uint8_t *public_k
 }
 
 /* A list that is full forgets the first ones: who makes that many keys needs none of the old. */
-static struct liar *add_liar(struct routes *self, const uint8_t *public_key)
+static void add_liar(struct routes *self, const uint8_t *public_key)
 {
     if (self->liars == NULL) {
         self->liars = calloc(ROUTES_LIARS_MAX, sizeof *self->liars);
     }
     if (self->liars == NULL) {
-        return NULL;
+        return;
     }
     if (self->liar_count == ROUTES_LIARS_MAX) {
         memmove(self->liars, self->liars + 1, (ROUTES_LIARS_MAX - 1) * sizeof *self->liars);
         self->liar_count--;
     }
-    struct liar *liar = &self->liars[self->liar_count++];
-    *liar = (struct liar){.lies = 0};
-    memcpy(liar->public_key, public_key, IDENTITY_KEY_BYTES);
-    return liar;
+    memcpy(self->liars[self->liar_count++].public_key, public_key, IDENTITY_KEY_BYTES);
 }
 
 static bool is_believed(const struct routes *self, const struct route_peer *peer)
 {
-    const struct liar *liar = find_liar(self, peer->public_key);
-    bool barred = liar != NULL && liar->lies >= ROUTES_LIES_MAX;
-    return !barred && (peer->trusted || self->settings.belief == AGGREGATION_CHECKED);
+    return find_liar(self, peer->public_key) == NULL &&
+           (peer->trusted || self->settings.belief == AGGREGATION_CHECKED);
 }
 
-bool routes_note_lie(struct routes *self, struct route_peer *peer)
+void routes_note_lie(struct routes *self, struct route_peer *peer)
 {
-    struct liar *liar = find_liar(self, peer->public_key);
-    liar = liar != NULL ? liar : add_liar(self, peer->public_key);
-    if (liar != NULL) {
-        liar->lies += liar->lies < ROUTES_LIES_MAX ? 1 : 0;
+    if (find_liar(self, peer->public_key) == NULL) {
+        add_liar(self, peer->public_key);
     }
-    peer->believed = liar != NULL && is_believed(self, peer); /* nobody to remember it: no more */
+    peer->believed = false; /* also where there is no memory for its key */
     self->changed = true;
-    return liar == NULL || liar->lies >= ROUTES_LIES_MAX;
 }
 
 /* Where to dial, and what to tell others. A peer on the coordinator's own machine is at the

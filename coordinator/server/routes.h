@@ -14,7 +14,7 @@
 #include "proto/rate.h"
 #include "trainer/run/run_aggregation.h"
 
-enum { ROUTES_LIES_MAX = 2, ROUTES_LIARS_MAX = 4096 };
+enum { ROUTES_LIARS_MAX = 4096 };
 
 #define ROUTES_READY_NONE UINT64_MAX
 
@@ -80,10 +80,10 @@ struct route_peer *routes_join(struct routes *self, uint32_t index, const struct
                                const char *host, bool trusted);
 void routes_leave(struct routes *self, uint32_t index); /* Fine when it is unknown. */
 
-/* An owner returned wrong sums, or refused what is fine. After ROUTES_LIES_MAX times its key owns
- * nothing for as long as this process lives: once may be a contributor's doing, who sent it other
- * bytes than the coordinator. True: so it is now. */
-bool routes_note_lie(struct routes *self, struct route_peer *peer);
+/* An owner returned wrong sums, or refused what is fine: its key owns nothing for as long as this
+ * process lives. Nobody else can have done it: all that it took was proved by the roots that the
+ * coordinator signed (proto/ticket.h). */
+void routes_note_lie(struct routes *self, struct route_peer *peer);
 
 /* What goes for the peer's links now; 0: not measured. */
 double routes_up(const struct route_peer *peer);

@@ -3,6 +3,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "coordinator/server/server_gather_state.h"
+#include "proto/blob_tree.h"
 #include "proto/codec/chunks.h"
 
 #include <inttypes.h>
@@ -177,6 +178,7 @@ static void send_deliver(struct server *self, struct session *session, uint64_t 
                             .step = offer->step,
                             .serial = serial,
                             .tokens = offer->tokens,
+                            .root = offer->blob.root,
                             .expires_unix_ms = clock_unix_ms() + TICKET_MS};
     memcpy(ticket.peer_key, session->public_key, sizeof ticket.peer_key);
     self->message.type = WIRE_DELIVER;
@@ -289,11 +291,33 @@ static void take_sum(struct server *self, struct session *session, uint32_t numb
     }
 }
 
+/* The owner of the chunk took it by the same root, or did not take it. */
+static void take_part(struct server *self, struct session *session, uint32_t entry,
+                      const struct blob_chunk_header *header,
+                      const struct channel_message *incoming, uint64_t now_ms)
+{
+    struct gather *gather = self->gather->gather;
+    enum status status = STATUS_CORRUPT;
+    if (blob_tree_proves(&session->offer->blob.root, chunks_count(value_count(self)),
+                         incoming->head, incoming->head_size_bytes)) {
+        status = gather_take_part(gather, entry, header->index, incoming->body,
+                                  incoming->body_size_bytes, now_ms);
+    } else {
+        gather_refuse_part(gather, entry);
+    }
+    if (status != STATUS_OK) { /* gather does what follows from it */
+        log_warn("gather", "part_refused", "peer=%s chunk=%" PRIu32 " reason=\"%s\"", session->id,
+                 header->index, status_text(status));
+    }
+}
+
 bool server_gather_chunk(struct server *self, struct session *session,
-                         const struct blob_chunk_header *header, const uint8_t *data,
-                         size_t size_bytes, uint64_t now_ms)
+                         const struct blob_chunk_header *header,
+                         const struct channel_message *incoming, uint64_t now_ms)
 {
     struct server_gather *state = self->gather;
+    const uint8_t *data = incoming->body;
+    size_t size_bytes = incoming->body_size_bytes;
     uint32_t index = sessions_index(self->sessions, session);
     const struct route_peer *peer = routes_peer(server_routes(self), index);
     uint32_t entry = state->entries[index];
@@ -312,12 +336,7 @@ bool server_gather_chunk(struct server *self, struct session *session,
     }
     state->busy = true;
     if (of_entry) {
-        enum status status =
-            gather_take_part(state->gather, entry, header->index, data, size_bytes, now_ms);
-        if (status != STATUS_OK) { /* gather does what follows from it */
-            log_warn("gather", "part_refused", "peer=%s chunk=%" PRIu32 " reason=\"%s\"",
-                     session->id, header->index, status_text(status));
-        }
+        take_part(self, session, entry, header, incoming, now_ms);
     } else {
         take_sum(self, session, peer->number, header, data, size_bytes, now_ms);
     }
@@ -341,7 +360,8 @@ void server_gather_holds(struct server *self, const struct session *session,
                                        .lacking_count = holds->lacking_count,
                                        .lacking_serial = holds->lacking_serial,
                                        .bad_serial = holds->bad_serial,
-                                       .bad_chunk = holds->bad_chunk};
+                                       .bad_chunk = holds->bad_chunk,
+                                       .torn_serial = holds->torn_serial};
     gather_take_holds(state->gather, peer->number, &facts, now_ms);
     state->busy = true;
 }

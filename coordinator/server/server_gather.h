@@ -7,6 +7,7 @@
 #define DUGNAD_COORDINATOR_SERVER_SERVER_GATHER_H
 
 #include "coordinator/server/sessions.h"
+#include "proto/channel.h"
 
 struct server;
 struct server_gather;
@@ -34,8 +35,8 @@ void server_gather_back(struct server *self, uint32_t number);
 
 /* A chunk from a peer. True: it was for here. */
 MUST_CHECK bool server_gather_chunk(struct server *self, struct session *session,
-                                    const struct blob_chunk_header *header, const uint8_t *data,
-                                    size_t size_bytes, uint64_t now_ms);
+                                    const struct blob_chunk_header *header,
+                                    const struct channel_message *incoming, uint64_t now_ms);
 
 /* HOLDS of an owner. */
 void server_gather_holds(struct server *self, const struct session *session,

@@ -239,10 +239,11 @@ void server_routes_owner_out(struct server *self, uint32_t number, bool lied, ui
         peer->reachable = false;
         peer->dial_ms = now_ms + DIAL_AGAIN_MS;
         routes_note_change(self->routes->routes);
-    } else if (routes_note_lie(self->routes->routes, peer)) {
+    } else {
         char key[TRUSTED_HEX_BYTES];
         trusted_format(peer->public_key, key);
-        log_warn("routes", "barred", "key=%s reason=\"its sums were wrong again\"", key);
+        routes_note_lie(self->routes->routes, peer);
+        log_warn("routes", "barred", "key=%s reason=\"its sums are wrong\"", key);
     }
 }
 

@@ -84,8 +84,7 @@ void server_upload_chunk(struct server *self, struct session *session,
         server_drop(self, session, "sent a malformed chunk");
         return;
     }
-    if (server_gather_chunk(self, session, &header, incoming->body, incoming->body_size_bytes,
-                            now_ms)) {
+    if (server_gather_chunk(self, session, &header, incoming, now_ms)) {
         return;
     }
     if (session->receiver == NULL || blob_receiver_complete(session->receiver)) {

@@ -218,6 +218,16 @@ enum status fraction_add(struct fraction *self, uint64_t serial, uint32_t chunk,
     return STATUS_OK;
 }
 
+bool fraction_tear(struct fraction *self, uint64_t serial)
+{
+    struct part *part = self->begun ? parts_find(&self->parts, serial) : NULL;
+    bool news = part != NULL && !part->torn;
+    if (news) {
+        part->torn = true;
+    }
+    return news;
+}
+
 void fraction_drop(struct fraction *self, uint64_t serial)
 {
     struct part *part = self->begun ? parts_find(&self->parts, serial) : NULL;
@@ -236,7 +246,7 @@ bool fraction_grant(struct fraction *self, uint64_t serial, uint32_t window, uin
                     uint64_t retry_ms, struct fraction_run *out)
 {
     struct part *part = self->begun ? parts_find(&self->parts, serial) : NULL;
-    if (part == NULL || part->bad || part->held_count == self->task.chunk_count) {
+    if (part == NULL || part->bad || part->torn || part->held_count == self->task.chunk_count) {
         return false;
     }
     uint32_t lowest = asked_expire(&part->asked, now_ms, retry_ms);
@@ -343,9 +353,12 @@ void fraction_holds(const struct fraction *self, struct fraction_holds *out)
         out->parts_missing = (uint64_t)self->set_count * self->task.chunk_count - self->parts_added;
         find_lacking(self, out);
     }
-    for (size_t i = 0; i < self->parts.count && out->bad_serial == 0; i++) {
+    for (size_t i = 0; i < self->parts.count; i++) {
         const struct part *part = self->parts.items[i];
-        if (part->bad && part->included) {
+        if (part->torn && part->included && out->torn_serial == 0) {
+            out->torn_serial = part->facts.serial;
+        }
+        if (part->bad && part->included && out->bad_serial == 0) {
             out->bad_serial = part->facts.serial;
             out->bad_chunk = self->task.first_chunk + part->bad_chunk;
         }

@@ -20,6 +20,7 @@ struct part_buffer {
 struct part {
     struct fraction_part facts;
     bool included; /* its chunks are in the sums */
+    bool torn;     /* fraction_tear */
     bool bad;      /* a chunk failed its check: bad_chunk, of the fraction */
     uint32_t bad_chunk;
     uint32_t held_count;

@@ -371,28 +371,24 @@ static bool send_one(struct bulk *self, struct owner_link *link, uint64_t now_ms
 {
     struct blob_sender *sender = NULL;
     uint32_t index = 0;
-    struct blob_chunk_header header;
-    const uint8_t *chunk = NULL;
-    uint8_t head[BLOB_HEADER_BYTES];
+    struct offer_chunk chunk;
     if (link->client == NULL || link->crowded ||
         !blob_senders_next(&link->sends, &sender, &index)) {
         return false;
     }
     const struct offer *offer = offers_find(self->settings.offers, blob_sender_id(sender));
-    if (offer == NULL || blob_chunk(&offer->facts.blob, offer->data, offer->hashes, index, &header,
-                                    &chunk) != STATUS_OK) {
+    if (offer == NULL || offer_chunk(offer, index, &chunk) != STATUS_OK) {
         blob_senders_drop(&link->sends, BLOB_CONTRIBUTION, blob_sender_id(sender));
         return false;
     }
-    blob_header_write(&header, head);
-    if (channel_client_send(link->client, head, sizeof head, chunk, header.size_bytes) !=
-        STATUS_OK) {
+    if (channel_client_send(link->client, chunk.head, chunk.head_bytes, chunk.data,
+                            chunk.size_bytes) != STATUS_OK) {
         link->crowded = true;
         return false;
     }
     blob_sender_sent(sender, index);
-    pace_sent(self->settings.pace, header.size_bytes, now_ms);
-    pace_flow_add(&link->flow, header.size_bytes);
+    pace_sent(self->settings.pace, chunk.size_bytes, now_ms);
+    pace_flow_add(&link->flow, chunk.size_bytes);
     return true;
 }
 

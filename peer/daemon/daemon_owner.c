@@ -88,6 +88,7 @@ struct guest_delivery owner_delivery_of(const struct ticket *ticket, uint64_t bl
         .blob_id = blob_id,
         .step = ticket->step,
         .plan_id = ticket->plan_id,
+        .root = ticket->root,
         .part = {.serial = ticket->serial, .codec = ticket->codec, .tokens = ticket->tokens}};
 }
 
@@ -292,7 +293,7 @@ static uint32_t add_own(struct daemon_owner *self, struct own_delivery *own,
         struct blob_chunk_header header;
         const uint8_t *chunk = NULL;
         uint32_t index = task->first_chunk + own->next_chunk;
-        if (blob_chunk(&offer->facts.blob, offer->data, offer->hashes, index, &header, &chunk) !=
+        if (blob_chunk(&offer->facts.blob, offer->data, offer->tree, index, &header, &chunk) !=
             STATUS_OK) {
             break;
         }
@@ -392,7 +393,8 @@ static bool same_holds(const struct wire_holds *a, const struct wire_holds *b)
     return a->step == b->step && a->epoch == b->epoch && a->parts_held == b->parts_held &&
            a->parts_missing == b->parts_missing && a->sums_ready == b->sums_ready &&
            a->bad_serial == b->bad_serial && a->bad_chunk == b->bad_chunk &&
-           a->lacking_count == b->lacking_count && a->lacking_serial == b->lacking_serial;
+           a->lacking_count == b->lacking_count && a->lacking_serial == b->lacking_serial &&
+           a->torn_serial == b->torn_serial;
 }
 
 bool daemon_owner_holds(struct daemon_owner *self, uint64_t now_ms, struct wire_holds *out)
@@ -411,7 +413,8 @@ bool daemon_owner_holds(struct daemon_owner *self, uint64_t now_ms, struct wire_
                                .bad_serial = holds.bad_serial,
                                .bad_chunk = holds.bad_chunk,
                                .lacking_count = holds.lacking_count,
-                               .lacking_serial = holds.lacking_serial};
+                               .lacking_serial = holds.lacking_serial,
+                               .torn_serial = holds.torn_serial};
     if (same_holds(out, &self->told) && now_ms - self->told_ms < OWNER_HOLDS_AGAIN_MS) {
         return false;
     }

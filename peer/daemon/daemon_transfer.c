@@ -9,16 +9,13 @@ enum { CHUNKS_AT_ONCE = 256 };
 /* Kinds of chunks that go out; they take turns, and within a kind those who wait for them do. */
 enum { SEND_UPLOADS, SEND_SUMS, SEND_TO_OWNERS, SEND_TO_GUESTS, SEND_KINDS };
 
-static enum status send_chunk(struct daemon *self, const struct blob_chunk_header *header,
-                              const uint8_t *data)
+static enum status send_chunk(struct daemon *self, const uint8_t *head, size_t head_bytes,
+                              const uint8_t *data, size_t size_bytes)
 {
-    uint8_t head[BLOB_HEADER_BYTES];
-    blob_header_write(header, head);
-    enum status status =
-        channel_client_send(self->channel, head, sizeof head, data, header->size_bytes);
+    enum status status = channel_client_send(self->channel, head, head_bytes, data, size_bytes);
     if (status == STATUS_OK) {
-        pace_sent(&self->pace, header->size_bytes, self->now_ms);
-        pace_flow_add(&self->flow, header->size_bytes);
+        pace_sent(&self->pace, size_bytes, self->now_ms);
+        pace_flow_add(&self->flow, size_bytes);
     } else {
         self->upload_crowded = true;
     }
@@ -30,18 +27,16 @@ static bool send_upload(struct daemon *self)
 {
     struct blob_sender *sender = NULL;
     uint32_t index = 0;
-    struct blob_chunk_header header;
-    const uint8_t *chunk = NULL;
+    struct offer_chunk chunk;
     if (!blob_senders_next(&self->uploads, &sender, &index)) {
         return false;
     }
     const struct offer *offer = offers_find(&self->offers, blob_sender_id(sender));
-    if (offer == NULL || blob_chunk(&offer->facts.blob, offer->data, offer->hashes, index, &header,
-                                    &chunk) != STATUS_OK) {
+    if (offer == NULL || offer_chunk(offer, index, &chunk) != STATUS_OK) {
         blob_senders_drop(&self->uploads, blob_sender_kind(sender), blob_sender_id(sender));
         return true;
     }
-    if (send_chunk(self, &header, chunk) != STATUS_OK) {
+    if (send_chunk(self, chunk.head, chunk.head_bytes, chunk.data, chunk.size_bytes) != STATUS_OK) {
         return false;
     }
     blob_sender_sent(sender, index);
@@ -51,8 +46,12 @@ static bool send_upload(struct daemon *self)
 static bool send_sum(struct daemon *self)
 {
     struct daemon_owner_sum sum;
-    if (self->owner == NULL || !daemon_owner_next_sum(self->owner, &sum) ||
-        send_chunk(self, &sum.header, sum.data) != STATUS_OK) {
+    uint8_t head[BLOB_HEADER_BYTES];
+    if (self->owner == NULL || !daemon_owner_next_sum(self->owner, &sum)) {
+        return false;
+    }
+    blob_header_write(&sum.header, head);
+    if (send_chunk(self, head, sizeof head, sum.data, sum.header.size_bytes) != STATUS_OK) {
         return false;
     }
     daemon_owner_sum_sent(self->owner, &sum);

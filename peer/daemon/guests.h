@@ -19,6 +19,7 @@ struct guest_delivery {
     uint64_t blob_id; /* as its contributor numbers it */
     uint64_t step;
     uint64_t plan_id;
+    struct digest root; /* of its blob, as the coordinator signed it */
     struct fraction_part part;
     uint64_t task;              /* in which it is open, as the owner numbers them; 0: it is not */
     struct fraction_run unsent; /* granted, and the queue was full */

@@ -13,10 +13,14 @@ struct offer *offers_add(struct offers *self, uint64_t id, enum codec codec, uin
     memset(&place->facts, 0, sizeof place->facts);
     uint32_t chunk_bytes = (uint32_t)codec_encoded_bytes(codec, CODEC_CHUNK_VALUES);
     place->data = data;
-    place->hashes = calloc(blob_chunk_count(size_bytes, chunk_bytes), sizeof *place->hashes);
+    uint32_t chunk_count = blob_chunk_count(size_bytes, chunk_bytes);
+    place->tree = calloc(blob_tree_size(chunk_count), sizeof *place->tree);
     place->facts.codec = codec;
     place->facts.blob =
-        blob_describe(BLOB_CONTRIBUTION, id, data, size_bytes, chunk_bytes, place->hashes);
+        blob_describe(BLOB_CONTRIBUTION, id, data, size_bytes, chunk_bytes, place->tree);
+    if (place->tree != NULL) {
+        blob_tree_grow(place->tree, chunk_count);
+    }
     return place;
 }
 
@@ -30,12 +34,25 @@ struct offer *offers_find(struct offers *self, uint64_t id)
     return NULL;
 }
 
+enum status offer_chunk(const struct offer *self, uint32_t index, struct offer_chunk *out)
+{
+    const struct blob_ref *ref = &self->facts.blob;
+    struct blob_chunk_header header;
+    enum status status = blob_chunk(ref, self->data, self->tree, index, &header, &out->data);
+    if (status == STATUS_OK) {
+        uint32_t chunk_count = blob_chunk_count(ref->size_bytes, ref->chunk_bytes);
+        out->head_bytes = blob_tree_head(&header, self->tree, chunk_count, out->head);
+        out->size_bytes = header.size_bytes;
+    }
+    return status;
+}
+
 static void forget(struct offer *offer)
 {
     free(offer->data);
-    free(offer->hashes);
+    free(offer->tree);
     offer->data = NULL;
-    offer->hashes = NULL;
+    offer->tree = NULL;
 }
 
 void offers_drop(struct offers *self, uint64_t id)
@@ -49,7 +66,7 @@ void offers_drop(struct offers *self, uint64_t id)
     self->count--;
     memmove(place, place + 1, (self->count - index) * sizeof *place);
     self->items[self->count].data = NULL;
-    self->items[self->count].hashes = NULL;
+    self->items[self->count].tree = NULL;
 }
 
 void offers_clear(struct offers *self)

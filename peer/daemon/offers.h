@@ -6,14 +6,15 @@
 #define DUGNAD_PEER_DAEMON_OFFERS_H
 
 #include "peer/core/session.h"
-#include "proto/blob.h"
+#include "proto/blob_tree.h"
 
 enum { OFFERS_MAX = SESSION_OFFERS_MAX };
 
 struct offer {
     struct wire_contribution facts; /* as it was offered; facts.blob names the bytes */
     uint8_t *data;                  /* owned */
-    struct digest *hashes;          /* of its chunks; owned; NULL when there was no memory */
+    struct digest *tree;            /* over its chunks (blob_tree.h); owned; NULL when there was no
+                                       memory: only who fetches all of it can know it then */
 };
 
 struct offers {
@@ -29,6 +30,17 @@ struct offer *offers_add(struct offers *self, uint64_t id, enum codec codec, uin
 
 /* NULL when there is no such offer. */
 struct offer *offers_find(struct offers *self, uint64_t id);
+
+/* A chunk of an offer as it is sent: its head with its proof, and its bytes, which stay the
+ * offer's. Errors: OUT_OF_RANGE (no such chunk). */
+struct offer_chunk {
+    uint8_t head[BLOB_HEAD_MAX];
+    size_t head_bytes;
+    const uint8_t *data;
+    uint32_t size_bytes;
+};
+MUST_CHECK enum status offer_chunk(const struct offer *self, uint32_t index,
+                                   struct offer_chunk *out);
 
 /* Forgets one, if it is there; or all. */
 void offers_drop(struct offers *self, uint64_t id);

@@ -1,5 +1,6 @@
 #include "common/log.h"
 #include "peer/daemon/owner_state.h"
+#include "proto/blob_tree.h"
 #include "proto/codec/chunks.h"
 
 #include <inttypes.h>
@@ -81,8 +82,22 @@ static void take_grant(struct daemon_owner *self, const struct channel_message *
     guest->arrivals = UINT64_MAX;
 }
 
-/* The sender's hash is not looked at: the transport keeps the bytes whole, and what the contributor
- * sends here is its contribution, whatever it hashes. */
+/* The coordinator may fetch the same chunk and sum it again: what its ticket's root does not prove
+ * is not added, and it is told so, who then fetches the contribution itself. */
+static bool is_proved(struct daemon_owner *self, const struct channel_message *incoming,
+                      const struct guest_delivery *delivery)
+{
+    uint32_t chunk_count = chunks_count(self->run.value_count);
+    if (blob_tree_proves(&delivery->root, chunk_count, incoming->head, incoming->head_size_bytes)) {
+        return true;
+    }
+    if (fraction_tear(self->fraction, delivery->part.serial)) {
+        log_warn("owner", "contribution_torn", "address=%s serial=%" PRIu64, incoming->host,
+                 delivery->part.serial);
+    }
+    return false;
+}
+
 static void take_chunk(struct daemon_owner *self, const struct channel_message *incoming,
                        struct guest *guest, uint64_t now_ms)
 {
@@ -96,6 +111,10 @@ static void take_chunk(struct daemon_owner *self, const struct channel_message *
     struct guest_delivery *delivery = guest_delivery(guest, header.id);
     if (delivery == NULL || delivery->task != self->task) {
         return; /* of an earlier step */
+    }
+    struct digest hash = digest_of(incoming->body, incoming->body_size_bytes);
+    if (!digest_equal(&hash, &header.hash) || !is_proved(self, incoming, delivery)) {
+        return;
     }
     enum status status = fraction_add(self->fraction, delivery->part.serial, header.index,
                                       incoming->body, incoming->body_size_bytes);

@@ -106,6 +106,7 @@ struct sim_figures {
     uint64_t entries_freed;  /* and those fetched so that their peers can work again */
     uint64_t swindles;       /* sums that were sent and are wrong */
     uint64_t swindlers_caught; /* takeovers because of them */
+    uint64_t framed;           /* chunks that were sent and are not those that were promised */
     uint64_t timed_faults;     /* of who was just talking about sums, or of the wire between them */
 };
 

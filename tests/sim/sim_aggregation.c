@@ -116,6 +116,24 @@ static void taken_over(const char *text)
     }
 }
 
+/* Whoever sends what it promised is never said to send something else. */
+static void entry_out(const char *text)
+{
+    char reason[VALUE_MAX];
+    char id[VALUE_MAX];
+    value_of(text, "reason", reason);
+    value_of(text, "peer", id);
+    uint32_t peer = peer_of(id);
+    sim->figures.entries_moved += strcmp(reason, "moved") == 0 ? 1 : 0;
+    sim->figures.entries_out++;
+    if (strcmp(reason, "bad") == 0 && peer < SIM_PEERS_MAX &&
+        (sim->plan.peers[peer].character == SIM_HONEST ||
+         sim->plan.peers[peer].character == SIM_SWINDLER)) {
+        sim_fail("what %s hands in is refused, and there is nothing wrong with it",
+                 sim_process_name(peer));
+    }
+}
+
 static void gathered(const char *text)
 {
     char owners[VALUE_MAX];
@@ -126,15 +144,12 @@ static void gathered(const char *text)
 
 static void gather_line(const char *event, const char *text)
 {
-    char reason[VALUE_MAX];
     if (strcmp(event, "complete") == 0) {
         gathered(text);
     } else if (strcmp(event, "taken_over") == 0) {
         taken_over(text);
     } else if (strcmp(event, "entry_out") == 0) {
-        value_of(text, "reason", reason);
-        sim->figures.entries_moved += strcmp(reason, "moved") == 0 ? 1 : 0;
-        sim->figures.entries_out++;
+        entry_out(text);
     } else if (strcmp(event, "freed") == 0) {
         sim->figures.entries_freed++;
     }

@@ -90,11 +90,41 @@ static void swindle(struct sim_letter **letter)
     sim->figures.swindles++;
 }
 
+/* A chunk of a contribution that is as good as the promised one, and another; always to the same
+ * of those who may compare, so that the one would see the other add up something else. */
+static void frame(struct sim_letter **letter)
+{
+    struct blob_chunk_header header;
+    static uint8_t head[BLOB_HEAD_MAX];
+    static uint8_t body[SIM_CHUNK_VALUES_MAX * sizeof(float)];
+    if (blob_header_read((*letter)->data, (*letter)->head_bytes, &header) != STATUS_OK ||
+        header.kind != BLOB_CONTRIBUTION ||
+        (random_mix(sim->seed ^ random_mix(header.id)) % 2 == 0) ==
+            (sim_letter_receiver(*letter) == SIM_COORDINATOR)) {
+        return;
+    }
+    memcpy(head, (*letter)->data, (*letter)->head_bytes); /* with its proof */
+    memcpy(body, (*letter)->data + (*letter)->head_bytes, (*letter)->body_bytes);
+    body[1] ^= 1;
+    header.hash = digest_of(body, (*letter)->body_bytes);
+    blob_header_write(&header, head);
+    struct sim_letter *forged = sim_letter_new((*letter)->line, (*letter)->way, head,
+                                               (*letter)->head_bytes, body, (*letter)->body_bytes);
+    forged->connection = (*letter)->connection;
+    sim_letter_free(*letter);
+    *letter = forged;
+    sim->figures.framed++;
+}
+
 bool sim_hostile_letter(const struct sim_peer *peer, struct sim_letter **letter)
 {
     enum sim_character character = peer->plan->character;
     if (character == SIM_SWINDLER) {
         swindle(letter);
+        return true;
+    }
+    if (character == SIM_FRAMER) {
+        frame(letter);
         return true;
     }
     if (character == SIM_HONEST || character == SIM_CLONE || character == SIM_SPOILER ||

@@ -142,10 +142,10 @@ void sim_figures_print(const struct sim_figures *figures, double seconds)
     printf("sums: plans=%" PRIu64 " steps_coarse=%" PRIu64 " codec_changes=%" PRIu64
            " steps_gathered=%" PRIu64 " takeovers=%" PRIu64 " entries_out=%" PRIu64
            " moved=%" PRIu64 " freed=%" PRIu64 " timed_faults=%" PRIu64 " wrong=%" PRIu64
-           " caught=%" PRIu64 "\n",
+           " caught=%" PRIu64 " framed=%" PRIu64 "\n",
            figures->plans, figures->steps_coarse, figures->codec_changes, figures->steps_gathered,
            figures->takeovers, figures->entries_out, figures->entries_moved, figures->entries_freed,
-           figures->timed_faults, figures->swindles, figures->swindlers_caught);
+           figures->timed_faults, figures->swindles, figures->swindlers_caught, figures->framed);
     printf("machines: disk_errors=%" PRIu64 " disk_full=%" PRIu64 " rot=%" PRIu64
            " (told and given up: %" PRIu64 ") failed_mallocs=%" PRIu64 "\n",
            figures->disk_errors, figures->disk_full, figures->rots, figures->beyond_help,

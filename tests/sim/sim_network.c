@@ -35,20 +35,14 @@ static void flip(struct sim_letter *letter, size_t first, size_t count)
     letter->data[at] ^= (uint8_t)(1U << sim_chance(8));
 }
 
-/* Nothing but CURVE's seal says that this part of the letter is what was sent. */
-enum seal { NOTHING_SEALED, HEAD_SEALED, ALL_SEALED };
-
-/* A contribution is known by its root only to who fetches all of it, and a sum by nothing but its
- * own hash, which owners do not look at. */
-static enum seal seal_of(const struct sim_letter *letter)
+/* Nothing but CURVE's seal says that the head is what was sent: another one of a contribution's
+ * chunk proves that its contributor lies, and a sum is known by nothing but its own hash. */
+static bool is_sealed(const struct sim_letter *letter)
 {
     struct blob_chunk_header header;
-    if (!sim->plan.aggregation.peers ||
-        blob_header_read(letter->data, letter->head_bytes, &header) != STATUS_OK ||
-        (header.kind != BLOB_CONTRIBUTION && header.kind != BLOB_SUM)) {
-        return NOTHING_SEALED;
-    }
-    return sim_letter_receiver(letter) == SIM_COORDINATOR ? HEAD_SEALED : ALL_SEALED;
+    return sim->plan.aggregation.peers &&
+           blob_header_read(letter->data, letter->head_bytes, &header) == STATUS_OK &&
+           (header.kind == BLOB_CONTRIBUTION || header.kind == BLOB_SUM);
 }
 
 /* False: the letter must not arrive, because what is wrong with it would be noticed by CURVE alone:
@@ -56,14 +50,17 @@ static enum seal seal_of(const struct sim_letter *letter)
 static bool damage(struct sim_letter *letter)
 {
     bool chunk = wire_is_chunk(letter->data, letter->head_bytes);
-    enum seal seal = seal_of(letter);
+    bool sealed = is_sealed(letter);
     switch (sim_chance(4)) {
     case 0:
         cut_head(letter);
+        if (sealed && is_sealed(letter)) {
+            return false; /* less of a proof */
+        }
         break;
     case 1:
         flip(letter, 0, letter->head_bytes);
-        if (seal != NOTHING_SEALED) {
+        if (sealed) {
             return false;
         }
         break;
@@ -74,7 +71,7 @@ static bool damage(struct sim_letter *letter)
         cut_body(letter);
         return true;
     default:
-        if (letter->body_bytes == 0 || !chunk || seal == ALL_SEALED) {
+        if (letter->body_bytes == 0 || !chunk) {
             return false;
         }
         flip(letter, letter->head_bytes, letter->body_bytes);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { PLAN_STREAM = 1, SECOND_US = 1000000, AGGREGATION_STREAM = 11 };
+enum { PLAN_STREAM = 1, SECOND_US = 1000000, AGGREGATION_STREAM = 11, FRAMER_STREAM = 12 };
 
 /* One draw in a statement: the order of two within an expression is the compiler's affair. */
 
@@ -168,11 +168,25 @@ static void plan_slow_links(struct sim_plan *self, struct random *random)
     bool all = one_in(random, 2);
     self->aggregation.coarse = true;
     self->aggregation.all_reduce = false;
+    self->links_vary = false; /* they are slow enough */
     for (size_t i = 0; i < SIM_PROCESSES; i++) {
         uint64_t up = between(random, SLOW_RATE_MIN, 4 * SLOW_RATE_MIN);
         uint64_t down = between(random, SLOW_RATE_MIN, 4 * SLOW_RATE_MIN);
         if (all || i % 2 == 0) {
             self->links[i] = (struct sim_link_plan){.up_bytes_per_s = up, .down_bytes_per_s = down};
+        }
+    }
+}
+
+/* One honest peer in three, but for the first two, is none; by draws of its own as well. */
+static void plan_framers(struct sim_plan *self, uint64_t seed)
+{
+    struct random random;
+    random_init(&random, seed, FRAMER_STREAM);
+    for (size_t i = 2; i < self->peer_count && !self->quiet; i++) {
+        struct sim_peer_plan *peer = &self->peers[i];
+        if (one_in(&random, 3) && peer->character == SIM_HONEST && !peer->only_sums) {
+            peer->character = SIM_FRAMER;
         }
     }
 }
@@ -209,6 +223,7 @@ static void plan_aggregation(struct sim_plan *self, uint64_t seed)
         size_t index = first + i;
         plan_aggregator(self, &random, index < self->peer_count ? index : index - self->peer_count);
     }
+    plan_framers(self, seed);
     if (one_in(&random, 4) && !self->quiet) {
         for (size_t i = 0; i < SIM_PROCESSES; i++) {
             self->links[i].up_bytes_per_s = plan_rate(&random);

@@ -27,7 +27,8 @@ enum sim_character {
     SIM_FORGER,   /* hands in samples that others were lent */
     SIM_CLONE,    /* works honestly, under the key of peer 0 */
     SIM_CHARACTERS,
-    SIM_SWINDLER = SIM_CHARACTERS /* works honestly, and sums wrongly what others compute */
+    SIM_SWINDLER = SIM_CHARACTERS, /* works honestly, and sums wrongly what others compute */
+    SIM_FRAMER /* sends owners what it promised and the coordinator other bytes, or the reverse */
 };
 
 struct sim_peer_plan {

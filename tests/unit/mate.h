@@ -14,6 +14,7 @@
 #include "coordinator/server/server_state.h"
 #include "coordinator/store/invites.h"
 #include "peer/aggregator/fraction.h"
+#include "proto/blob_tree.h"
 #include "proto/codec/chunks.h"
 #include "proto/codec/sum_pack.h"
 #include "tests/unit/fake_channel.h"
@@ -42,9 +43,11 @@ struct kept {
 struct mate {
     bool here;
     bool computes, aggregates;
-    bool lies;  /* one of its sums is wrong */
-    bool stuck; /* sums nothing, returns nothing */
-    bool apart; /* reaches no owner */
+    bool lies;       /* one of its sums is wrong */
+    bool stuck;      /* sums nothing, returns nothing */
+    bool apart;      /* reaches no owner */
+    bool frames;     /* sends owners what it promised, and the coordinator other bytes */
+    uint32_t framed; /* chunks */
     uint32_t delivers;
     uint64_t version;
     struct digest digest;
@@ -121,14 +124,39 @@ static void tell(struct scene *s, int i)
     s->mates[i].alive_ms = s->now_ms;
 }
 
-static void send_chunk(struct scene *s, int i, const struct blob_chunk_header *header,
-                       const uint8_t *data)
+static void send_sum(struct scene *s, int i, const struct blob_chunk_header *header,
+                     const uint8_t *data)
 {
     uint8_t head[BLOB_HEADER_BYTES];
     (void)s;
     blob_header_write(header, head);
     letters_put(&fake.to_server, fake.identities[i].curve_public, head, sizeof head, data,
                 header->size_bytes);
+}
+
+/* A chunk with its proof; who frames others changes the chunk, and says what its hash is. */
+static void send_part(struct scene *s, int i, const struct kept *kept, uint32_t index)
+{
+    static uint8_t body[WIRE_BODY_MAX];
+    static struct digest tree[2 * BLOB_CHUNKS_MAX];
+    struct mate *mate = &s->mates[i];
+    struct blob_chunk_header header;
+    const uint8_t *data = NULL;
+    uint8_t head[BLOB_HEAD_MAX];
+    (void)blob_describe(BLOB_CONTRIBUTION, kept->blob_id, kept->data, kept->offer.blob.size_bytes,
+                        kept->offer.blob.chunk_bytes, tree);
+    blob_tree_grow(tree, s->chunk_count);
+    CU_ASSERT_EQUAL_FATAL(blob_chunk(&kept->offer.blob, kept->data, tree, index, &header, &data),
+                          STATUS_OK);
+    memcpy(body, data, header.size_bytes);
+    if (mate->frames) {
+        body[1] ^= 1;
+        header.hash = digest_of(body, header.size_bytes);
+        mate->framed++;
+    }
+    size_t head_bytes = blob_tree_head(&header, tree, s->chunk_count, head);
+    letters_put(&fake.to_server, fake.identities[i].curve_public, head, head_bytes, body,
+                header.size_bytes);
 }
 
 static void say_hello(struct scene *s, int i)

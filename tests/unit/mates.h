@@ -26,12 +26,7 @@ static void take_grant(struct scene *s, int i)
     }
     for (uint32_t j = 0; grant.kind == BLOB_CONTRIBUTION && kept != NULL && j < grant.chunk_count;
          j++) {
-        struct blob_chunk_header header;
-        const uint8_t *data = NULL;
-        CU_ASSERT_EQUAL_FATAL(
-            blob_chunk(&kept->offer.blob, kept->data, NULL, grant.first_chunk + j, &header, &data),
-            STATUS_OK);
-        send_chunk(s, i, &header, data);
+        send_part(s, i, kept, grant.first_chunk + j);
     }
 }
 
@@ -49,7 +44,8 @@ static void take_deliver(struct scene *s, int i)
                    digest_equal(&ticket.run_id, &s->run.run_id));
     if (kept != NULL && mate->routed && mate->route.plan_id == s->message.as.deliver.plan_id) {
         CU_ASSERT_TRUE(ticket.tokens == kept->offer.tokens && ticket.step == kept->offer.step &&
-                       ticket.codec == kept->offer.codec);
+                       ticket.codec == kept->offer.codec &&
+                       digest_equal(&ticket.root, &kept->offer.blob.root));
         kept->serial = ticket.serial;
         kept->route = mate->route;
     }
@@ -325,7 +321,7 @@ static void return_sums(struct scene *s, int i)
                                                  .index = chunk,
                                                  .size_bytes = (uint32_t)size_bytes,
                                                  .hash = digest_of(packed, size_bytes)};
-        send_chunk(s, i, &header, packed);
+        send_sum(s, i, &header, packed);
         s->sums++;
         fraction_sum_sent(mate->fraction, chunk);
     }

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/files.h"
 #include "peer/daemon/daemon_owner.h"
+#include "proto/blob_tree.h"
 #include "tests/unit/contribution_fixture.h"
 
 #include <stdio.h>
@@ -38,7 +39,8 @@ struct fixture {
     struct shelf shelf;
     struct daemon_owner *owner;
     struct exact_grid grid;
-    struct contribution contribution; /* Anna's */
+    struct contribution contribution; /* Anna's, and Bert's */
+    struct digest tree[2 * ALL + 1];  /* over its chunks */
     struct wire_message message;      /* scratch */
     uint8_t head[WIRE_HEAD_MAX];
 };
@@ -57,6 +59,18 @@ static inline void plan(struct fixture *self, uint64_t plan_id)
 {
     const struct fetch_range own = {FIRST, CHUNKS};
     daemon_owner_plan(self->owner, plan_id, &own);
+}
+
+/* What goes by the name of the contribution is what it is now. */
+static inline void name_contribution(struct fixture *self)
+{
+    CU_ASSERT_FATAL(blob_tree_size(ALL) <= sizeof self->tree / sizeof self->tree[0]);
+    for (uint32_t i = 0; i < ALL; i++) {
+        size_t size_bytes = 0;
+        const uint8_t *data = contribution_chunk(&self->contribution, VALUES, i, &size_bytes);
+        self->tree[i] = digest_of(data, size_bytes);
+    }
+    blob_tree_grow(self->tree, ALL);
 }
 
 static inline void begin_with(struct fixture *self, uint64_t memory_bytes_max)
@@ -85,6 +99,7 @@ static inline void begin_with(struct fixture *self, uint64_t memory_bytes_max)
     random_init(&random, 5, 0);
     self->grid = exact_grid_for(STEP_TOKENS);
     self->contribution = contribution_make(&random, CODEC_MX8, &self->grid, VALUES, TOKENS);
+    name_contribution(self);
 }
 
 static inline void begin(struct fixture *self)
@@ -185,6 +200,7 @@ static inline struct ticket ticket_for(const struct fixture *self, const struct 
                             .step = STEP,
                             .serial = serial,
                             .tokens = TOKENS,
+                            .root = self->tree[blob_tree_size(ALL) - 1],
                             .expires_unix_ms = clock_unix_ms() + 60000};
     memcpy(ticket.peer_key, peer->public_key, IDENTITY_KEY_BYTES);
     return ticket;
@@ -215,26 +231,25 @@ static inline void ask(struct fixture *self, struct channel_client *client, enum
     say(self, client);
 }
 
-/* Sends a chunk of a contribution, whether it was granted or not. */
-static inline void send_part(const struct contribution *contribution, struct channel_client *client,
+/* Sends a chunk of the contribution, whether it was granted or not. */
+static inline void send_part(const struct fixture *self, struct channel_client *client,
                              uint64_t blob_id, uint32_t chunk)
 {
     size_t size_bytes = 0;
-    uint8_t head[BLOB_HEADER_BYTES];
-    const uint8_t *data = contribution_chunk(contribution, VALUES, chunk, &size_bytes);
+    uint8_t head[BLOB_HEAD_MAX];
+    const uint8_t *data = contribution_chunk(&self->contribution, VALUES, chunk, &size_bytes);
     const struct blob_chunk_header header = {.kind = BLOB_CONTRIBUTION,
                                              .id = blob_id,
                                              .index = chunk,
                                              .size_bytes = (uint32_t)size_bytes,
                                              .hash = digest_of(data, size_bytes)};
-    blob_header_write(&header, head);
-    CU_ASSERT_EQUAL_FATAL(channel_client_send(client, head, sizeof head, data, size_bytes),
+    size_t head_bytes = blob_tree_head(&header, self->tree, ALL, head);
+    CU_ASSERT_EQUAL_FATAL(channel_client_send(client, head, head_bytes, data, size_bytes),
                           STATUS_OK);
 }
 
 /* Waits for grants of all the owner's chunks, in one or several, and sends each. */
-static inline void deliver(struct fixture *self, const struct contribution *contribution,
-                           struct channel_client *client, uint64_t blob_id)
+static inline void deliver(struct fixture *self, struct channel_client *client, uint64_t blob_id)
 {
     for (uint32_t granted = 0; granted < CHUNKS;) {
         CU_ASSERT_TRUE_FATAL(hears_type(self, client, WIRE_GRANT));
@@ -243,7 +258,7 @@ static inline void deliver(struct fixture *self, const struct contribution *cont
         CU_ASSERT_EQUAL(grant.id, blob_id);
         CU_ASSERT_EQUAL(grant.first_chunk, FIRST + granted);
         for (uint32_t i = 0; i < grant.chunk_count; i++) {
-            send_part(contribution, client, blob_id, grant.first_chunk + i);
+            send_part(self, client, blob_id, grant.first_chunk + i);
         }
         granted += grant.chunk_count;
     }

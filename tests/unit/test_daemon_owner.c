@@ -49,14 +49,14 @@ static void contributions_are_granted_summed_and_returned(void)
     show_pass(self, anna, &self->anna);
     show(self, anna, &of_anna, 1);
     show(self, bert, &of_bert, 1);
-    deliver(self, &self->contribution, anna, 1);
+    deliver(self, anna, 1);
     turns_for(self, QUIET_MS);
     tell_set(self, 1, (const uint64_t[]){11, 12}, 2);
     CU_ASSERT_TRUE_FATAL(reports(self, &holds));
     CU_ASSERT_EQUAL(holds.epoch, 1);
     CU_ASSERT_EQUAL(holds.parts_missing, CHUNKS);
     CU_ASSERT_EQUAL(holds.lacking_serial, 12);
-    deliver(self, &self->contribution, bert, 1);
+    deliver(self, bert, 1);
     while (holds.parts_missing > 0) {
         CU_ASSERT_TRUE_FATAL(reports(self, &holds));
     }
@@ -114,7 +114,7 @@ static void who_shows_no_ticket_is_cut_whatever_it_says(void)
         } else if (i == 1) {
             ask(self, anna, BLOB_UPDATE, 1, (struct fetch_range){0, 1});
         } else if (i == 2) {
-            send_part(&self->contribution, anna, 1, FIRST);
+            send_part(self, anna, 1, FIRST);
         } else {
             self->message.type = i == 3 ? WIRE_ALIVE : WIRE_PROBE;
             self->message.as.probe = (struct wire_probe){.nonce = 1};
@@ -162,10 +162,11 @@ static void bad_parts_are_reported_and_foreign_ones_cost_the_connection(void)
     struct wire_holds holds = {.epoch = 0};
     begin(self);
     struct channel_client *anna = dial(self, &self->anna);
+    contribution_spoil(&self->contribution, FIRST + 1);
+    name_contribution(self);
     struct ticket ticket = ticket_for(self, &self->anna, TICKET_CONTRIBUTION, 11);
     show(self, anna, &ticket, 1);
-    contribution_spoil(&self->contribution, FIRST + 1);
-    deliver(self, &self->contribution, anna, 1);
+    deliver(self, anna, 1);
     while (holds.bad_serial == 0) {
         CU_ASSERT_TRUE_FATAL(reports(self, &holds));
     }
@@ -173,11 +174,52 @@ static void bad_parts_are_reported_and_foreign_ones_cost_the_connection(void)
     CU_ASSERT_EQUAL(holds.bad_chunk, FIRST + 1);
     CU_ASSERT_EQUAL(holds.parts_held, CHUNKS - 1);
     CU_ASSERT_TRUE(is_kept(self, anna));
-    send_part(&self->contribution, anna, 9, FIRST); /* of a contribution without a ticket */
+    send_part(self, anna, 9, FIRST); /* of a contribution without a ticket */
     CU_ASSERT_TRUE(is_kept(self, anna));
-    send_part(&self->contribution, anna, 1, FIRST - 1);
+    send_part(self, anna, 1, FIRST - 1);
     CU_ASSERT_TRUE(is_cut(self, anna));
     channel_client_free(anna);
+    end(self);
+}
+
+/* Every value is as good as the promised one: only the root tells. */
+static void other_bytes_than_were_promised_are_not_summed(void)
+{
+    struct fixture *self = &fixture;
+    struct wire_holds holds = {.epoch = 0};
+    size_t size_bytes = 0;
+    begin(self);
+    struct channel_client *anna = dial(self, &self->anna);
+    struct channel_client *bert = dial(self, &self->bert);
+    struct ticket of_anna = ticket_for(self, &self->anna, TICKET_CONTRIBUTION, 11);
+    struct ticket of_bert = ticket_for(self, &self->bert, TICKET_CONTRIBUTION, 12);
+    size_t at = (size_t)(contribution_chunk(&self->contribution, VALUES, FIRST + 1, &size_bytes) -
+                         self->contribution.data) +
+                1;
+    show(self, bert, &of_bert, 1);
+    deliver(self, bert, 1);
+    show(self, anna, &of_anna, 1);
+    self->contribution.data[at] ^= 1;
+    deliver(self, anna, 1);
+    while (holds.torn_serial == 0) {
+        CU_ASSERT_TRUE_FATAL(reports(self, &holds));
+    }
+    CU_ASSERT_EQUAL(holds.torn_serial, 11);
+    CU_ASSERT_EQUAL(holds.bad_serial, 0);
+    turns_for(self, QUIET_MS);
+    while (reports(self, &holds) && holds.parts_held < 2 * CHUNKS - 1) {
+    }
+    CU_ASSERT_EQUAL(holds.parts_held, 2 * CHUNKS - 1);
+    self->contribution.data[at] ^= 1;
+    tell_set(self, 1, (const uint64_t[]){12}, 1);
+    do {
+        CU_ASSERT_TRUE_FATAL(reports(self, &holds));
+    } while (holds.epoch == 0);
+    CU_ASSERT_EQUAL(holds.torn_serial, 0); /* nobody in the set */
+    CU_ASSERT_EQUAL(holds.parts_missing, 0);
+    expect_sums(self, 1, 1);
+    channel_client_free(anna);
+    channel_client_free(bert);
     end(self);
 }
 
@@ -193,7 +235,7 @@ static void contribution_waits_for_its_plan(void)
     plan(self, PLAN - 1);
     CU_ASSERT_FALSE(hears(self, anna, &incoming, QUIET_MS));
     plan(self, PLAN);
-    deliver(self, &self->contribution, anna, 1);
+    deliver(self, anna, 1);
     channel_client_free(anna);
     end(self);
 }
@@ -218,7 +260,7 @@ static void memory_limit_holds_whatever_is_opened(void)
     show(self, bert, &ticket, 1);
     CU_ASSERT_FALSE(hears(self, bert, &incoming, QUIET_MS));
     tell_set(self, 1, (const uint64_t[]){20}, 1); /* the others are given up for it */
-    deliver(self, &self->contribution, bert, 1);
+    deliver(self, bert, 1);
     do {
         CU_ASSERT_TRUE_FATAL(reports(self, &holds));
     } while (holds.parts_missing > 0);
@@ -240,7 +282,7 @@ static void contributor_that_comes_back_is_granted_anew(void)
     channel_client_drop(anna);
     anna = dial(self, &self->anna);
     show(self, anna, &ticket, 1);
-    deliver(self, &self->contribution, anna, 1);
+    deliver(self, anna, 1);
     channel_client_free(anna);
     end(self);
 }
@@ -279,10 +321,10 @@ static void set_of_a_coordinator_that_started_again_is_followed(void)
     CU_ASSERT_TRUE_FATAL(reports(self, &holds));
     CU_ASSERT_EQUAL(holds.epoch, 5);
     show(self, anna, &ticket, 1);
-    deliver(self, &self->contribution, anna, 1);
+    deliver(self, anna, 1);
     turns_for(self, QUIET_MS);
     tell_set(self, 1, (const uint64_t[]){11}, 1);
-    deliver(self, &self->contribution, anna, 1); /* what was here is gone */
+    deliver(self, anna, 1); /* what was here is gone */
     do {
         CU_ASSERT_TRUE_FATAL(reports(self, &holds));
     } while (holds.parts_missing > 0);
@@ -445,7 +487,7 @@ static void flood_of_strangers_stops_nobody(void)
             turn(self);
         }
     }
-    deliver(self, &self->contribution, anna, 1);
+    deliver(self, anna, 1);
     tell_set(self, 1, (const uint64_t[]){11}, 1);
     struct wire_holds holds;
     do {
@@ -468,6 +510,7 @@ int main(void)
         SUITE_TEST(who_shows_no_ticket_is_cut_whatever_it_says),
         SUITE_TEST(coordinator_is_answered_its_probe),
         SUITE_TEST(bad_parts_are_reported_and_foreign_ones_cost_the_connection),
+        SUITE_TEST(other_bytes_than_were_promised_are_not_summed),
         SUITE_TEST(contribution_waits_for_its_plan),
         SUITE_TEST(memory_limit_holds_whatever_is_opened),
         SUITE_TEST(contributor_that_comes_back_is_granted_anew),

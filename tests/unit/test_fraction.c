@@ -303,6 +303,31 @@ static void add_bad_part_changes_nothing_and_is_reported(void)
     fraction_free(self);
 }
 
+static void torn_contribution_is_reported_and_granted_no_more(void)
+{
+    struct fraction *self = begin(UINT64_MAX);
+    struct fraction_holds holds;
+    struct fraction_run run;
+    CU_ASSERT_FALSE(fraction_tear(self, 1)); /* not open */
+    CU_ASSERT_EQUAL(open_item(self, 0), STATUS_OK);
+    add_item(self, 1);
+    CU_ASSERT_EQUAL(add_chunk(self, 0, FIRST), STATUS_OK);
+    fraction_holds(self, &holds);
+    CU_ASSERT_EQUAL(holds.torn_serial, 0);
+    CU_ASSERT_TRUE(fraction_tear(self, 1));
+    CU_ASSERT_FALSE(fraction_tear(self, 1)); /* no news */
+    CU_ASSERT_FALSE(fraction_grant(self, 1, 8, 0, 100, &run));
+    fraction_holds(self, &holds);
+    CU_ASSERT_EQUAL(holds.torn_serial, 1);
+    CU_ASSERT_EQUAL(holds.bad_serial, 0);
+    CU_ASSERT_EQUAL(holds.parts_held, CHUNKS + 1);
+    set(self, 1, 0x2);
+    fraction_holds(self, &holds);
+    CU_ASSERT_EQUAL(holds.torn_serial, 0); /* nobody in the set */
+    CU_ASSERT_EQUAL(take_sums(self, 1, 0x2), CHUNKS);
+    fraction_free(self);
+}
+
 static void requests_from_outside_are_refused_with_a_status(void)
 {
     struct fraction *self = NULL;
@@ -467,6 +492,7 @@ int main(void)
         SUITE_TEST(set_leaves_out_what_is_opened_later),
         SUITE_TEST(drop_takes_back_exactly),
         SUITE_TEST(add_bad_part_changes_nothing_and_is_reported),
+        SUITE_TEST(torn_contribution_is_reported_and_granted_no_more),
         SUITE_TEST(requests_from_outside_are_refused_with_a_status),
         SUITE_TEST(grant_keeps_a_window_and_asks_again),
         SUITE_TEST(begin_another_step_forgets_and_reuses_the_buffers),

@@ -148,6 +148,101 @@ static void owner_that_refuses_a_good_part_is_taken_over(void)
     CU_ASSERT_TRUE(is_complete_with(ALL));
 }
 
+/* It may not know of another target batch yet, and so of another grid. */
+static void owner_that_refuses_a_good_part_before_the_set_is_not_judged(void)
+{
+    const struct gather_plan plan = make_plan();
+    struct gather_holds holds = {.bad_serial = 2, .bad_chunk = 3};
+    CU_ASSERT_EQUAL_FATAL(gather_begin(gather, &plan), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(add_entry(0), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(add_entry(1), STATUS_OK);
+    take_actions(0);
+    answer_all(ALL, 0);
+    for (int i = 0; i < 3; i++) { /* said again and again, and fetched once */
+        gather_take_holds(gather, OWNER_B, &holds, 1);
+        take_actions(1);
+        CU_ASSERT_EQUAL(granted(1), i == 0 ? 1 : 0);
+        CU_ASSERT_EQUAL(give_part(1, 3, 2), STATUS_OK);
+        take_actions(2);
+        CU_ASSERT_PTR_NULL(find(GATHER_OWNER_OUT, OWNER_B));
+        CU_ASSERT_PTR_NULL(find(GATHER_ENTRY_OUT, 1));
+    }
+    gather_count_central(gather, plan.step_tokens - (uint64_t)2 * TOKENS);
+    take_actions(3);
+    CU_ASSERT_EQUAL(epoch(), 1);
+    gather_take_holds(gather, OWNER_B, &holds, 4); /* of before the set */
+    take_actions(4);
+    CU_ASSERT_EQUAL(granted(1), 0);
+    holds.epoch = 1;
+    gather_take_holds(gather, OWNER_B, &holds, 5);
+    take_actions(5);
+    CU_ASSERT_EQUAL(granted(1), 1);
+    CU_ASSERT_EQUAL(give_part(1, 3, 6), STATUS_OK);
+    take_actions(6);
+    CU_ASSERT_TRUE(is_out(GATHER_OWNER_OUT, OWNER_B, GATHER_WRONG));
+}
+
+/* Nobody can tell who of the two lies, so nobody is judged. */
+static void contribution_that_an_owner_calls_torn_is_fetched_whole(void)
+{
+    const struct gather_plan plan = make_plan();
+    const struct gather_holds holds = {.epoch = 1, .torn_serial = 2};
+    const struct gather_holds none = {.epoch = 1, .torn_serial = 99};
+    begin(&plan);
+    answer_all(ALL, 1);
+    gather_take_holds(gather, OWNER_B, &none, 1);
+    gather_take_holds(gather, OWNER_B, &holds, 1);
+    gather_take_holds(gather, OWNER_B, &holds, 1);
+    take_actions(1);
+    CU_ASSERT_TRUE(is_out(GATHER_ENTRY_OUT, 1, GATHER_MOVED));
+    CU_ASSERT_PTR_NULL(find(GATHER_OWNER_OUT, OWNER_B));
+    CU_ASSERT_EQUAL(epoch(), 2);
+    give_sums(OWNER_A, 2, ALL & ~0x2U);
+    give_sums(OWNER_B, 2, ALL & ~0x2U);
+    take_actions(3);
+    gather_count_central(gather, TOKENS);
+    CU_ASSERT_TRUE(is_complete_with(ALL & ~0x2U));
+}
+
+/* Or one liar could have everything summed by the coordinator. */
+static void owner_may_call_a_few_contributions_torn(void)
+{
+    enum { ENTRIES = GATHER_MOVES_MAX + 2 };
+    struct gather_plan plan = make_plan();
+    uint32_t entry = 0;
+    unsigned moved = 0;
+    plan.step_tokens = (uint64_t)ENTRIES * TOKENS;
+    CU_ASSERT_EQUAL_FATAL(gather_begin(gather, &plan), STATUS_OK);
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        const struct gather_entry facts = {
+            .serial = i + 1U, .peer = i, .codec = CODEC_MX8, .tokens = TOKENS, .blob_id = i + 1U};
+        CU_ASSERT_EQUAL_FATAL(gather_add_entry(gather, &facts, &entry), STATUS_OK);
+    }
+    take_actions(0);
+    for (uint32_t i = 0; i < ENTRIES; i++) {
+        const struct gather_holds holds = {.epoch = epoch(), .torn_serial = i + 1U};
+        gather_take_holds(gather, OWNER_B, &holds, 1);
+        take_actions(1);
+        moved += is_out(GATHER_ENTRY_OUT, i, GATHER_MOVED) ? 1 : 0;
+    }
+    CU_ASSERT_EQUAL(moved, GATHER_MOVES_MAX);
+    CU_ASSERT_PTR_NULL(find(GATHER_OWNER_OUT, OWNER_B));
+}
+
+static void part_that_its_root_does_not_prove_costs_its_contribution(void)
+{
+    const struct gather_plan plan = make_plan();
+    begin(&plan);
+    answer_all(ALL, 1);
+    gather_refuse_part(gather, 1);
+    gather_refuse_part(gather, 77); /* there is none */
+    take_actions(1);
+    CU_ASSERT_TRUE(is_out(GATHER_ENTRY_OUT, 1, GATHER_BAD));
+    CU_ASSERT_PTR_NULL(find(GATHER_OWNER_OUT, OWNER_A));
+    CU_ASSERT_PTR_NULL(find(GATHER_OWNER_OUT, OWNER_B));
+    CU_ASSERT_EQUAL(epoch(), 2);
+}
+
 static void owner_that_stands_still_is_taken_over(void)
 {
     const struct gather_plan plan = make_plan();
@@ -239,6 +334,10 @@ int main(void)
         SUITE_TEST(checks_keep_their_share),
         SUITE_TEST(owner_that_reports_a_bad_part_is_heard),
         SUITE_TEST(owner_that_refuses_a_good_part_is_taken_over),
+        SUITE_TEST(owner_that_refuses_a_good_part_before_the_set_is_not_judged),
+        SUITE_TEST(contribution_that_an_owner_calls_torn_is_fetched_whole),
+        SUITE_TEST(owner_may_call_a_few_contributions_torn),
+        SUITE_TEST(part_that_its_root_does_not_prove_costs_its_contribution),
         SUITE_TEST(owner_that_stands_still_is_taken_over),
         SUITE_TEST(owner_that_lacks_one_contribution_is_helped),
         SUITE_TEST(owner_that_is_always_about_to_finish_is_taken_over),

@@ -61,6 +61,35 @@ static void offers_stay_until_they_are_dropped(void)
     offers_clear(&offers);
 }
 
+static void every_chunk_of_an_offer_brings_its_proof(void)
+{
+    static struct offers offers;
+    enum { CHUNKS = 5 };
+    const size_t chunk_bytes = codec_encoded_bytes(CODEC_MX8, CODEC_CHUNK_VALUES);
+    struct offer_chunk chunk;
+    struct blob_chunk_header header;
+    struct offer *offer = add_offer(&offers, 6, CHUNKS * chunk_bytes - 100);
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        CU_ASSERT_EQUAL_FATAL(offer_chunk(offer, i, &chunk), STATUS_OK);
+        CU_ASSERT_EQUAL(chunk.size_bytes, i < CHUNKS - 1 ? chunk_bytes : chunk_bytes - 100);
+        CU_ASSERT_PTR_EQUAL(chunk.data, offer->data + i * chunk_bytes);
+        CU_ASSERT_EQUAL(blob_header_read(chunk.head, chunk.head_bytes, &header), STATUS_OK);
+        struct digest hash = digest_of(chunk.data, chunk.size_bytes);
+        CU_ASSERT_TRUE(digest_equal(&header.hash, &hash));
+        CU_ASSERT_TRUE(header.index == i && header.id == 6);
+        CU_ASSERT_TRUE(
+            blob_tree_proves(&offer->facts.blob.root, CHUNKS, chunk.head, chunk.head_bytes));
+    }
+    CU_ASSERT_EQUAL(offer_chunk(offer, CHUNKS, &chunk), STATUS_OUT_OF_RANGE);
+    free(offer->tree); /* as if there had been no memory */
+    offer->tree = NULL;
+    CU_ASSERT_EQUAL(offer_chunk(offer, 1, &chunk), STATUS_OK);
+    CU_ASSERT_EQUAL(chunk.head_bytes, BLOB_HEADER_BYTES);
+    CU_ASSERT_FALSE(
+        blob_tree_proves(&offer->facts.blob.root, CHUNKS, chunk.head, chunk.head_bytes));
+    offers_clear(&offers);
+}
+
 static void samples_of_all_offers_are_sorted_and_merged(void)
 {
     static struct offers offers;
@@ -245,6 +274,7 @@ int main(void)
 {
     static const struct suite_test tests[] = {
         SUITE_TEST(offers_stay_until_they_are_dropped),
+        SUITE_TEST(every_chunk_of_an_offer_brings_its_proof),
         SUITE_TEST(samples_of_all_offers_are_sorted_and_merged),
         SUITE_TEST(state_is_made_once_and_locked),
         SUITE_TEST(state_without_a_path_lies_where_the_system_says),

@@ -170,6 +170,32 @@ static void liar_is_found_and_owns_no_more(void)
     end_scene(&s);
 }
 
+/* All sums are checked: what the owners were sent is not what the coordinator is sent, and the
+ * promise says who lies. */
+static void contributor_that_sends_the_coordinator_other_bytes_frames_nobody(void)
+{
+    static struct scene s;
+    struct digest expected[STEPS];
+    find_expected("mx8", expected);
+    begin_shared(&s, "mx8");
+    s.mates[3].frames = true;
+    while (s.server->status.refused_contributions == 0) {
+        turn(&s);
+        CU_ASSERT_FATAL(s.now_ms < PATIENCE_MS);
+    }
+    s.mates[3].frames = false;
+    CU_ASSERT_TRUE(s.mates[3].framed > 0);
+    run_to(&s, STEPS);
+    s.server->status.refused_contributions = 0; /* that one */
+    expect_digests(&s, expected);
+    CU_ASSERT_EQUAL(routes_owner_count(server_routes(s.server)), 3);
+    for (uint32_t i = 0; i < s.server->sessions->end; i++) {
+        const struct route_peer *peer = routes_peer(server_routes(s.server), i);
+        CU_ASSERT_TRUE(peer == NULL || peer->believed);
+    }
+    end_scene(&s);
+}
+
 static void owner_that_stands_still_is_taken_over(void)
 {
     static struct scene s;
@@ -493,6 +519,7 @@ static const struct suite_test tests[] = {
     SUITE_TEST(kills_at_any_moment_change_no_bit),
     SUITE_TEST(lost_samples_are_computed_by_those_who_wait),
     SUITE_TEST(liar_is_found_and_owns_no_more),
+    SUITE_TEST(contributor_that_sends_the_coordinator_other_bytes_frames_nobody),
     SUITE_TEST(owner_that_stands_still_is_taken_over),
     SUITE_TEST(contribution_that_reaches_no_owner_costs_one_step_alone),
     SUITE_TEST(peer_that_cannot_be_reached_owns_nothing),

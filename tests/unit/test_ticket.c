@@ -23,6 +23,7 @@ static struct ticket make_ticket(void)
                             .step = 9,
                             .serial = UINT64_MAX,
                             .tokens = UINT64_C(1) << 40,
+                            .root = digest_of("root", 4),
                             .expires_unix_ms = UINT64_C(1) << 63};
     memset(ticket.peer_key, 0x9e, sizeof ticket.peer_key);
     return ticket;
@@ -44,6 +45,7 @@ static void signed_ticket_opens_with_all_its_fields(void)
     CU_ASSERT_EQUAL(opened.step, 9);
     CU_ASSERT_EQUAL(opened.serial, UINT64_MAX);
     CU_ASSERT_EQUAL(opened.tokens, UINT64_C(1) << 40);
+    CU_ASSERT_TRUE(digest_equal(&opened.root, &ticket.root));
     CU_ASSERT_EQUAL(memcmp(opened.peer_key, ticket.peer_key, sizeof opened.peer_key), 0);
     CU_ASSERT_EQUAL(opened.expires_unix_ms, UINT64_C(1) << 63);
 }
@@ -63,13 +65,14 @@ static void fields_lie_where_the_header_says(void)
     CU_ASSERT_EQUAL(bytes[42], 9);
     CU_ASSERT_EQUAL(bytes[57], 0xff);
     CU_ASSERT_EQUAL(bytes[63], 1); /* 2^40 */
-    CU_ASSERT_EQUAL(bytes[66], 0x9e);
-    CU_ASSERT_EQUAL(bytes[97], 0x9e);
-    CU_ASSERT_EQUAL(bytes[105], 0x80);
-    uint8_t message[15 + 106];
-    memcpy(message, "dugnad-ticket-1", 15);
-    memcpy(message + 15, bytes, 106);
-    CU_ASSERT_TRUE(identity_verify(coordinator.public_key, message, sizeof message, bytes + 106));
+    CU_ASSERT_EQUAL(memcmp(bytes + 66, ticket.root.bytes, DIGEST_BYTES), 0);
+    CU_ASSERT_EQUAL(bytes[98], 0x9e);
+    CU_ASSERT_EQUAL(bytes[129], 0x9e);
+    CU_ASSERT_EQUAL(bytes[137], 0x80);
+    uint8_t message[15 + 138];
+    memcpy(message, "dugnad-ticket-2", 15);
+    memcpy(message + 15, bytes, 138);
+    CU_ASSERT_TRUE(identity_verify(coordinator.public_key, message, sizeof message, bytes + 138));
 }
 
 static void every_flipped_bit_is_refused(void)
@@ -112,12 +115,12 @@ static enum status open_with(const struct identity *coordinator, size_t at, uint
     struct ticket ticket = make_ticket();
     struct ticket opened;
     uint8_t bytes[TICKET_BYTES];
-    uint8_t message[15 + 106];
+    uint8_t message[15 + 138];
     ticket_sign(coordinator, &ticket, bytes);
     memset(bytes + at, value, count);
-    memcpy(message, "dugnad-ticket-1", 15);
-    memcpy(message + 15, bytes, 106);
-    identity_sign(coordinator, message, sizeof message, bytes + 106);
+    memcpy(message, "dugnad-ticket-2", 15);
+    memcpy(message + 15, bytes, 138);
+    identity_sign(coordinator, message, sizeof message, bytes + 138);
     return ticket_open(bytes, coordinator->public_key, &opened);
 }
 

@@ -148,7 +148,8 @@ static inline void fill_owners(struct wire_message *message)
                                                 UINT64_MAX - 34,
                                                 BLOB_CHUNKS_MAX - 1,
                                                 WIRE_SET_MAX,
-                                                UINT64_MAX - 35};
+                                                UINT64_MAX - 35,
+                                                UINT64_MAX - 36};
     } else if (message->type == WIRE_RATES) {
         fill_rates(&message->as.rates, 2);
     } else {
