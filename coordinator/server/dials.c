@@ -7,10 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { GROWTH = 4, QUICK_MS = 400 };
+
 struct dial {
     struct channel_client *client; /* NULL: free */
     uint32_t number;
     uint64_t nonce;
+    size_t probe_bytes;
+    uint64_t bytes_per_s; /* as the latest answer came; 0: none did */
     uint64_t began_ms;
     uint64_t sent_ms;
     bool sent;
@@ -66,7 +70,8 @@ enum status dials_start(struct dials *self, uint32_t number, const char *address
     if (dial == NULL) {
         return STATUS_FULL;
     }
-    *dial = (struct dial){.number = number, .began_ms = now_ms};
+    *dial = (struct dial){
+        .number = number, .began_ms = now_ms, .probe_bytes = DIALS_PROBE_BYTES / GROWTH / GROWTH};
     randombytes_buf(&dial->nonce, sizeof dial->nonce);
     return channel_client_new(self->set, CHANNEL_BULK, address, public_key, self->identity,
                               &dial->client);
@@ -89,7 +94,7 @@ static void send_probe(struct dials *self, struct dial *dial, uint64_t now_ms)
     dial->sent =
         wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &head_size_bytes) == STATUS_OK &&
         channel_client_send(dial->client, self->head, head_size_bytes, self->filler,
-                            DIALS_PROBE_BYTES) == STATUS_OK;
+                            dial->probe_bytes) == STATUS_OK;
     dial->sent_ms = now_ms;
 }
 
@@ -100,8 +105,8 @@ static bool is_answer(struct dials *self, const struct dial *dial,
            wire_decode(incoming->head, incoming->head_size_bytes, &self->message) == STATUS_OK &&
            self->message.type == WIRE_PROBE && self->message.as.probe.answer &&
            self->message.as.probe.nonce == dial->nonce &&
-           incoming->body_size_bytes == DIALS_PROBE_BYTES &&
-           memcmp(incoming->body, self->filler, DIALS_PROBE_BYTES) == 0;
+           incoming->body_size_bytes == dial->probe_bytes &&
+           memcmp(incoming->body, self->filler, dial->probe_bytes) == 0;
 }
 
 static bool hear_answer(struct dials *self, struct dial *dial)
@@ -119,7 +124,7 @@ static bool hear_answer(struct dials *self, struct dial *dial)
 static uint64_t rate_of(const struct dial *dial, uint64_t now_ms)
 {
     uint64_t elapsed_ms = now_ms > dial->sent_ms ? now_ms - dial->sent_ms : 1;
-    return UINT64_C(2) * DIALS_PROBE_BYTES * 1000 / elapsed_ms;
+    return UINT64_C(2) * dial->probe_bytes * 1000 / elapsed_ms;
 }
 
 bool dials_next(struct dials *self, uint64_t now_ms, struct dial_result *out)
@@ -133,10 +138,16 @@ bool dials_next(struct dials *self, uint64_t now_ms, struct dial_result *out)
             send_probe(self, dial, now_ms);
         }
         bool answered = hear_answer(self, dial);
-        if (answered || now_ms - dial->began_ms > DIALS_MS_MAX) {
+        dial->bytes_per_s = answered ? rate_of(dial, now_ms) : dial->bytes_per_s;
+        if (answered && now_ms - dial->sent_ms < QUICK_MS &&
+            dial->probe_bytes < DIALS_PROBE_BYTES) {
+            dial->probe_bytes *= GROWTH;
+            dial->nonce++;
+            send_probe(self, dial, now_ms);
+        } else if (answered || now_ms - dial->began_ms > DIALS_MS_MAX) {
             *out = (struct dial_result){.number = dial->number,
-                                        .reachable = answered,
-                                        .bytes_per_s = answered ? rate_of(dial, now_ms) : 0};
+                                        .reachable = dial->bytes_per_s > 0,
+                                        .bytes_per_s = dial->bytes_per_s};
             end(dial);
             return true;
         }

@@ -1,6 +1,7 @@
 /* dials - dialling back: whether a peer's bulk port can be reached, and how fast.
  *
- * A few at a time; each connects, sends a probe and waits for the whole of it to come back. One
+ * A few at a time; each connects, sends a probe and waits for the whole of it to come back; a
+ * larger one follows as long as that is quick, so that a slow link is not full for seconds. One
  * owner. */
 #ifndef DUGNAD_COORDINATOR_SERVER_DIALS_H
 #define DUGNAD_COORDINATOR_SERVER_DIALS_H

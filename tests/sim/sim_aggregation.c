@@ -116,6 +116,17 @@ static void taken_over(const char *text)
     }
 }
 
+/* Another one has its key, and may answer what it is asked: sim_plan.c gives clones that of the
+ * first. */
+static bool is_cloned(uint32_t peer)
+{
+    bool cloned = false;
+    for (uint32_t i = 1; i < sim->plan.peer_count && peer == 0; i++) {
+        cloned = cloned || sim->plan.peers[i].character == SIM_CLONE;
+    }
+    return cloned;
+}
+
 /* Whoever sends what it promised is never said to send something else. */
 static void entry_out(const char *text)
 {
@@ -126,7 +137,7 @@ static void entry_out(const char *text)
     uint32_t peer = peer_of(id);
     sim->figures.entries_moved += strcmp(reason, "moved") == 0 ? 1 : 0;
     sim->figures.entries_out++;
-    if (strcmp(reason, "bad") == 0 && peer < SIM_PEERS_MAX &&
+    if (strcmp(reason, "bad") == 0 && peer < SIM_PEERS_MAX && !is_cloned(peer) &&
         (sim->plan.peers[peer].character == SIM_HONEST ||
          sim->plan.peers[peer].character == SIM_SWINDLER)) {
         sim_fail("what %s hands in is refused, and there is nothing wrong with it",

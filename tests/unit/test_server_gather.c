@@ -298,7 +298,7 @@ static void link_of_who_rests_is_probed(void)
     for (int i = 0; i < MATES; i++) {
         start_mate(&s, i);
         turn(&s);
-        say_rates(&s, i, i == 4 ? 2000 : 6000000);
+        say_rates(&s, i, i == 4 ? 2000 : 1500000);
     }
     run_to(&s, STEPS);
     CU_ASSERT_FALSE(s.mates[4].route.computes);
