@@ -1,5 +1,7 @@
 #include "coordinator/plan/traffic.h"
 
+#include "coordinator/plan/plan_overhead.h"
+
 #include <math.h>
 
 static const double rate_min = 1.0;
@@ -155,13 +157,7 @@ double traffic_compute_s(const struct traffic *self)
 
 double traffic_step_s(const struct plan_problem *problem, const struct plan_times *times)
 {
-    double chain_s = times->compute_s + times->gather_s + times->spread_s + problem->overhead_s;
-    if (!problem->overlap) {
-        return chain_s;
-    }
-    double longest_s = larger(times->compute_s, problem->overhead_s);
-    longest_s = larger(longest_s, larger(times->gather_s, times->spread_s));
-    return larger(larger(longest_s, times->busy_s), 0.5 * chain_s);
+    return plan_step_s(times, problem->overlap, problem->overhead_s);
 }
 
 void traffic_times_end(const struct traffic *self, struct plan_times *times)

@@ -21,20 +21,15 @@ struct dials {
     const struct identity *identity;
     struct dial items[DIALS_MAX];
     struct wire_message message; /* scratch */
-    uint8_t *head;               /* (WIRE_HEAD_MAX) scratch */
-    uint8_t *filler;             /* (DIALS_PROBE_BYTES) */
+    uint8_t head[WIRE_HEAD_MAX]; /* scratch */
+    uint8_t filler[DIALS_PROBE_BYTES];
 };
 
 enum status dials_new(struct channel_set *set, const struct identity *identity, struct dials **out)
 {
     *out = NULL;
     struct dials *self = calloc(1, sizeof *self);
-    if (self != NULL) {
-        self->head = malloc(WIRE_HEAD_MAX);
-        self->filler = malloc(DIALS_PROBE_BYTES);
-    }
-    if (self == NULL || self->head == NULL || self->filler == NULL) {
-        dials_free(self);
+    if (self == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory to dial peers back");
     }
     self->set = set;
@@ -58,8 +53,6 @@ void dials_free(struct dials *self)
     for (int i = 0; i < DIALS_MAX; i++) {
         end(&self->items[i]);
     }
-    free(self->head);
-    free(self->filler);
     free(self);
 }
 

@@ -3,11 +3,14 @@
 #include "common/check.h"
 #include "common/fault.h"
 #include "coordinator/plan/plan_change.h"
+#include "coordinator/plan/plan_overhead.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { STEPS_OF_CHANGE = 2 };
 
 static const double rate_change_min = 1.2;
 /* Contributions and updates of four model sizes in float32, whatever the number of peers. */
@@ -31,6 +34,8 @@ struct routes {
     bool changed; /* who is there, or what they may do */
     bool owner_lost;
     struct plan_times predicted;
+    struct plan_overhead overhead;
+    uint64_t steps; /* of this plan */
     double bound_step_s;
     uint32_t coordinator_first_chunk, coordinator_chunk_count;
     bool has_update_codec; /* there is a plan: */
@@ -394,7 +399,7 @@ static struct plan_problem problem_of(const struct routes *self, const struct ro
         .codecs = {now->codec, coarser ? settings->slow_link_codec : now->codec},
         .update_codec_count = coarser_updates ? 2 : 1,
         .update_codecs = {now->codec, coarser_updates ? settings->slow_link_codec : now->codec},
-        .overhead_s = now->overhead_s,
+        .overhead_s = plan_overhead_s(&self->overhead),
         .overlap = self->overlap,
         .may_rest = settings->rest && settings->strategy == AGGREGATION_ADAPTIVE};
 }
@@ -417,6 +422,7 @@ static void adopt(struct routes *self, const struct survey *survey,
                   const struct aggregation_plan *plan)
 {
     self->plan_id++;
+    self->steps = 0;
     self->predicted = plan->predicted;
     self->bound_step_s = plan->bound_step_s;
     self->coordinator_first_chunk = plan->coordinator_first_chunk;
@@ -496,6 +502,16 @@ enum status routes_plan(struct routes *self, const struct routes_now *now, bool 
     self->changed = self->changed && (status != STATUS_OK || !known);
     survey_deinit(&survey);
     return status;
+}
+
+void routes_note_step(struct routes *self, double step_s)
+{
+    if (self->steps++ < STEPS_OF_CHANGE || self->predicted.step_s <= 0.0) {
+        return;
+    }
+    plan_overhead_note(&self->overhead, &self->predicted, self->overlap, step_s);
+    self->predicted.step_s =
+        plan_step_s(&self->predicted, self->overlap, plan_overhead_s(&self->overhead));
 }
 
 void routes_renew(struct routes *self)

@@ -36,6 +36,8 @@ struct route_peer {
     uint64_t ready_version;              /* that it said last */
     uint64_t dial_ms;                    /* when it is to be dialled next */
     uint64_t route_ms;                   /* before that its contributions go the central way */
+    uint64_t rest_due_ms;                /* while it rests: when it is probed next; 0: not set */
+    uint64_t rest_sent_ms, rest_nonce;   /* the probe without an answer; 0: none */
     bool dialling;
     bool heard;             /* since its hello: it has its welcome */
     bool rest_flipped;      /* the core is to be told whether it rests */
@@ -57,7 +59,6 @@ struct routes_now {
     double target_batch;
     double coordinator_up, coordinator_down; /* bytes a second; 0: unknown */
     double sum_bytes_per_value;
-    double overhead_s;
 };
 
 struct routes;
@@ -96,6 +97,11 @@ void routes_note_change(struct routes *self);
  * steps. Errors: as plan_make; the plan stays as it was. */
 MUST_CHECK enum status routes_plan(struct routes *self, const struct routes_now *now,
                                    bool *out_changed);
+
+/* A step of the newest plan took so long: what it took beyond the plan's times is what a step is
+ * predicted to take beyond them from here on. The first steps of a plan, in which it is not yet
+ * everywhere, say nothing. */
+void routes_note_step(struct routes *self, double step_s);
 
 /* The same plan under a new number. */
 void routes_renew(struct routes *self);

@@ -1,5 +1,6 @@
 #include "common/log.h"
 #include "coordinator/server/server_gather.h"
+#include "coordinator/server/server_rest.h"
 #include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
 #include "coordinator/store/invites.h"
@@ -338,8 +339,6 @@ static void take_control(struct server *self, struct session *session, uint64_t 
     case WIRE_HOLDS:
         server_gather_holds(self, session, &message->as.holds, now_ms);
         break;
-    case WIRE_PROBE: /* nothing here is decided by it */
-        break;
     case WIRE_ALIVE:
         server_send(self, session, NULL, 0); /* so that the peer knows that we live */
         break;
@@ -360,6 +359,7 @@ static void take_control(struct server *self, struct session *session, uint64_t 
     case WIRE_DELIVER:
     case WIRE_OPEN:
     case WIRE_SET:
+    case WIRE_PROBE: /* its body counts: server_receive */
     case WIRE_TYPE_END:
     default:
         server_drop(self, session, "sent a message that only a coordinator sends");
@@ -393,6 +393,11 @@ void server_receive(struct server *self, const struct channel_message *incoming,
     } else {
         push_simple(self, session, (struct core_event){.type = CORE_HEARD});
         server_routes_heard(self, session);
-        take_control(self, session, now_ms);
+        if (self->message.type == WIRE_PROBE) {
+            server_rest_answer(self, session, &self->message.as.probe, incoming->body_size_bytes,
+                               now_ms);
+        } else {
+            take_control(self, session, now_ms);
+        }
     }
 }

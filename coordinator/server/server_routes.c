@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "coordinator/server/dials.h"
 #include "coordinator/server/server_gather.h"
+#include "coordinator/server/server_rest.h"
 #include "coordinator/server/server_state.h"
 #include "coordinator/store/trusted.h"
 
@@ -411,6 +412,7 @@ void server_routes_committed(struct server *self, uint64_t step, uint64_t now_ms
                                          .predicted_s = predicted->step_s,
                                          .predicted_gather_s = predicted->gather_s,
                                          .predicted_spread_s = predicted->spread_s};
+    routes_note_step(routes->routes, routes->latest.step_s);
     routes->collect_ms = 0;
     routes->commit_ms = now_ms > 0 ? now_ms : 1;
     routes->applied = 0;
@@ -532,13 +534,15 @@ static void wake_resting(struct server *self)
     }
 }
 
-/* Who computes says when it applied the last update; who only sums is told once all others know. */
-static void dismiss_aggregators(struct server *self)
+/* Who computes says when it applied the last update; who only sums, or rests, is told once all
+ * others know. */
+static void dismiss_others(struct server *self)
 {
     for (uint32_t i = 0; i < self->sessions->end; i++) {
         const struct route_peer *peer = routes_peer(self->routes->routes, i);
         const struct session *session = &self->sessions->items[i];
-        if (session->used && !session->away && (peer == NULL || peer->computes)) {
+        if (session->used && !session->away &&
+            (peer == NULL || (peer->computes && !peer->told_rest))) {
             return;
         }
     }
@@ -563,10 +567,11 @@ enum status server_routes_turn(struct server *self, uint64_t now_ms, bool tick)
     measure_own(self, now_ms);
     dial_peers(self, now_ms);
     if (self->finishing) {
-        dismiss_aggregators(self);
+        dismiss_others(self);
     } else {
         wake_resting(self);
         renew_passes(self);
+        server_rest_tick(self, now_ms);
     }
     return follow_rests(self, now_ms);
 }

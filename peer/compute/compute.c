@@ -129,7 +129,8 @@ static enum status check_memory(const struct compute *self)
     /* What is on its way: a snapshot coming, or an update coming while offers are kept. */
     uint64_t snapshot = values * sizeof(float);
     uint64_t encoded = compute_encoded_bytes(self) * (OFFERS_MAX + 1);
-    uint64_t predicted = self->predicts ? compute_encoded_bytes(self) + values * sizeof(float) : 0;
+    uint64_t predicted =
+        self->predicts ? codec_encoded_bytes(self->codec, values) + values * sizeof(float) : 0;
     uint64_t need = values * (2 * sizeof(float)) + (snapshot > encoded ? snapshot : encoded) +
                     predicted + weights_bytes(self->model) + team_bytes(self->model, &self->plan);
     uint64_t limit = self->settings.memory_bytes_max;

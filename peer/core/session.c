@@ -246,6 +246,18 @@ static void take_collect(struct session *self, uint64_t now_ms, uint64_t step,
     }
 }
 
+/* Many updates later, a snapshot is less to fetch. */
+static void take_route(struct session *self, uint64_t now_ms, const struct wire_route *route,
+                       struct session_actions *actions)
+{
+    bool behind = self->missed || self->update_count > SESSION_BEHIND_MAX;
+    bool wakes = self->rests && route->computes && !self->settings.aggregates_only;
+    self->rests = !route->computes;
+    if (wakes && behind && self->phase == SESSION_TRAIN) {
+        session_restart(self, now_ms, WIRE_VERSION_NONE, actions);
+    }
+}
+
 static void take_message(struct session *self, uint64_t now_ms, const struct session_event *event,
                          struct session_actions *actions)
 {
@@ -276,6 +288,9 @@ static void take_message(struct session *self, uint64_t now_ms, const struct ses
     case WIRE_COMMITTED:
         sync_committed(self, now_ms, &message->as.committed, actions);
         break;
+    case WIRE_ROUTE:
+        take_route(self, now_ms, &message->as.route, actions);
+        break;
     case WIRE_FINISHED:
         self->stop_ms = self->stopping || self->finished ? self->stop_ms : now_ms;
         self->finished = true;
@@ -290,7 +305,6 @@ static void take_message(struct session *self, uint64_t now_ms, const struct ses
     case WIRE_ALIVE:
     case WIRE_LEAVE:
     case WIRE_CLAIM:
-    case WIRE_ROUTE:
     case WIRE_DELIVER:
     case WIRE_OPEN:
     case WIRE_SET:
@@ -389,7 +403,8 @@ static void leave_if_done(struct session *self, uint64_t now_ms, struct session_
  * told; but nobody waits for long for a coordinator that may be gone. */
 static void end_if_finished(struct session *self, uint64_t now_ms, struct session_actions *actions)
 {
-    bool behind = self->phase == SESSION_TRAIN && (self->update_count > 0 || self->applying);
+    bool waits = self->update_count > 0 && (self->follows || self->fetching);
+    bool behind = self->phase == SESSION_TRAIN && (waits || self->applying);
     if (self->finished && self->phase != SESSION_OVER &&
         (!behind || now_ms - self->stop_ms >= self->settings.leave_ms_max)) {
         session_end(self, actions, STATUS_OK, "the run is finished");

@@ -17,6 +17,7 @@
 
 enum {
     SESSION_UPDATES_MAX = 128,
+    SESSION_BEHIND_MAX = 4, /* updates; who rested for longer takes a snapshot, about as large */
     SESSION_ACTIONS_MAX = 64,
     SESSION_OFFERS_MAX = 4 /* contributions kept; more in one step push the oldest out */
 };
@@ -54,8 +55,11 @@ struct session {
     struct session_settings settings;
     enum session_phase phase;
     struct work work;
-    bool welcomed;             /* ever */
-    bool may_be_stale;         /* as the coordinator said last */
+    bool welcomed;     /* ever */
+    bool may_be_stale; /* as the coordinator said last */
+    bool rests;        /* as the plan says: it will get no work */
+    bool follows; /* it takes every update as it comes. Who rests, and holds nothing of any step,
+                     only notes them, and catches up when it is to compute again */
     uint64_t version;          /* of the parameters; WIRE_VERSION_NONE: none */
     uint64_t snapshot_version; /* of the snapshot being fetched */
     struct session_update updates[SESSION_UPDATES_MAX]; /* to apply, in order */

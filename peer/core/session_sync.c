@@ -46,6 +46,7 @@ void sync_welcome(struct session *self, uint64_t now_ms, const struct wire_welco
     }
     self->hello_wait_ms = self->settings.hello_ms;
     self->may_be_stale = welcome->max_staleness > 0;
+    self->rests = false;
     if (needs_none) {
         self->phase = SESSION_TRAIN;
     } else if (welcome->has_snapshot && leads_on(self, welcome->snapshot.id)) {
@@ -163,6 +164,8 @@ void sync_applied(struct session *self, uint64_t now_ms, const struct digest *di
 void sync_advance(struct session *self, struct session_actions *actions)
 {
     bool idle = !self->draining && work_running(&self->work) == 0 && !self->opening;
+    self->follows = !self->rests || self->draining || self->offer_open || self->kept_count > 0 ||
+                    session_has_work(self);
     if (self->applying) {
         return;
     }
@@ -178,7 +181,7 @@ void sync_advance(struct session *self, struct session_actions *actions)
         }
         (void)session_touch(self, actions, self->loading ? SESSION_LOAD : SESSION_APPLY);
     } else if (self->phase == SESSION_TRAIN && !self->fetching && !self->fetched &&
-               self->update_count > 0) {
+               self->update_count > 0 && self->follows) {
         self->fetching = true;
         fetch(actions, &self->updates[0].ref, self->updates[0].codec);
     }

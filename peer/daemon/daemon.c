@@ -286,7 +286,7 @@ static const char *doing(const struct daemon *self)
                : work_ready(&self->session.work) > 0 ? "computing"
                : self->session.offer_open            ? "handing in"
                : self->session.update_count > 0      ? "updating"
-               : self->rests                         ? "resting: the links are better without it"
+               : self->session.rests                 ? "resting: the links are better without it"
                : self->session.asked                 ? "waiting for work"
                                                      : "computing";
     case SESSION_OVER:

@@ -186,8 +186,9 @@ static struct offer *encode(struct daemon *self, uint64_t id)
                                 status_text(status)));
         return NULL;
     }
-    struct offer *offer =
-        offers_add(&self->offers, id, compute_offer_codec(self->compute), data, size_bytes);
+    enum codec codec = compute_offer_codec(self->compute);
+    struct offer *offer = /* NOLINT(clang-analyzer-unix.Malloc): it takes the data */
+        offers_add(&self->offers, id, codec, data, size_bytes);
     (void)pthread_mutex_lock(&self->shared.lock);
     struct work *work = &self->session.work;
     offer->facts.step = work->held_step;
@@ -265,6 +266,9 @@ static void tell_applied(struct daemon *self, struct digest digest)
     self->digest = digest;
     struct session_event event = {.type = SESSION_APPLIED, .digest = digest};
     daemon_step(self, &event);
+    if (self->session.update_count > 0) {
+        daemon_fetch_own(self); /* unless the session fetches all of it */
+    }
 }
 
 static void end(struct daemon *self, const struct session_action *action)

@@ -13,10 +13,17 @@ static void tell_fetched(struct daemon *self, bool ok)
     daemon_step(self, &event);
 }
 
+bool daemon_fetches_own(const struct daemon *self)
+{
+    const struct session *session = &self->session;
+    bool busy = session->fetching || session->fetched || session->applying;
+    return self->options->aggregates_only || (!session->follows && !busy);
+}
+
 /* True: somebody waits for what is coming. */
 static bool is_fetching(const struct daemon *self)
 {
-    return self->shelf.coming != NULL && (self->options->aggregates_only || self->session.fetching);
+    return self->shelf.coming != NULL && (self->session.fetching || daemon_fetches_own(self));
 }
 
 /* Whom to ask for an update: its chunks' owners, but this peer for its own. */
@@ -31,7 +38,7 @@ static void make_plan(const struct daemon *self, enum blob_kind kind, struct fet
             range.chunk_count = 0;
         }
         out->owners[i] = range;
-        out->owner_count = self->options->aggregates_only ? 0 : i + 1;
+        out->owner_count = daemon_fetches_own(self) ? 0 : i + 1;
     }
 }
 
@@ -87,12 +94,13 @@ void daemon_fetch(struct daemon *self, const struct blob_ref *ref, enum codec co
     static const struct fetch_range all = {0, 0};
     struct fetch_plan plan;
     make_plan(self, ref->kind, &plan);
+    self->coming_codec = codec;
     self->fetch_ms = self->now_ms;
-    if (self->shelf.coming != NULL && same_blob(fetch_ref(self->shelf.coming), ref)) {
+    if (self->shelf.coming != NULL && fetch_is_whole(self->shelf.coming) &&
+        same_blob(fetch_ref(self->shelf.coming), ref)) {
         fetch_restart(self->shelf.coming, &plan); /* go on where the connection broke */
     } else {
         shelf_drop(&self->shelf);
-        self->coming_codec = codec;
         enum status status = fits(self, ref, codec)
                                  ? fetch_new(ref, &all, &plan, &self->shelf.coming)
                                  : STATUS_BAD_SHAPE;
@@ -105,18 +113,23 @@ void daemon_fetch(struct daemon *self, const struct blob_ref *ref, enum codec co
     grant_more(self);
 }
 
-void daemon_fetch_own(struct daemon *self, const struct wire_committed *committed)
+/* What others wait for from here, of an update that this peer itself has no use for. */
+void daemon_fetch_own(struct daemon *self)
 {
+    const struct wire_committed *latest = &self->latest;
     struct fetch_plan plan;
+    if (self->owner == NULL || !daemon_fetches_own(self)) {
+        return;
+    }
     make_plan(self, BLOB_UPDATE, &plan);
     shelf_drop(&self->shelf);
     if (plan.own.chunk_count == 0 || self->value_count == 0) {
         return; /* it owns nothing of this */
     }
     self->fetch_ms = self->now_ms;
-    if (!fits(self, &committed->update, committed->codec) ||
-        fetch_new(&committed->update, &plan.own, &plan, &self->shelf.coming) != STATUS_OK) {
-        log_warn("owner", "fetch_refused", "step=%" PRIu64, committed->step);
+    if (!fits(self, &latest->update, latest->codec) ||
+        fetch_new(&latest->update, &plan.own, &plan, &self->shelf.coming) != STATUS_OK) {
+        log_warn("owner", "fetch_refused", "step=%" PRIu64, latest->step);
         return;
     }
     grant_more(self);
@@ -125,7 +138,7 @@ void daemon_fetch_own(struct daemon *self, const struct wire_committed *committe
 void daemon_fetch_replan(struct daemon *self)
 {
     struct fetch_plan plan;
-    if (self->shelf.coming != NULL && !self->options->aggregates_only) {
+    if (self->shelf.coming != NULL && self->session.fetching) {
         make_plan(self, fetch_ref(self->shelf.coming)->kind, &plan);
         fetch_restart(self->shelf.coming, &plan);
     }
@@ -134,8 +147,9 @@ void daemon_fetch_replan(struct daemon *self)
 static void finish_fetch(struct daemon *self)
 {
     const struct blob_ref *ref = fetch_ref(self->shelf.coming);
+    bool own = !self->session.fetching;
     enum status status = fetch_verify(self->shelf.coming);
-    if (status == STATUS_OK && self->compute != NULL) {
+    if (status == STATUS_OK && !own) {
         status = compute_check_blob(self->compute, self->coming_codec,
                                     fetch_data(self->shelf.coming), ref->size_bytes);
     }
@@ -143,10 +157,10 @@ static void finish_fetch(struct daemon *self)
     if (status != STATUS_OK) {
         log_warn("peer", "fetch_refused", "reason=\"%s\"", status_text(status));
         shelf_drop(&self->shelf);
-    } else if (self->options->aggregates_only) {
+    } else if (own) {
         shelf_keep(&self->shelf);
     }
-    if (!self->options->aggregates_only) {
+    if (!own) {
         tell_fetched(self, status == STATUS_OK);
     }
 }
@@ -187,10 +201,10 @@ void daemon_fetch_tick(struct daemon *self)
         finish_fetch(self); /* it was here already when it was asked for again */
     } else if (self->now_ms - self->fetch_ms > FETCH_STALL_MS_MAX) {
         log_warn("peer", "fetch_stalled", "seconds=%d", FETCH_STALL_MS_MAX / 1000);
-        if (self->options->aggregates_only) {
-            shelf_drop(&self->shelf);
-        } else {
+        if (self->session.fetching) {
             tell_fetched(self, false);
+        } else {
+            shelf_drop(&self->shelf);
         }
     } else {
         judge_owners(self);

@@ -58,7 +58,6 @@ static void take_route(struct daemon *self, const struct wire_route *route)
 {
     bool same = same_owners(&self->route, route);
     self->route = *route;
-    self->rests = !route->computes;
     struct fetch_range own = own_range(self);
     log_info("peer", "plan",
              "plan=%" PRIu64 " owners=%" PRIu32 " own_chunks=%" PRIu32 " computes=%d",
@@ -135,9 +134,8 @@ void daemon_plan_message(struct daemon *self, const struct channel_message *inco
         daemon_owner_set(self->owner, &message->as.set, incoming->body, incoming->body_size_bytes);
     } else if (message->type == WIRE_COMMITTED) {
         daemon_owner_committed(self->owner, message->as.committed.step);
-        if (self->options->aggregates_only) {
-            daemon_fetch_own(self, &message->as.committed);
-        }
+        self->latest = message->as.committed;
+        daemon_fetch_own(self);
     }
 }
 
@@ -185,6 +183,6 @@ bool daemon_lingers(struct daemon *self)
     self->over_ms = self->over_ms == 0 ? self->now_ms : self->over_ms;
     uint64_t elapsed_ms = self->now_ms - self->over_ms;
     bool wanted = daemon_owner_is_wanted(self->owner) ||
-                  (self->shelf.coming != NULL && self->options->aggregates_only);
+                  (self->shelf.coming != NULL && daemon_fetches_own(self));
     return elapsed_ms < LINGER_MS || (wanted && elapsed_ms < LINGER_MS_MAX);
 }

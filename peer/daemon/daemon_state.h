@@ -29,15 +29,15 @@ struct daemon {
     struct blob_senders uploads; /* what was granted of the offers and has not been sent */
     bool upload_crowded;         /* the queue was full in this turn */
     struct pace pace;
-    struct pace_flow flow;      /* of the channel */
-    struct wire_route route;    /* the newest plan; without owners before the first */
-    struct bulk *bulk;          /* towards its owners */
-    struct daemon_owner *owner; /* NULL: it does not aggregate */
-    size_t value_count;         /* of the vector; 0: not known yet */
-    unsigned send_turn;         /* which kind of chunks is sent next */
-    bool rests;                 /* the plan has nothing to compute for it */
-    bool more;                  /* there is something to do at once */
-    uint64_t over_ms;           /* since when it only passes on what others wait for */
+    struct pace_flow flow;        /* of the channel */
+    struct wire_route route;      /* the newest plan; without owners before the first */
+    struct wire_committed latest; /* an owner's: the newest update */
+    struct bulk *bulk;            /* towards its owners */
+    struct daemon_owner *owner;   /* NULL: it does not aggregate */
+    size_t value_count;           /* of the vector; 0: not known yet */
+    unsigned send_turn;           /* which kind of chunks is sent next */
+    bool more;                    /* there is something to do at once */
+    uint64_t over_ms;             /* since when it only passes on what others wait for */
     struct progress progress;
     uint64_t held_samples; /* already counted in `progress` */
     uint64_t connections;  /* of the channel, at the last look */
@@ -70,7 +70,8 @@ void daemon_act(struct daemon *self, const struct session_action *action);
 /* daemon_fetch.c: blobs that come. The first is what the session wants, the second an update that
  * this peer only passes on; `source` as in fetch.h. */
 void daemon_fetch(struct daemon *self, const struct blob_ref *ref, enum codec codec);
-void daemon_fetch_own(struct daemon *self, const struct wire_committed *committed);
+void daemon_fetch_own(struct daemon *self);
+bool daemon_fetches_own(const struct daemon *self);
 void daemon_fetch_replan(struct daemon *self);
 void daemon_take_chunk(struct daemon *self, uint32_t source,
                        const struct channel_message *incoming);

@@ -18,6 +18,7 @@ struct fetch {
     struct blob_receiver *receiver;
     struct blob_receiver *list; /* NULL: not needed, or here */
     unsigned lists_damaged;
+    bool whole;
     bool proven;   /* every chunk that is here is right */
     uint32_t turn; /* the source that is asked next */
     uint32_t window;
@@ -77,6 +78,7 @@ enum status fetch_new(const struct blob_ref *ref, const struct fetch_range *part
         fetch_free(self);
         return status;
     }
+    self->whole = whole;
     begin(self, plan);
     *out = self;
     return STATUS_OK;
@@ -95,6 +97,11 @@ void fetch_free(struct fetch *self)
 const struct blob_ref *fetch_ref(const struct fetch *self)
 {
     return blob_receiver_ref(self->receiver);
+}
+
+bool fetch_is_whole(const struct fetch *self)
+{
+    return self->whole;
 }
 
 void fetch_restart(struct fetch *self, const struct fetch_plan *plan)

@@ -13,8 +13,8 @@
 
 enum {
     FETCH_COORDINATOR = 0, /* as a source; owner i of the plan is source 1 + i */
-    FETCH_RETRY_MS = 5000,
-    FETCH_SILENT_MS_MAX = 3000, /* an owner that says nothing at all */
+    FETCH_RETRY_MS = 10000,
+    FETCH_SILENT_MS_MAX = 8000, /* of an owner; links that are full lose segments for seconds */
     FETCH_IDLE_MS_MAX = 15000   /* one that is alive and sends no chunk */
 };
 
@@ -39,6 +39,7 @@ MUST_CHECK enum status fetch_new(const struct blob_ref *ref, const struct fetch_
 void fetch_free(struct fetch *self); /* NULL is allowed. */
 
 const struct blob_ref *fetch_ref(const struct fetch *self);
+bool fetch_is_whole(const struct fetch *self); /* it fetches all of the blob */
 
 /* Another plan, or the connection to the coordinator was lost: what is under way is asked for
  * again, if it does not come by itself. */

@@ -10,19 +10,20 @@ def bytes_per_s: . * 1e6 / 8 * 1448 / 1514;
 ($links | split(" ") | map(select(. != "" and (endswith("a") | not)) | tonumber | bytes_per_s)) as $rates |
 ($coordinator | bytes_per_s) as $hub |
 # Through the coordinator alone: all contributions, then all updates, each way at the slowest link's rate
-# or at the coordinator's shared by all. No computing in it.
+# or at the coordinator's shared by all. No computing in it, and no overlap.
 ([$rates[] | $model / .] + [($rates | length) * $model / $hub] | max | 2 * .) as $central |
 ($steps[0] | map(.s) | median) as $median |
+($predicted[0] | if length > 0 then median else null end) as $predicted |
 {
     strategy: $strategy, links_mbit: $links,
     coordinator_mbit: $coordinator, shaped: ($shaped == "yes"),
-    parameters: $parameters, codec: $codec, contribution_mb: ($model / 1e6 | round3),
+    parameters: $parameters, codec: $codec, max_staleness: $staleness, contribution_mb: ($model / 1e6 | round3),
     steps: ($steps[0] | length), contributions: ($steps[0] | map(.contributions) | add / length | round3),
     step_s_median: ($median | round3),
     step_s_least: ($steps[0] | map(.s) | min | round3), step_s_most: ($steps[0] | map(.s) | max | round3),
     predicted_s: $predicted,
     measured_over_predicted: (if $predicted == null then null else $median / $predicted | round3 end),
-    central_transfers_s: (if $shaped == "yes" then $central | round3 else null end),
-    measured_over_central_transfers: (if $shaped == "yes" then $median / $central | round3 else null end),
+    central_transfers_s: (if $shaped == "yes" and $staleness == 0 then $central | round3 else null end),
+    measured_over_central_transfers: (if $shaped == "yes" and $staleness == 0 then $median / $central | round3 else null end),
     mb_per_step: ($bytes[0] | map(map_values(round3)) | {coordinator: .[0], peers: .[1:]})
 }

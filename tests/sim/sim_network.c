@@ -13,7 +13,8 @@ enum {
     TIMED_FAULT_ONE_IN = 30,
     TIMED_FAULT_US_MAX = 100000,
     ENVELOPE_BYTES = 100, /* what CURVE, TCP and IP add to a letter, about */
-    SECOND_US = 1000000
+    SECOND_US = 1000000,
+    VARY_US = 7000000 /* how long a link stays as it is */
 };
 
 static void cut_body(struct sim_letter *letter)
@@ -129,6 +130,18 @@ static void lose(struct sim_letter *letter, const char *why)
     sim_letter_free(letter);
 }
 
+/* What a machine's link carries at this time. */
+static uint64_t rate_now(uint32_t machine, uint64_t bytes_per_s)
+{
+    static const uint64_t eighths[] = {4, 8, 8, 64};
+    if (!sim->plan.links_vary) {
+        return bytes_per_s;
+    }
+    struct random random;
+    random_init(&random, sim->now_us / VARY_US, machine);
+    return bytes_per_s / 8 * eighths[random_below(&random, 4)];
+}
+
 /* When a link that is free from *free_us on has taken the letter in or out. */
 static uint64_t pass_link(const struct sim_letter *letter, uint64_t bytes_per_s, uint64_t *free_us)
 {
@@ -157,8 +170,8 @@ static void send_off(struct sim_letter *letter, uint64_t extra_us)
     uint32_t sender = sim_letter_sender(letter);
     enum sim_way way = SIM_UP;
     const struct sim_wire *wire = sim_wire(sender, sim_letter_receiver(letter), &way);
-    uint64_t due_us = pass_link(letter, sim->plan.links[sender].up_bytes_per_s,
-                                &sim->network->up_free_us[sender]);
+    uint64_t rate = rate_now(sender, sim->plan.links[sender].up_bytes_per_s);
+    uint64_t due_us = pass_link(letter, rate, &sim->network->up_free_us[sender]);
     due_us += DELAY_US_MIN + random_below(&sim->networks, sim->plan.delay_us_max);
     due_us = due_us > wire->held_until_us[way] ? due_us : wire->held_until_us[way];
     if (extra_us == 0) {
@@ -229,8 +242,8 @@ static bool is_still_coming(struct sim_letter *letter)
         return false;
     }
     letter->through = true;
-    push_letter(letter, pass_link(letter, sim->plan.links[receiver].down_bytes_per_s,
-                                  &sim->network->down_free_us[receiver]));
+    uint64_t rate = rate_now(receiver, sim->plan.links[receiver].down_bytes_per_s);
+    push_letter(letter, pass_link(letter, rate, &sim->network->down_free_us[receiver]));
     return true;
 }
 

@@ -214,6 +214,8 @@ static void plan_aggregation(struct sim_plan *self, uint64_t seed)
             self->links[i].up_bytes_per_s = plan_rate(&random);
             self->links[i].down_bytes_per_s = plan_rate(&random);
         }
+        self->links_vary = one_in(&random, 2);
+        aggregation->all_reduce = one_in(&random, 3);
     }
     if (one_in(&random, 3)) {
         plan_slow_links(self, &random);
@@ -260,6 +262,7 @@ void sim_plan_shrink(struct sim_plan *self)
         self->peers[i].aggregates = false;
     }
     memset(self->links, 0, sizeof self->links);
+    self->links_vary = false;
     self->aggregation = (struct sim_aggregation_plan){.chunk_values = SIM_CHUNK_VALUES_MAX};
     self->delay_us_max = 2000;
     self->pause_us_max = SECOND_US;

@@ -77,6 +77,7 @@ struct sim_plan {
     uint64_t safety_us; /* faults end then */
     uint64_t delay_us_max;
     struct sim_link_plan links[SIM_PROCESSES]; /* by process */
+    bool links_vary;                           /* several times as fast, or as slow, for seconds */
     struct sim_aggregation_plan aggregation;
     unsigned loss;
     unsigned duplicates;

@@ -62,7 +62,8 @@ struct mate {
     bool routed;
     struct fraction *fraction;
     uint64_t epoch;
-    uint32_t breaks; /* times it said hello again with what it held */
+    uint64_t probe_nonce; /* of the latest probe; 0: none came */
+    uint32_t breaks;      /* times it said hello again with what it held */
 };
 
 struct scene {

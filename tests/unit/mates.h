@@ -2,6 +2,7 @@
 #ifndef DUGNAD_TESTS_UNIT_MATES_H
 #define DUGNAD_TESTS_UNIT_MATES_H
 
+#include "coordinator/server/server_rest.h"
 #include "tests/unit/mate.h"
 
 static struct kept *kept_of(struct mate *mate, uint64_t blob_id)
@@ -236,6 +237,10 @@ static void hear(struct scene *s, int i, const struct letter *letter)
         break;
     case WIRE_SET:
         take_set(s, i, letter->data + letter->head_bytes, letter->body_bytes);
+        break;
+    case WIRE_PROBE:
+        mate->probe_nonce = s->message.as.probe.nonce;
+        CU_ASSERT_EQUAL(letter->body_bytes, REST_PROBE_BYTES);
         break;
     case WIRE_FINISHED:
         mate->here = false;

@@ -216,11 +216,11 @@ static void owner_that_is_silent_or_idle_is_out(void)
         CU_ASSERT_EQUAL(self->asked[0][i], 1);
     }
     for (uint32_t i = 0; i < 5; i++) { /* the other one says that it lives, and that is all */
-        self->now_ms += FETCH_SILENT_MS_MAX - 1000;
+        self->now_ms += (FETCH_IDLE_MS_MAX - FETCH_SILENT_MS_MAX) / 5 - 1;
         fetch_heard(self->fetch, 2, self->now_ms);
         CU_ASSERT_FALSE(fetch_judge(self->fetch, self->now_ms, &source));
     }
-    self->now_ms += FETCH_SILENT_MS_MAX - 1000;
+    self->now_ms += 5;
     fetch_heard(self->fetch, 2, self->now_ms);
     CU_ASSERT_TRUE(fetch_judge(self->fetch, self->now_ms, &source));
     CU_ASSERT_EQUAL(source, 2);

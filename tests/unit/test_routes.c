@@ -93,6 +93,31 @@ static void plan_of_fast_peers_takes_the_load_off_the_coordinator(void)
     routes_free(routes);
 }
 
+static void predictions_learn_from_the_steps_of_the_plan(void)
+{
+    double bound_s = 0.0;
+    struct routes *routes = begin_six(&adaptive);
+    CU_ASSERT_TRUE(make_plan(routes));
+    const struct plan_times *predicted = routes_predicted(routes, &bound_s);
+    double first_s = predicted->step_s;
+    routes_note_step(routes, 10.0 * first_s); /* begun under another plan, or none */
+    routes_note_step(routes, 10.0 * first_s);
+    CU_ASSERT_EQUAL(predicted->step_s, first_s);
+    for (int i = 0; i < 4; i++) {
+        routes_note_step(routes, 1.3 * first_s);
+    }
+    CU_ASSERT_DOUBLE_EQUAL(predicted->step_s, 1.3 * first_s, 1e-9 * first_s);
+    routes_peer(routes, 0)->said_up *= 2;
+    CU_ASSERT_FALSE(make_plan(routes)); /* the same one, with today's rates */
+    CU_ASSERT_TRUE(predicted->step_s > 1.1 * first_s);
+    routes_reset(routes);
+    for (int i = 0; i < 4; i++) {
+        routes_note_step(routes, first_s);
+    }
+    CU_ASSERT_EQUAL(predicted->step_s, 0.0);
+    routes_free(routes);
+}
+
 static void plan_without_any_measured_link_is_not_made(void)
 {
     struct routes *routes = begin(&adaptive);
@@ -341,6 +366,7 @@ static void limits_of_the_owner_cap_what_was_measured(void)
 
 static const struct suite_test tests[] = {
     SUITE_TEST(plan_of_fast_peers_takes_the_load_off_the_coordinator),
+    SUITE_TEST(predictions_learn_from_the_steps_of_the_plan),
     SUITE_TEST(plan_without_any_measured_link_is_not_made),
     SUITE_TEST(peer_without_measured_link_computes_and_owns_nothing),
     SUITE_TEST(who_may_not_own_does_not),

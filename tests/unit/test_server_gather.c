@@ -251,6 +251,68 @@ static void slowest_link_rests_until_it_is_faster(void)
     end_scene(&s);
 }
 
+static void answer_probe(struct scene *s, int i, uint64_t nonce, size_t body_bytes)
+{
+    static uint8_t body[REST_PROBE_BYTES];
+    size_t head_bytes = 0;
+    s->message.type = WIRE_PROBE;
+    s->message.as.probe = (struct wire_probe){.nonce = nonce, .answer = true};
+    CU_ASSERT_EQUAL_FATAL(wire_encode(&s->message, s->head, sizeof s->head, &head_bytes),
+                          STATUS_OK);
+    letters_put(&fake.to_server, fake.identities[i].curve_public, s->head, head_bytes, body,
+                body_bytes);
+    turn(s);
+}
+
+/* Its own transfers tell nothing, for there are none. */
+static void link_of_who_rests_is_probed(void)
+{
+    static struct scene s;
+    begin_scene(&s, "mx8", "strategy: adaptive, owners_max: 1");
+    for (int i = 0; i < MATES; i++) {
+        start_mate(&s, i);
+        turn(&s);
+        say_rates(&s, i, i == 4 ? 2000 : 6000000);
+    }
+    run_to(&s, STEPS);
+    CU_ASSERT_FALSE(s.mates[4].route.computes);
+    CU_ASSERT_EQUAL(s.mates[4].probe_nonce, 0);
+    struct route_peer *peer = routes_peer(server_routes(s.server), 4);
+    CU_ASSERT_TRUE(peer->rest_due_ms > s.now_ms);
+    peer->rest_due_ms = s.now_ms;
+    for (int i = 0; i < 100 && s.mates[4].probe_nonce == 0; i++) {
+        turn(&s);
+    }
+    uint64_t nonce = s.mates[4].probe_nonce;
+    CU_ASSERT_NOT_EQUAL_FATAL(nonce, 0);
+    answer_probe(&s, 4, nonce, REST_PROBE_BYTES - 1);
+    answer_probe(&s, 4, nonce + 1, REST_PROBE_BYTES);
+    CU_ASSERT_EQUAL(peer->said_up, 2000); /* none of these is the answer */
+    answer_probe(&s, 4, nonce, REST_PROBE_BYTES);
+    CU_ASSERT_TRUE(peer->said_up > 1000000);
+    run_to(&s, STEPS + 4);
+    CU_ASSERT_TRUE(s.mates[4].route.computes);
+    end_scene(&s);
+}
+
+static void rates_are_raised_by_what_is_much_faster(void)
+{
+    struct route_peer peer = {.said_up = REST_PROBE_BYTES, .said_down = 2 * REST_PROBE_BYTES};
+    rate_meter_init(&peer.received);
+    CU_ASSERT_FALSE(rest_raise_rates(&peer, 1500)); /* as expected */
+    CU_ASSERT_FALSE(rest_raise_rates(&peer, 1001));
+    CU_ASSERT_EQUAL(peer.said_up, REST_PROBE_BYTES);
+    CU_ASSERT_TRUE(rest_raise_rates(&peer, 750));
+    CU_ASSERT_EQUAL(peer.said_up, 2 * REST_PROBE_BYTES);
+    CU_ASSERT_EQUAL(peer.said_down, 4 * REST_PROBE_BYTES);
+    peer.up_max = REST_PROBE_BYTES / 4; /* its owner's word stands */
+    CU_ASSERT_TRUE(rest_raise_rates(&peer, 0));
+    CU_ASSERT_EQUAL(routes_up(&peer), REST_PROBE_BYTES / 4);
+    peer.said_up = 0;
+    peer.said_down = 0;
+    CU_ASSERT_FALSE(rest_raise_rates(&peer, 1));
+}
+
 static void resting_peers_go_on_when_all_others_are_lost(void)
 {
     static struct scene s;
@@ -435,6 +497,8 @@ static const struct suite_test tests[] = {
     SUITE_TEST(contribution_that_reaches_no_owner_costs_one_step_alone),
     SUITE_TEST(peer_that_cannot_be_reached_owns_nothing),
     SUITE_TEST(slowest_link_rests_until_it_is_faster),
+    SUITE_TEST(link_of_who_rests_is_probed),
+    SUITE_TEST(rates_are_raised_by_what_is_much_faster),
     SUITE_TEST(resting_peers_go_on_when_all_others_are_lost),
     SUITE_TEST(updates_are_coarser_while_the_links_are_slow),
     SUITE_TEST(updates_have_the_codec_that_the_owner_sets),
