@@ -4,6 +4,7 @@
 #include "common/fault.h"
 #include "coordinator/plan/plan_change.h"
 #include "coordinator/plan/plan_overhead.h"
+#include "coordinator/server/median.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -239,26 +240,6 @@ bool routes_can_own(const struct route_peer *peer)
 void routes_note_change(struct routes *self)
 {
     self->changed = true;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double left = *(const double *)a;
-    double right = *(const double *)b;
-    return left < right ? -1 : left > right ? 1 : 0;
-}
-
-/* The median of the values that are known (above 0); 0: none is. Sorts them. */
-static double median(double *values, size_t count)
-{
-    size_t known = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (values[i] > 0.0) {
-            values[known++] = values[i];
-        }
-    }
-    qsort(values, known, sizeof *values, compare);
-    return known > 0 ? values[known / 2] : 0.0;
 }
 
 /* All who are there, in the order of their sessions. */
