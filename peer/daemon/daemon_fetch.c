@@ -94,13 +94,13 @@ void daemon_fetch(struct daemon *self, const struct blob_ref *ref, enum codec co
     static const struct fetch_range all = {0, 0};
     struct fetch_plan plan;
     make_plan(self, ref->kind, &plan);
+    self->coming_codec = codec;
     self->fetch_ms = self->now_ms;
     if (self->shelf.coming != NULL && fetch_is_whole(self->shelf.coming) &&
         same_blob(fetch_ref(self->shelf.coming), ref)) {
         fetch_restart(self->shelf.coming, &plan); /* go on where the connection broke */
     } else {
         shelf_drop(&self->shelf);
-        self->coming_codec = codec;
         enum status status = fits(self, ref, codec)
                                  ? fetch_new(ref, &all, &plan, &self->shelf.coming)
                                  : STATUS_BAD_SHAPE;
