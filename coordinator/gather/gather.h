@@ -9,8 +9,10 @@
  * complete  the step is covered again, and the sum of every chunk over exactly the set is here.
  *
  * An owner that is lost, slow or wrong is taken over: what it returned in the present epoch stays
- * (unless it lied), the other chunks are fetched from the contributors. Of owners that are not
- * trusted, some chunks, which nobody can foresee, are summed here as well and compared.
+ * (unless it lied). The other chunks go to owners whose links have room for them, under the same
+ * epoch, or a second time to others; what finds no owner is fetched from the contributors and
+ * summed here. Of owners that are not trusted, some chunks, which nobody can foresee, are summed
+ * here as well and compared.
  *
  * Sums are kept packed until the step is complete, so an epoch takes nothing back from anywhere;
  * they are then merged into the caller's. Any mixture of owners, losses and takeovers gives the

@@ -77,8 +77,16 @@ static size_t value_count(const struct server *self)
     return layout_value_count(self->run->layout);
 }
 
-/* Owners of the plan that are there and were fine so far. What the others own is the coordinator's
- * in this step. */
+/* What a link is good for as an owner's: chunks come in and go out again. */
+static uint64_t weight_of(const struct route_peer *peer)
+{
+    double up = routes_up(peer);
+    double down = routes_down(peer);
+    double least = up < down ? up : down;
+    return least >= 1.0 ? (uint64_t)least : 1;
+}
+
+/* Owners of the plan that are there and were fine so far. */
 static uint32_t find_owners(struct server *self, struct gather_owner *out)
 {
     struct server_gather *state = self->gather;
@@ -96,7 +104,8 @@ static uint32_t find_owners(struct server *self, struct gather_owner *out)
         out[state->owner_count++] = (struct gather_owner){.peer = peer->number,
                                                           .first_chunk = peer->share.first_chunk,
                                                           .chunk_count = peer->share.chunk_count,
-                                                          .trusted = peer->trusted};
+                                                          .trusted = peer->trusted,
+                                                          .weight = weight_of(peer)};
     }
     return state->owner_count;
 }
@@ -130,6 +139,7 @@ static bool begin(struct server *self)
                                .retry_ms = RETRY_MS,
                                .stall_ms = STALL_MS,
                                .deadline_ms = deadline_ms(self)};
+    routes_own_share(server_routes(self), &plan.own_first_chunk, &plan.own_chunk_count);
     randombytes_buf(&plan.check_seed, sizeof plan.check_seed);
     if (plan.owner_count == 0 || gather_begin(state->gather, &plan) != STATUS_OK) {
         return false;

@@ -32,16 +32,14 @@ static void send_set(struct server *self, struct session *session,
                      const struct gather_action *action)
 {
     struct server_gather *state = self->gather;
-    const struct owner *owner = owner_of(state, action->peer);
-    CHECK(owner != NULL);
     uint32_t count = gather_set(state->gather, state->serials);
     wire_serials_write(state->serials, count, self->body);
     self->message.type = WIRE_SET;
     self->message.as.set = (struct wire_set){.step = core_current_step(self->core),
                                              .epoch = action->epoch,
                                              .plan_id = state->plan_id,
-                                             .first_chunk = owner->first_chunk,
-                                             .chunk_count = owner->chunk_count,
+                                             .first_chunk = action->first_chunk,
+                                             .chunk_count = action->chunk_count,
                                              .step_tokens = server_step_tokens(self),
                                              .serial_count = count};
     server_send(self, session, self->body, (size_t)count * sizeof *state->serials);
@@ -197,9 +195,11 @@ static enum status count_step(struct server *self, uint64_t now_ms)
     gather_progress(state->gather, &progress);
     log_info("gather", "complete",
              "step=%" PRIu64 " owners=%" PRIu32 " of=%" PRIu32 " entries=%" PRIu32 " epoch=%" PRIu64
-             " checks=%" PRIu32 " central_tokens=%" PRIu64,
+             " checks=%" PRIu32 " central_tokens=%" PRIu64 " repaired=%" PRIu32
+             " fetched_bytes=%" PRIu64 " sum_bytes=%" PRIu64,
              step, progress.owners, state->owner_count, progress.entries,
-             progress.epoch - state->epoch, progress.checks, aggregate_tokens(self->aggregate));
+             progress.epoch - state->epoch, progress.checks, aggregate_tokens(self->aggregate),
+             progress.repaired, progress.fetched_bytes, progress.sum_bytes);
     aggregate_merge(self->aggregate, merge_slice, state->gather);
     state->merged = true;
     enum status status = STATUS_OK;

@@ -97,8 +97,8 @@ static void take_chunk(struct daemon_owner *self, const struct channel_message *
     if (delivery == NULL || delivery->task != self->task) {
         return; /* of an earlier step */
     }
-    enum status status = fraction_add(self->fraction, delivery->part.serial, header.index,
-                                      incoming->body, incoming->body_size_bytes);
+    enum status status = fractions_add(self->fractions, delivery->part.serial, header.index,
+                                       incoming->body, incoming->body_size_bytes);
     if (status == STATUS_PROTOCOL) {
         refuse(self, incoming, guest, "it sends a chunk that is summed elsewhere");
     } else if (++delivery->came % OWNER_GRANT_EVERY == 0) {
@@ -263,11 +263,11 @@ static bool has_here(const struct daemon_owner *self, const struct guest *guest)
 /* Chunks of a contribution of this step are still to come from the guest. */
 static bool owes(const struct daemon_owner *self, const struct guest *guest)
 {
-    const struct fraction_task *task = fraction_task(self->fraction);
+    uint32_t chunk_count = fractions_chunk_count(self->fractions);
     bool owes = false;
-    for (uint32_t i = 0; task != NULL && !self->over && i < guest->delivery_count; i++) {
+    for (uint32_t i = 0; !self->over && i < guest->delivery_count; i++) {
         const struct guest_delivery *delivery = &guest->deliveries[i];
-        owes = owes || (delivery->task == self->task && delivery->came < task->chunk_count);
+        owes = owes || (delivery->task == self->task && delivery->came < chunk_count);
     }
     return owes;
 }

@@ -99,6 +99,7 @@ struct sim_figures {
     uint64_t plans;          /* that were told */
     uint64_t steps_gathered; /* with sums of owners in them */
     uint64_t takeovers;      /* of owners, by the coordinator */
+    uint64_t repairs;        /* chunks of lost owners that others summed */
     uint64_t entries_out;    /* contributions that left the set of a step, */
     uint64_t entries_moved;  /* those to be fetched since an owner stands still for want of them */
     uint64_t entries_freed;  /* and those fetched so that their peers can work again */

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { BULK_PORT = 7800, VALUE_MAX = 64 };
@@ -116,7 +117,10 @@ static void taken_over(const char *text)
 static void gathered(const char *text)
 {
     char owners[VALUE_MAX];
+    char repaired[VALUE_MAX];
     value_of(text, "owners", owners);
+    value_of(text, "repaired", repaired);
+    sim->figures.repairs += strtoull(repaired, NULL, 10);
     sim->figures.steps_gathered += strcmp(owners, "0") != 0 ? 1 : 0;
     sim_server_check_gathered(sim->coordinator.server);
 }

@@ -4,7 +4,7 @@
 #define DUGNAD_TESTS_UNIT_GATHER_SIM_H
 
 #include "coordinator/gather/gather.h"
-#include "peer/aggregator/fraction.h"
+#include "peer/aggregator/fractions.h"
 #include "proto/codec/sum_pack.h"
 #include "tests/unit/contribution_fixture.h"
 
@@ -30,7 +30,8 @@ struct message {
     uint32_t to;
     uint32_t share;
     uint32_t chunk;
-    uint32_t count;
+    uint32_t count;       /* of chunks, or of a set's serials */
+    uint32_t chunk_count; /* of a set */
     uint64_t epoch;
     uint8_t *data; /* of a sum, owned */
     size_t size_bytes;
@@ -43,7 +44,7 @@ struct peer {
     bool dead;
     uint64_t dies_ms;
     uint32_t shuns; /* an owner that never gets anything from it; PEERS_MAX: none */
-    struct fraction *fraction;
+    struct fractions *fractions;
     struct fraction_task task;
 };
 
@@ -82,6 +83,7 @@ static struct sim sim;
 static unsigned seen_out[GATHER_MOVED + 1];
 static unsigned seen_left[GATHER_MOVED + 1];
 static unsigned seen_epochs;
+static unsigned seen_repaired;
 
 static inline uint64_t below(struct sim *self, uint64_t bound)
 {
@@ -128,7 +130,7 @@ static inline void add_centrally(struct sim *self, struct share *share)
 static inline void open_at_owners(struct sim *self, uint32_t share, uint32_t peer)
 {
     for (uint32_t i = 0; i < self->peer_count; i++) {
-        if (self->peers[i].fraction != NULL && !self->peers[i].dead &&
+        if (self->peers[i].fractions != NULL && !self->peers[i].dead &&
             (peer == PEERS_MAX || peer == i || peer == share)) {
             post(self, &(struct message){.kind = OPEN, .from = share, .to = i, .share = share});
         }
@@ -161,9 +163,9 @@ static inline void reconnect(struct sim *self, uint32_t peer)
     cut(self, peer);
     gather_peer_back(self->gather, peer);
     for (uint32_t i = 0; i < self->peer_count; i++) {
-        for (uint32_t j = 0; self->peers[i].fraction != NULL && j < self->share_count; j++) {
+        for (uint32_t j = 0; self->peers[i].fractions != NULL && j < self->share_count; j++) {
             if (i == peer || j == peer) {
-                fraction_reset_grants(self->peers[i].fraction, 100U + j);
+                fractions_reset_grants(self->peers[i].fractions, 100U + j);
             }
         }
     }
@@ -207,8 +209,8 @@ static inline enum status deliver_part(struct sim *self, const struct message *m
     return message->to == PEERS_MAX
                ? gather_take_part(self->gather, share->entry, message->chunk, data, size_bytes,
                                   self->now_ms)
-               : fraction_add(self->peers[message->to].fraction, 100U + message->share,
-                              message->chunk, data, size_bytes);
+               : fractions_add(self->peers[message->to].fractions, 100U + message->share,
+                               message->chunk, data, size_bytes);
 }
 
 /* Every sum of a liar is off by one unit somewhere; a garbler's are not sums at all. */
@@ -217,15 +219,15 @@ static inline void send_sums(struct sim *self, uint32_t index)
     struct peer *peer = &self->peers[index];
     uint32_t chunk = 0;
     struct fraction_holds holds;
-    fraction_holds(peer->fraction, &holds);
-    while (fraction_next_sum(peer->fraction, &chunk)) {
+    fractions_holds(peer->fractions, &holds);
+    while (fractions_next_sum(peer->fractions, &chunk)) {
         size_t count = chunks_values(VALUES, chunk);
         struct message sum = {.kind = SUM,
                               .from = index,
                               .to = PEERS_MAX,
                               .chunk = chunk,
                               .epoch = holds.epoch,
-                              .size_bytes = fraction_pack(peer->fraction, chunk, packed)};
+                              .size_bytes = fractions_pack(peer->fractions, chunk, packed)};
         if (peer->mood == LIES) {
             static int64_t sums[CODEC_CHUNK_VALUES];
             memset(sums, 0, sizeof sums);
@@ -240,7 +242,7 @@ static inline void send_sums(struct sim *self, uint32_t index)
         CU_ASSERT_PTR_NOT_NULL_FATAL(sum.data);
         memcpy(sum.data, packed, sum.size_bytes);
         post(self, &sum);
-        fraction_sum_sent(peer->fraction, chunk);
+        fractions_sum_sent(peer->fractions, chunk);
     }
 }
 
@@ -252,15 +254,22 @@ static inline void deliver_to_owner(struct sim *self, const struct message *mess
         const struct contribution *item = &pool[self->shares[message->share].entry_item];
         const struct fraction_part part = {
             .serial = 100U + message->share, .codec = item->codec, .tokens = TOKENS};
-        status = fraction_open(peer->fraction, &part);
+        status = fractions_open(peer->fractions, &part);
         CU_ASSERT_TRUE(status == STATUS_OK || (status == STATUS_FULL && peer->mood == TIGHT));
     } else if (message->kind == SET) {
-        status = fraction_set(peer->fraction, message->epoch, message->serials, message->count);
+        struct fraction_task task = peer->task;
+        task.first_chunk = message->chunk;
+        task.chunk_count = message->chunk_count;
+        status = fractions_begin(peer->fractions, &task);
+        CU_ASSERT_TRUE(status == STATUS_OK || (status == STATUS_FULL && peer->mood == TIGHT));
+        status = fractions_set(peer->fractions, message->chunk, message->epoch, message->serials,
+                               message->count);
         CU_ASSERT_TRUE(status == STATUS_OK || status == STATUS_STALE);
     } else {
         status =
-            fraction_grant_sums(peer->fraction, message->epoch, message->chunk, message->count);
-        CU_ASSERT_TRUE(status == STATUS_OK || status == STATUS_STALE);
+            fractions_grant_sums(peer->fractions, message->epoch, message->chunk, message->count);
+        CU_ASSERT_TRUE(status == STATUS_OK || status == STATUS_STALE ||
+                       status == STATUS_OUT_OF_RANGE); /* it does not know the range */
     }
 }
 
@@ -300,12 +309,12 @@ static inline void tick_owner(struct sim *self, uint32_t index)
     struct peer *peer = &self->peers[index];
     struct fraction_holds holds;
     struct fraction_run run;
-    if (peer->fraction == NULL || peer->dead || peer->mood == MUTE) {
+    if (peer->fractions == NULL || peer->dead || peer->mood == MUTE) {
         return;
     }
     for (uint32_t i = 0; i < self->share_count; i++) {
         while (!self->peers[i].dead &&
-               fraction_grant(peer->fraction, 100U + i, 2, self->now_ms, RETRY_MS, &run)) {
+               fractions_grant(peer->fractions, 100U + i, 2, self->now_ms, RETRY_MS, &run)) {
             post(self, &(struct message){.kind = OWNER_GRANT,
                                          .from = index,
                                          .to = i,
@@ -315,7 +324,7 @@ static inline void tick_owner(struct sim *self, uint32_t index)
         }
     }
     send_sums(self, index);
-    fraction_holds(peer->fraction, &holds);
+    fractions_holds(peer->fractions, &holds);
     if (peer->mood == ACCUSES) {
         holds.bad_serial = 100;
         holds.bad_chunk = peer->task.first_chunk;
@@ -361,6 +370,7 @@ static inline void act(struct sim *self, const struct gather_action *action)
     switch (action->type) {
     case GATHER_SEND_SET:
         message.kind = SET;
+        message.chunk_count = action->chunk_count;
         message.count = gather_set(self->gather, message.serials);
         break;
     case GATHER_GRANT_SUMS:

@@ -13,7 +13,7 @@
 #include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
 #include "coordinator/store/invites.h"
-#include "peer/aggregator/fraction.h"
+#include "peer/aggregator/fractions.h"
 #include "proto/codec/chunks.h"
 #include "proto/codec/sum_pack.h"
 #include "tests/unit/fake_channel.h"
@@ -35,7 +35,6 @@ struct kept {
     struct wire_contribution offer;
     uint8_t *data;
     uint64_t serial;         /* 0: not on its way to owners */
-    uint32_t sent[MATES];    /* chunks that each got */
     struct wire_route route; /* that it is delivered by */
 };
 
@@ -60,7 +59,7 @@ struct mate {
     struct kept kept[KEPT_MAX];
     struct wire_route route;
     bool routed;
-    struct fraction *fraction;
+    struct fractions *fractions;
     uint64_t epoch;
     uint32_t breaks; /* times it said hello again with what it held */
 };
@@ -166,7 +165,7 @@ static void kill_mate(struct scene *s, int i, uint64_t back_after_ms)
 {
     struct mate *mate = &s->mates[i];
     drop_kept(mate);
-    fraction_free(mate->fraction);
+    fractions_free(mate->fractions);
     letters_clear(&fake.to_peer[i]);
     fake.connected[i] = false;
     fake.reachable[i] = false;
@@ -185,7 +184,7 @@ static void start_mate(struct scene *s, int i)
     mate->back_ms = 0;
     fake.reachable[i] = mate->aggregates;
     if (mate->aggregates) {
-        CU_ASSERT_EQUAL_FATAL(fraction_new(UINT64_C(1) << 30, &mate->fraction), STATUS_OK);
+        CU_ASSERT_EQUAL_FATAL(fractions_new(UINT64_C(1) << 30, &mate->fractions), STATUS_OK);
     }
     say_hello(s, i);
 }

@@ -28,7 +28,7 @@ static uint32_t make_owners(struct sim *self, struct gather_owner *owners)
         uint32_t index = (uint32_t)below(self, self->peer_count);
         struct peer *peer = &self->peers[index];
         chunks = chunks < CHUNKS - first ? chunks : CHUNKS - first;
-        if (peer->fraction == NULL && below(self, 6) > 0) {
+        if (peer->fractions == NULL && below(self, 6) > 0) {
             uint64_t limit = peer->mood == TIGHT ? 1600000 : UINT64_MAX;
             peer->task = (struct fraction_task){.step = 3,
                                                 .plan_id = 1,
@@ -36,13 +36,14 @@ static uint32_t make_owners(struct sim *self, struct gather_owner *owners)
                                                 .value_count = VALUES,
                                                 .first_chunk = first,
                                                 .chunk_count = chunks};
-            CU_ASSERT_EQUAL_FATAL(fraction_new(limit, &peer->fraction), STATUS_OK);
-            CU_ASSERT_EQUAL_FATAL(fraction_begin(peer->fraction, &peer->task), STATUS_OK);
+            CU_ASSERT_EQUAL_FATAL(fractions_new(limit, &peer->fractions), STATUS_OK);
+            CU_ASSERT_EQUAL_FATAL(fractions_begin(peer->fractions, &peer->task), STATUS_OK);
             owners[count++] =
                 (struct gather_owner){.peer = index,
                                       .first_chunk = first,
                                       .chunk_count = chunks,
-                                      .trusted = peer->mood != LIES && below(self, 2) == 0};
+                                      .trusted = peer->mood != LIES && below(self, 2) == 0,
+                                      .weight = below(self, 4) * 1000};
         }
         first += chunks;
     }
@@ -87,6 +88,8 @@ static void begin_step(struct sim *self, uint64_t seed, struct gather *gather)
                                      .value_count = VALUES,
                                      .owner_count = make_owners(self, owners),
                                      .owners = owners,
+                                     .own_first_chunk = (uint32_t)below(self, CHUNKS),
+                                     .own_chunk_count = (uint32_t)below(self, CHUNKS),
                                      .entries_expected = self->share_count,
                                      .bytes_max = below(self, 3) > 0 ? UINT64_MAX : 1 << 20,
                                      .check_share = liars ? 1.0 : 0.3,
@@ -126,13 +129,14 @@ static void end_step(struct sim *self)
         free(self->messages[i].data);
     }
     for (uint32_t i = 0; i < self->peer_count; i++) {
-        fraction_free(self->peers[i].fraction);
+        fractions_free(self->peers[i].fractions);
     }
 }
 
 static void every_seed_gives_the_central_sums(void)
 {
     struct gather *gather = NULL;
+    struct gather_progress progress;
     CU_ASSERT_EQUAL_FATAL(gather_new(&gather), STATUS_OK);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         uint32_t turns = 0;
@@ -147,6 +151,8 @@ static void every_seed_gives_the_central_sums(void)
             CU_FAIL("the step does not end");
         } else {
             check_sums(&sim, seed);
+            gather_progress(gather, &progress);
+            seen_repaired += progress.repaired;
         }
         CU_ASSERT_FALSE(sim.calm && sim.taken_over);
         end_step(&sim);
@@ -157,6 +163,7 @@ static void every_seed_gives_the_central_sums(void)
 static void seeds_meet_every_kind_of_trouble(void)
 {
     CU_ASSERT_TRUE(seen_epochs >= 4);
+    CU_ASSERT_TRUE(seen_repaired > 100);
     for (int reason = GATHER_LOST; reason <= GATHER_LIAR; reason++) {
         CU_ASSERT_TRUE(seen_out[reason] > 0);
     }
