@@ -336,6 +336,17 @@ uint32_t core_free_samples(const struct core *self)
     return self->table.now.free_count;
 }
 
+void core_outlook(const struct core *self, struct core_outlook *out)
+{
+    *out = (struct core_outlook){.collects = self->collects};
+    for (uint32_t i = 0; i < self->peer_end; i++) {
+        const struct peer *peer = &self->peers[i];
+        bool asked = peer->active && peer->collect_sent && peer->offer == OFFER_NONE;
+        out->awaited += asked && peer->owned > 0 ? 1 : 0;
+        out->computing = out->computing || lease_samples_due(self, peer) > 0;
+    }
+}
+
 double core_peer_speed(const struct core *self, uint32_t peer)
 {
     CHECK(peer < CORE_PEERS_MAX);

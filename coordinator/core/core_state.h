@@ -70,6 +70,7 @@ struct core {
     uint64_t next_lease_id;
     uint32_t grant_start; /* the peer after the one that got a lease last */
     uint32_t next_batch;  /* of the steps after this one */
+    uint64_t collects;    /* times that all were asked to hand in */
     bool committing;
     bool paused;
     bool held; /* nothing of the next step is lent */

@@ -303,6 +303,7 @@ static enum status collect(struct core *self, uint64_t now_ms, struct core_actio
     bool everyone = all_done(self);
     bool early = self->table.now.free_count == 0 && next_is_open(self);
     size_t served = early ? idle_to_serve(self) : 0;
+    bool asked = false;
     for (uint32_t i = 0; i < self->peer_end; i++) {
         struct peer *peer = &self->peers[i];
         bool serve = served > 0 && is_idle(self, peer) && peer->version == self->step;
@@ -319,7 +320,9 @@ static enum status collect(struct core *self, uint64_t now_ms, struct core_actio
         peer->collect_sent = true;
         peer->collect_ms = now_ms;
         served -= serve ? 1 : 0;
+        asked = true;
     }
+    self->collects += everyone && asked ? 1 : 0;
     return STATUS_OK;
 }
 

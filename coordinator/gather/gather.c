@@ -151,6 +151,15 @@ bool gather_is_open(const struct gather *self)
     return self->begun && self->epoch == 0;
 }
 
+void gather_close(struct gather *self)
+{
+    CHECK(self->begun);
+    if (self->epoch == 0) {
+        self->epoch = self->plan.epoch_before + 1;
+        gather_queue_slots(self);
+    }
+}
+
 bool gather_covered(const struct gather *self)
 {
     return self->live_tokens + self->central_tokens == self->plan.step_tokens;
@@ -330,8 +339,9 @@ uint32_t gather_set(const struct gather *self, uint64_t *out_serials)
 
 bool gather_complete(const struct gather *self)
 {
-    return self->begun && gather_covered(self) &&
-           (self->live_count == 0 || (self->epoch > 0 && self->done_count == self->chunk_count));
+    return self->begun &&
+           (self->live_count == 0 ? self->epoch > 0 || gather_covered(self)
+                                  : self->epoch > 0 && self->done_count == self->chunk_count);
 }
 
 void gather_progress(const struct gather *self, struct gather_progress *out)

@@ -191,6 +191,7 @@ static bool tell_set(struct gather *self, struct owner *owner, uint64_t now_ms,
 
 static bool next_of_owners(struct gather *self, uint64_t now_ms, struct gather_action *out)
 {
+    bool due = gather_sums_are_due(self);
     for (uint32_t i = 0; self->epoch > 0 && self->live_count > 0 && i < self->owner_count; i++) {
         struct owner *owner = &self->owners[i];
         if (owner->out) {
@@ -200,20 +201,13 @@ static bool next_of_owners(struct gather *self, uint64_t now_ms, struct gather_a
             return true;
         }
         retry_sums(self, owner, now_ms);
-        for (uint32_t j = 0; j < (owner->shed ? 1 : owner->range_count); j++) {
+        for (uint32_t j = 0; due && j < (owner->shed ? 1 : owner->range_count); j++) {
             if (grant_sums(self, owner, &owner->ranges[j], now_ms, out)) {
                 return true;
             }
         }
     }
     return false;
-}
-
-/* The step is covered: from now on there is a set. */
-static void begin_set(struct gather *self)
-{
-    self->epoch = self->plan.epoch_before + 1;
-    gather_queue_slots(self);
 }
 
 bool gather_next(struct gather *self, uint64_t now_ms, struct gather_action *out)
@@ -229,7 +223,7 @@ bool gather_next(struct gather *self, uint64_t now_ms, struct gather_action *out
         judge_gone(self);
     }
     if (self->epoch == 0 && self->live_count > 0 && gather_covered(self)) {
-        begin_set(self);
+        gather_close(self);
     }
     return next_out(self, out) || next_of_owners(self, now_ms, out) ||
            next_parts(self, now_ms, out);

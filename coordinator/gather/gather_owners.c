@@ -101,6 +101,20 @@ bool gather_delivered(const struct gather *self)
     return delivered;
 }
 
+/* Sums go as soon as they are whole while nothing was lost. After that, each further loss would
+ * have everything returned once more: they wait until nothing can be missing any more. */
+bool gather_sums_are_due(struct gather *self)
+{
+    if (self->epoch <= self->plan.epoch_before + 1) {
+        return true;
+    }
+    bool all = true;
+    for (uint32_t i = 0; all && i < self->owner_count; i++) {
+        all = self->owners[i].out || self->owners[i].has_all;
+    }
+    return all && gather_first_open(self) == self->slot_count;
+}
+
 /* An owner that stands still for want of a few contributions: to have these fetched centrally costs
  * one contribution each, to take the owner over costs its chunks of all. */
 static bool move_entry(struct gather *self, struct owner *owner)
@@ -155,8 +169,13 @@ void gather_judge_owners(struct gather *self, uint64_t now_ms)
     for (uint32_t i = 0; i < self->owner_count; i++) {
         finished += is_finished(&self->owners[i]) ? 1 : 0;
     }
+    bool due = gather_sums_are_due(self);
     for (uint32_t i = 0; self->epoch > 0 && self->live_count > 0 && i < self->owner_count; i++) {
         struct owner *owner = &self->owners[i];
+        if (!due && owner->has_all) { /* it waits for others */
+            owner->told_ms = now_ms;
+            owner->progress_ms = now_ms;
+        }
         if (is_finished(owner) || !was_told(self, owner) ||
             (!is_stalled(self, owner, now_ms) &&
              !is_late(self, owner, finished * 2 >= self->owner_count, now_ms))) {

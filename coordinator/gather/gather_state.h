@@ -134,6 +134,7 @@ uint32_t gather_owner_of(const struct gather *self, uint32_t peer); /* GATHER_NO
 void gather_owner_out(struct gather *self, uint32_t owner, enum gather_reason reason);
 void gather_judge_owners(struct gather *self, uint64_t now_ms);
 bool gather_delivered(const struct gather *self); /* no owner lacks a part of the set */
+bool gather_sums_are_due(struct gather *self);    /* owners are to return them now */
 void gather_part_is_fine(struct gather *self, uint32_t entry, uint32_t chunk);
 
 /* gather_repair.c: other owners for chunks whose owner is lost */

@@ -17,7 +17,8 @@ enum {
     RETRY_MS = 3000,
     STALL_MS = 12000,
     DEADLINE_MS_MIN = 15000,
-    DEADLINE_SHARE = 4 /* times the gathering that was predicted */
+    DEADLINE_SHARE = 4, /* times the gathering that was predicted */
+    ALONE_MAX = 4 /* contributions of one step that are fetched rather than summed as a round */
 };
 static const uint64_t kept_bytes_max = UINT64_C(512) << 20;
 /* Contributions that the coordinator fetches for checks, in a step at most; who asks for many
@@ -160,20 +161,39 @@ static bool fits(const struct server *self, const struct wire_contribution *offe
            offer->blob.chunk_bytes == codec_encoded_bytes(offer->codec, CODEC_CHUNK_VALUES);
 }
 
-/* While samples are free, somebody has to compute them, and a peer whose contribution waits for the
- * whole step cannot. */
+/* Before all are asked to hand in, who does while samples are free is to go on with these, and a
+ * peer whose contribution waits for the others' cannot. */
 static bool may_route(const struct server *self, const struct session *session, uint64_t now_ms)
 {
     const struct server_gather *state = self->gather;
     const struct wire_contribution *offer = session->offer;
     const struct route_peer *peer =
         routes_peer(server_routes(self), sessions_index(self->sessions, session));
+    struct core_outlook outlook;
+    core_outlook(self->core, &outlook);
     return offer != NULL && !offer->again && !offer->leaving && peer != NULL &&
-           core_free_samples(self->core) == 0 && now_ms >= peer->route_ms &&
-           peer->told_plan == routes_plan_id(server_routes(self)) &&
+           (core_free_samples(self->core) == 0 || outlook.collects > state->collects) &&
+           now_ms >= peer->route_ms && peer->told_plan == routes_plan_id(server_routes(self)) &&
            routes_takes_codec(peer, store_state(self->store)->settings.codec, offer->codec) &&
            fits(self, offer) &&
-           self->contributions.count + state->live + 1 < JOURNAL_CONTRIBUTIONS_MAX;
+           self->contributions.count + state->live + state->waiting + 1 < JOURNAL_CONTRIBUTIONS_MAX;
+}
+
+/* What was computed again is not worth a round of its own when the sums of that would take more
+ * than the contributions themselves. */
+static bool is_alone(struct server *self, enum codec codec)
+{
+    struct server_gather *state = self->gather;
+    struct core_outlook outlook;
+    bool again = state->rounds > 0 || (state->begun && !gather_is_open(state->gather));
+    core_outlook(self->core, &outlook);
+    double chunk_bytes = (double)codec_encoded_bytes(codec, CODEC_CHUNK_VALUES);
+    double bytes = chunk_bytes / CODEC_CHUNK_VALUES * (outlook.awaited + state->waiting + 1);
+    if (!again || bytes > state->sum_bytes || state->alone == ALONE_MAX) {
+        return false;
+    }
+    state->alone++;
+    return true;
 }
 
 static void send_deliver(struct server *self, struct session *session, uint64_t serial)
@@ -200,9 +220,16 @@ bool server_gather_fetch(struct server *self, struct session *session, uint64_t 
 {
     struct server_gather *state = self->gather;
     uint32_t index = sessions_index(self->sessions, session);
-    if (!may_route(self, session, now_ms) || (!state->begun && !begin(self)) ||
-        !gather_is_open(state->gather)) {
+    if (!may_route(self, session, now_ms) ||
+        ((!state->begun || !gather_is_open(state->gather)) &&
+         is_alone(self, session->offer->codec)) ||
+        (!state->begun && !begin(self))) {
         return false;
+    }
+    if (!gather_is_open(state->gather)) {
+        state->waits[index] = true;
+        state->waiting++;
+        return true;
     }
     const struct gather_entry entry = {.serial = state->serial + 1,
                                        .peer = routes_peer(server_routes(self), index)->number,
@@ -243,10 +270,20 @@ uint32_t server_gather_take_entry(struct server_gather *self, uint32_t index)
     return entry;
 }
 
+static bool take_waiting(struct server_gather *self, uint32_t index)
+{
+    bool waits = self->waits[index];
+    self->waiting -= waits ? 1 : 0;
+    self->waits[index] = false;
+    return waits;
+}
+
 void server_gather_drop(struct server *self, const struct session *session)
 {
     struct server_gather *state = self->gather;
-    uint32_t entry = server_gather_take_entry(state, sessions_index(self->sessions, session));
+    uint32_t index = sessions_index(self->sessions, session);
+    uint32_t entry = server_gather_take_entry(state, index);
+    (void)take_waiting(state, index);
     if (entry != ENTRY_NONE && !state->merged) {
         gather_drop_entry(state->gather, entry);
         state->busy = true;
@@ -269,9 +306,8 @@ void server_gather_back(struct server *self, uint32_t number)
     }
 }
 
-void server_gather_end(struct server *self)
+static void end_round(struct server_gather *state)
 {
-    struct server_gather *state = self->gather;
     CHECK(state->live == 0);
     if (state->begun) {
         struct gather_progress progress;
@@ -280,8 +316,35 @@ void server_gather_end(struct server *self)
         gather_end(state->gather);
     }
     state->begun = false;
+    state->closed = false;
     state->merged = false;
     state->busy = false;
+}
+
+void server_gather_end(struct server *self)
+{
+    struct server_gather *state = self->gather;
+    CHECK(state->waiting == 0); /* their samples are of the step */
+    struct core_outlook outlook;
+    core_outlook(self->core, &outlook);
+    end_round(state);
+    state->collects = outlook.collects;
+    state->rounds = 0;
+    state->alone = 0;
+}
+
+void server_gather_next_round(struct server *self, uint64_t now_ms)
+{
+    struct server_gather *state = self->gather;
+    uint32_t end = self->sessions->end;
+    end_round(state);
+    state->rounds++;
+    for (uint32_t i = 0; i < end; i++) {
+        struct session *session = &self->sessions->items[i];
+        if (take_waiting(state, i) && !server_gather_fetch(self, session, now_ms)) {
+            server_upload_start(self, session, now_ms);
+        }
+    }
 }
 
 static void take_sum(struct server *self, struct session *session, uint32_t number,

@@ -102,7 +102,7 @@ struct sim_figures {
     uint64_t repairs;        /* chunks of lost owners that others summed */
     uint64_t entries_out;    /* contributions that left the set of a step, */
     uint64_t entries_moved;  /* those to be fetched since an owner stands still for want of them */
-    uint64_t entries_freed;  /* and those fetched so that their peers can work again */
+    uint64_t rounds;         /* beyond the first of their steps */
     uint64_t swindles;       /* sums that were sent and are wrong */
     uint64_t swindlers_caught; /* takeovers because of them */
     uint64_t timed_faults;     /* of who was just talking about sums, or of the wire between them */

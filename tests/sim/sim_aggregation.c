@@ -118,9 +118,12 @@ static void gathered(const char *text)
 {
     char owners[VALUE_MAX];
     char repaired[VALUE_MAX];
+    char round[VALUE_MAX];
     value_of(text, "owners", owners);
     value_of(text, "repaired", repaired);
+    value_of(text, "round", round);
     sim->figures.repairs += strtoull(repaired, NULL, 10);
+    sim->figures.rounds += strcmp(round, "1") != 0 ? 1 : 0;
     sim->figures.steps_gathered += strcmp(owners, "0") != 0 ? 1 : 0;
     sim_server_check_gathered(sim->coordinator.server);
 }
@@ -136,8 +139,6 @@ static void gather_line(const char *event, const char *text)
         value_of(text, "reason", reason);
         sim->figures.entries_moved += strcmp(reason, "moved") == 0 ? 1 : 0;
         sim->figures.entries_out++;
-    } else if (strcmp(event, "freed") == 0) {
-        sim->figures.entries_freed++;
     }
 }
 

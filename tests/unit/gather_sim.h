@@ -13,7 +13,7 @@ enum {
     VALUES = (CHUNKS - 1) * CODEC_CHUNK_VALUES + 1024,
     SHARES_MAX = 10, /* of the step's samples, one contribution each */
     PEERS_MAX = SHARES_MAX + 3,
-    POOL = 2 * SHARES_MAX,
+    POOL = 3 * SHARES_MAX,
     TOKENS = 50,
     MESSAGES_MAX = 8192,
     RETRY_MS = 400,
@@ -57,6 +57,8 @@ struct share {
     uint32_t entry;
     uint32_t entry_item;
     bool central; /* added */
+    bool counted; /* of a round that is complete */
+    uint64_t serial;
 };
 
 struct sim {
@@ -65,6 +67,9 @@ struct sim {
     struct gather *gather;
     uint32_t peer_count;
     struct peer peers[PEERS_MAX];
+    struct gather_owner owners[PEERS_MAX];
+    struct gather_plan plan;
+    uint32_t round;
     uint32_t share_count;
     struct share shares[SHARES_MAX];
     uint32_t item_count;
@@ -84,6 +89,7 @@ static unsigned seen_out[GATHER_MOVED + 1];
 static unsigned seen_left[GATHER_MOVED + 1];
 static unsigned seen_epochs;
 static unsigned seen_repaired;
+static unsigned seen_rounds;
 
 static inline uint64_t below(struct sim *self, uint64_t bound)
 {
@@ -140,7 +146,8 @@ static inline void open_at_owners(struct sim *self, uint32_t share, uint32_t pee
 static inline void route(struct sim *self, uint32_t i)
 {
     struct share *share = &self->shares[i];
-    const struct gather_entry entry = {.serial = 100U + i,
+    share->serial = 100U + i + (uint64_t)self->round * SHARES_MAX;
+    const struct gather_entry entry = {.serial = share->serial,
                                        .peer = i,
                                        .codec = pool[share->item].codec,
                                        .tokens = TOKENS,
@@ -165,7 +172,7 @@ static inline void reconnect(struct sim *self, uint32_t peer)
     for (uint32_t i = 0; i < self->peer_count; i++) {
         for (uint32_t j = 0; self->peers[i].fractions != NULL && j < self->share_count; j++) {
             if (i == peer || j == peer) {
-                fractions_reset_grants(self->peers[i].fractions, 100U + j);
+                fractions_reset_grants(self->peers[i].fractions, self->shares[j].serial);
             }
         }
     }
@@ -209,8 +216,8 @@ static inline enum status deliver_part(struct sim *self, const struct message *m
     return message->to == PEERS_MAX
                ? gather_take_part(self->gather, share->entry, message->chunk, data, size_bytes,
                                   self->now_ms)
-               : fractions_add(self->peers[message->to].fractions, 100U + message->share,
-                               message->chunk, data, size_bytes);
+               : fractions_add(self->peers[message->to].fractions, share->serial, message->chunk,
+                               data, size_bytes);
 }
 
 /* Every sum of a liar is off by one unit somewhere; a garbler's are not sums at all. */
@@ -253,7 +260,7 @@ static inline void deliver_to_owner(struct sim *self, const struct message *mess
     if (message->kind == OPEN) {
         const struct contribution *item = &pool[self->shares[message->share].entry_item];
         const struct fraction_part part = {
-            .serial = 100U + message->share, .codec = item->codec, .tokens = TOKENS};
+            .serial = self->shares[message->share].serial, .codec = item->codec, .tokens = TOKENS};
         status = fractions_open(peer->fractions, &part);
         CU_ASSERT_TRUE(status == STATUS_OK || (status == STATUS_FULL && peer->mood == TIGHT));
     } else if (message->kind == SET) {
@@ -313,8 +320,8 @@ static inline void tick_owner(struct sim *self, uint32_t index)
         return;
     }
     for (uint32_t i = 0; i < self->share_count; i++) {
-        while (!self->peers[i].dead &&
-               fractions_grant(peer->fractions, 100U + i, 2, self->now_ms, RETRY_MS, &run)) {
+        while (!self->peers[i].dead && fractions_grant(peer->fractions, self->shares[i].serial, 2,
+                                                       self->now_ms, RETRY_MS, &run)) {
             post(self, &(struct message){.kind = OWNER_GRANT,
                                          .from = index,
                                          .to = i,
@@ -352,8 +359,9 @@ static inline void entry_out(struct sim *self, const struct gather_action *actio
     CU_ASSERT_PTR_NULL(gather_entry_at(self->gather, action->entry));
     share->routed = false;
     share->due_ms = self->now_ms + below(self, 1500);
-    if (action->reason != GATHER_MOVED || self->peers[action->peer].dead ||
-        self->peers[action->peer].mood == SPOILT) {
+    if (self->item_count < POOL &&
+        (action->reason != GATHER_MOVED || self->peers[action->peer].dead ||
+         self->peers[action->peer].mood == SPOILT)) {
         share->item = self->item_count++;
     }
     seen_left[action->reason]++;
@@ -397,6 +405,62 @@ static inline void act(struct sim *self, const struct gather_action *action)
     }
 }
 
+static inline bool any_routed(const struct sim *self)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < self->share_count; i++) {
+        any = any || self->shares[i].routed;
+    }
+    return any;
+}
+
+static inline void begin_round(struct sim *self)
+{
+    struct gather_owner here[PEERS_MAX];
+    uint64_t tokens = 0;
+    struct gather_plan plan = self->plan;
+    plan.owners = here;
+    plan.owner_count = 0;
+    for (uint32_t i = 0; i < self->plan.owner_count; i++) {
+        if (!self->peers[self->owners[i].peer].dead) {
+            here[plan.owner_count++] = self->owners[i];
+        }
+    }
+    for (uint32_t i = 0; i < self->share_count; i++) {
+        struct share *share = &self->shares[i];
+        tokens += share->central || share->counted ? TOKENS : 0;
+        share->to_route = share->to_route || (self->round > 0 && below(self, 2) == 0);
+    }
+    CU_ASSERT_EQUAL_FATAL(gather_begin(self->gather, &plan), STATUS_OK);
+    gather_count_central(self->gather, tokens);
+    self->round++;
+}
+
+/* What is complete counts, and never again. True: that is all. */
+static inline bool end_round(struct sim *self)
+{
+    uint32_t cut_at = (uint32_t)below(self, CHUNKS + 1);
+    struct gather_progress progress;
+    bool all = true;
+    gather_merge(self->gather, 0, cut_at, merged);
+    gather_merge(self->gather, cut_at, CHUNKS - cut_at, merged);
+    for (uint32_t i = 0; i < self->share_count; i++) {
+        struct share *share = &self->shares[i];
+        CU_ASSERT_TRUE(!share->routed || gather_entry_at(self->gather, share->entry)->peer == i);
+        share->counted = share->counted || share->routed;
+        share->routed = false;
+        all = all && share->counted != share->central;
+    }
+    gather_progress(self->gather, &progress);
+    seen_repaired += progress.repaired;
+    seen_rounds = self->round > seen_rounds ? self->round : seen_rounds;
+    self->plan.epoch_before = progress.epoch > 0 ? progress.epoch : self->plan.epoch_before;
+    if (!all) {
+        begin_round(self);
+    }
+    return all;
+}
+
 static inline void run_coordinator(struct sim *self)
 {
     struct gather_action action;
@@ -404,14 +468,17 @@ static inline void run_coordinator(struct sim *self)
     bool more = true;
     for (uint32_t i = 0; i < self->share_count; i++) {
         struct share *share = &self->shares[i];
-        if (!share->routed && !share->central && self->now_ms >= share->due_ms) {
-            if (share->to_route && !self->peers[i].dead) {
-                share->to_route = false;
-                route(self, i);
-            } else {
-                add_centrally(self, share);
-            }
+        bool due =
+            !share->routed && !share->central && !share->counted && self->now_ms >= share->due_ms;
+        if (due && (!share->to_route || self->peers[i].dead)) {
+            add_centrally(self, share);
+        } else if (due && gather_is_open(self->gather)) { /* or in the next round */
+            share->to_route = false;
+            route(self, i);
         }
+    }
+    if (gather_is_open(self->gather) && below(self, 60) == 0 && any_routed(self)) {
+        gather_close(self->gather);
     }
     while (more) {
         CU_ASSERT_EQUAL(gather_work(self->gather, &more), STATUS_OK);

@@ -20,7 +20,7 @@
 #include "tests/unit/run_fixture.h"
 
 enum {
-    MATES = 5,
+    MATES = 7,
     KEPT_MAX = 4,
     LEASES_MAX = 4,
     TURN_MS = 20,
@@ -75,7 +75,8 @@ struct scene {
     struct mate mates[MATES];
     struct wire_message message;
     uint8_t head[WIRE_HEAD_MAX];
-    uint64_t sums; /* that owners returned */
+    uint64_t sums;               /* that owners returned */
+    uint64_t contribution_bytes; /* that came to the server */
     bool over;
 };
 
@@ -123,7 +124,7 @@ static void send_chunk(struct scene *s, int i, const struct blob_chunk_header *h
                        const uint8_t *data)
 {
     uint8_t head[BLOB_HEADER_BYTES];
-    (void)s;
+    s->contribution_bytes += header->kind == BLOB_CONTRIBUTION ? header->size_bytes : 0;
     blob_header_write(header, head);
     letters_put(&fake.to_server, fake.identities[i].curve_public, head, sizeof head, data,
                 header->size_bytes);

@@ -17,19 +17,30 @@ static struct gather_progress progress_of(void)
     return progress;
 }
 
-/* The owner is told in the last round that it sums these chunks, and asked for them. */
-static bool is_told(uint32_t peer, uint64_t of_epoch, uint32_t first_chunk, uint32_t chunk_count)
+static bool has(enum gather_action_type type, uint32_t peer, uint64_t of_epoch,
+                uint32_t first_chunk, uint32_t chunk_count)
 {
-    bool set = false;
-    bool grant = false;
+    bool found = false;
     for (size_t i = 0; i < action_count; i++) {
         const struct gather_action *action = &actions[i];
-        bool same = action->peer == peer && action->epoch == of_epoch &&
-                    action->first_chunk == first_chunk && action->chunk_count == chunk_count;
-        set = set || (same && action->type == GATHER_SEND_SET);
-        grant = grant || (same && set && action->type == GATHER_GRANT_SUMS);
+        found =
+            found || (action->type == type && action->peer == peer && action->epoch == of_epoch &&
+                      action->first_chunk == first_chunk && action->chunk_count == chunk_count);
     }
-    return set && grant;
+    return found;
+}
+
+/* The owner is told in the last round that it sums these chunks. */
+static bool is_set(uint32_t peer, uint64_t of_epoch, uint32_t first_chunk, uint32_t chunk_count)
+{
+    return has(GATHER_SEND_SET, peer, of_epoch, first_chunk, chunk_count);
+}
+
+/* And asked for them. */
+static bool is_told(uint32_t peer, uint64_t of_epoch, uint32_t first_chunk, uint32_t chunk_count)
+{
+    return is_set(peer, of_epoch, first_chunk, chunk_count) &&
+           has(GATHER_GRANT_SUMS, peer, of_epoch, first_chunk, chunk_count);
 }
 
 static uint32_t granted_to_all(void)
@@ -103,9 +114,9 @@ static void another_epoch_names_what_was_taken_over(void)
     CU_ASSERT_EQUAL(give_sum(OWNER_B, 1, 0, ALL, 0), STATUS_OK);
     gather_peer_lost(gather, 3);
     take_actions(3);
-    CU_ASSERT_TRUE(is_told(OWNER_B, 2, 2, 2));
-    CU_ASSERT_TRUE(is_told(OWNER_B, 2, 0, 1));
-    CU_ASSERT_TRUE(is_told(OWNER_B, 2, 1, 1)); /* what the lost one returned is void now */
+    CU_ASSERT_TRUE(is_set(OWNER_B, 2, 2, 2));
+    CU_ASSERT_TRUE(is_set(OWNER_B, 2, 0, 1));
+    CU_ASSERT_TRUE(is_set(OWNER_B, 2, 1, 1)); /* what the lost one returned is void now */
     answer_all(ALL, 4);
     for (uint32_t i = 0; i < 4; i++) {
         CU_ASSERT_EQUAL(give_sum(OWNER_B, 1, i, ALL, 0), STATUS_STALE);

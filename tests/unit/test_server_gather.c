@@ -5,6 +5,8 @@
 enum { STEPS = 6, PATIENCE_MS = 600000, STALL_MS = 12000, KILL_RUNS = 16 };
 
 static const char *const central = "strategy: parameter_server";
+/* Nothing comes to the coordinator for checks, or next to nothing. */
+static const char *const unchecked = "strategy: all_reduce, check_share: 0.0001, rest: false";
 static const char *const shared = "strategy: all_reduce, check_share: 1.0, rest: false";
 
 /* The digests of P[1] to P[STEPS] as the coordinator alone makes them. */
@@ -49,14 +51,19 @@ static void run_to(struct scene *s, uint64_t step)
     CU_ASSERT_TRUE_FATAL(step_of(s) >= step);
 }
 
-static void begin_shared(struct scene *s, const char *codec)
+static void begin_with(struct scene *s, const char *codec, const char *aggregation)
 {
-    begin_scene(s, codec, shared);
+    begin_scene(s, codec, aggregation);
     for (int i = 0; i < MATES; i++) {
         start_mate(s, i);
     }
     run_to(s, 1);
     CU_ASSERT_EQUAL(routes_owner_count(server_routes(s->server)), 3);
+}
+
+static void begin_shared(struct scene *s, const char *codec)
+{
+    begin_with(s, codec, shared);
 }
 
 static void owners_sum_what_the_coordinator_would(void)
@@ -145,6 +152,70 @@ static void lost_samples_are_computed_by_those_who_wait(void)
     run_to(&s, STEPS);
     expect_digests(&s, expected);
     end_scene(&s);
+}
+
+/* Until contributions are on their way. */
+static void run_to_gathering(struct scene *s)
+{
+    while (!server_gather_is_routing(s->server)) {
+        turn(s);
+    }
+    turn(s);
+    CU_ASSERT_TRUE(server_gather_is_routing(s->server));
+}
+
+struct repair {
+    uint64_t bytes; /* of contributions that came to the coordinator, in units of one */
+    uint64_t sums;
+    uint32_t delivers; /* of mate 0 */
+};
+
+/* Mates [first, end) are killed in the middle of a step. */
+static struct repair repair_of(int first, int end, const struct digest *expected)
+{
+    static struct scene s;
+    begin_with(&s, "mx8", unchecked);
+    run_to(&s, 2);
+    run_to_gathering(&s);
+    uint64_t step = step_of(&s);
+    s.contribution_bytes = 0;
+    s.sums = 0;
+    s.mates[0].delivers = 0;
+    for (int i = first; i < end; i++) {
+        kill_mate(&s, i, 0);
+    }
+    run_to(&s, step + 1);
+    uint64_t one = codec_encoded_bytes(s.codec, s.value_count);
+    const struct repair repair = {.bytes = (s.contribution_bytes + one / 2) / one,
+                                  .sums = s.sums,
+                                  .delivers = s.mates[0].delivers};
+    run_to(&s, STEPS);
+    expect_digests(&s, expected);
+    end_scene(&s);
+    (void)printf("(%llu contributions, %llu sums) ", (unsigned long long)repair.bytes,
+                 (unsigned long long)repair.sums);
+    return repair;
+}
+
+/* Each owner has a third of the chunks of six other contributions; its own is computed again. */
+static void lost_owners_chunks_do_not_come_to_the_coordinator(void)
+{
+    struct digest expected[STEPS];
+    find_expected("mx8", expected);
+    CU_ASSERT_EQUAL(repair_of(0, 0, expected).bytes, 0);
+    CU_ASSERT_TRUE(repair_of(1, 2, expected).bytes <= 1);
+    CU_ASSERT_TRUE(repair_of(1, 3, expected).bytes <= 2);
+}
+
+/* Four contributors are gone; the three that are left compute for them, and hand in once more. */
+static void what_is_computed_again_is_summed_by_owners(void)
+{
+    struct digest expected[STEPS];
+    find_expected("mx8", expected);
+    const struct repair quiet = repair_of(0, 0, expected);
+    const struct repair repair = repair_of(3, 7, expected);
+    CU_ASSERT_EQUAL(repair.delivers, quiet.delivers + 1);
+    CU_ASSERT_TRUE(repair.sums >= 2 * quiet.sums && repair.sums <= 3 * quiet.sums);
 }
 
 static void liar_is_found_and_owns_no_more(void)
@@ -275,6 +346,8 @@ static const struct suite_test tests[] = {
     SUITE_TEST(owners_sum_what_the_coordinator_would),
     SUITE_TEST(kills_at_any_moment_change_no_bit),
     SUITE_TEST(lost_samples_are_computed_by_those_who_wait),
+    SUITE_TEST(lost_owners_chunks_do_not_come_to_the_coordinator),
+    SUITE_TEST(what_is_computed_again_is_summed_by_owners),
     SUITE_TEST(liar_is_found_and_owns_no_more),
     SUITE_TEST(owner_that_stands_still_is_taken_over),
     SUITE_TEST(contribution_that_reaches_no_owner_costs_one_step_alone),
