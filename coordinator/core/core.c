@@ -53,6 +53,7 @@ void release_all(struct core *self, uint32_t index)
     struct peer *peer = &self->peers[index];
     if (peer->owned + peer->owned_next > 0) {
         sample_table_release_all(&self->table, index);
+        self->lost += peer->owned;
         peer->owned = 0;
         peer->owned_next = 0;
     }
@@ -165,6 +166,7 @@ static enum status note_committed(struct core *self, uint64_t now_ms, struct cor
         return STATUS_NO_MEMORY;
     }
     self->committing = false;
+    self->lost = 0;
     self->step++;
     self->sample_first = first;
     self->step_ms = now_ms;

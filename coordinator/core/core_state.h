@@ -12,7 +12,10 @@ enum {
     CORE_RETURNS_MAX = 8,
     /* Leases between two hand-ins: each may be a range of its own in the contribution, and the
      * peer needs room for what its threads end out of order. */
-    CORE_UNCOLLECTED_MAX = 256
+    CORE_UNCOLLECTED_MAX = 256,
+    /* All hand in when at most one in so many samples is missing, if it was lost: with many peers
+     * there is always somebody just lost. */
+    CORE_STRAGGLERS = 100
 };
 
 struct lease {
@@ -71,6 +74,7 @@ struct core {
     uint32_t grant_start; /* the peer after the one that got a lease last */
     uint32_t next_batch;  /* of the steps after this one */
     uint64_t collects;    /* times that all were asked to hand in */
+    uint32_t lost;        /* samples of this step that were taken from somebody who had them */
     bool committing;
     bool paused;
     bool held; /* nothing of the next step is lent */

@@ -273,16 +273,20 @@ static enum status reclaim_for_idle(struct core *self, uint64_t now_ms,
     return STATUS_OK;
 }
 
-/* What waits for a claim may not be computed yet. */
+/* Nothing is missing but a few that are computed for the second time. What waits for a claim may
+ * not be computed yet. */
 static bool all_done(const struct core *self)
 {
+    uint32_t missing = self->table.now.free_count;
+    uint32_t few = self->table.size / CORE_STRAGGLERS;
     for (uint32_t i = 0; i < self->peer_end; i++) {
         const struct peer *peer = &self->peers[i];
-        if (lease_samples_due(self, peer) > 0 || (peer->claim_due && peer->owned > 0)) {
+        if (peer->claim_due && peer->owned > 0) {
             return false;
         }
+        missing += lease_samples_due(self, peer);
     }
-    return self->table.now.free_count == 0;
+    return missing <= (self->lost < few ? self->lost : few);
 }
 
 /* A peer that is to hand in by itself: it has as many ranges as a contribution can name; or it has
@@ -309,7 +313,7 @@ static enum status collect(struct core *self, uint64_t now_ms, struct core_actio
         bool serve = served > 0 && is_idle(self, peer) && peer->version == self->step;
         bool due = everyone || is_full(self, peer) || serve;
         if (!due || !peer->active || peer->owned == 0 || peer->collect_sent || peer->claim_due ||
-            peer->offer != OFFER_NONE) {
+            peer->offer != OFFER_NONE || lease_samples_due(self, peer) > 0) {
             continue;
         }
         struct core_action *action = actions_add(actions, CORE_COLLECT, i);
