@@ -167,6 +167,7 @@ static enum status note_committed(struct core *self, uint64_t now_ms, struct cor
     }
     self->committing = false;
     self->lost = 0;
+    self->asked = false;
     self->step++;
     self->sample_first = first;
     self->step_ms = now_ms;
@@ -347,6 +348,12 @@ void core_outlook(const struct core *self, struct core_outlook *out)
         out->awaited += asked && peer->owned > 0 ? 1 : 0;
         out->computing = out->computing || lease_samples_due(self, peer) > 0;
     }
+}
+
+void core_set_uplink(struct core *self, uint32_t peer, double bytes_per_s)
+{
+    CHECK(peer < CORE_PEERS_MAX);
+    self->peers[peer].uplink = bytes_per_s;
 }
 
 double core_peer_speed(const struct core *self, uint32_t peer)

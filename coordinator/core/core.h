@@ -171,6 +171,11 @@ struct core_outlook {
 };
 void core_outlook(const struct core *self, struct core_outlook *out);
 
+/* What the peer can send, bytes a second; 0: unknown, as at first. Everybody waits for
+ * contributions of what is computed again after all handed in: for a while it is lent to the
+ * quarter with the fastest uplinks alone. */
+void core_set_uplink(struct core *self, uint32_t peer, double bytes_per_s);
+
 /* Samples per second of one peer as measured; 0: not yet. */
 double core_peer_speed(const struct core *self, uint32_t peer);
 

@@ -137,6 +137,41 @@ static enum rank rank_of(const struct peer *peer)
     return peer->proven ? RANK_PROVEN : RANK_NEW;
 }
 
+/* Fewer than a quarter of the peers have a faster uplink. */
+static bool is_fast(const struct core *self, const struct peer *peer)
+{
+    uint32_t faster = 0;
+    for (uint32_t i = 0; i < self->peer_end; i++) {
+        faster += self->peers[i].active && self->peers[i].uplink > peer->uplink ? 1 : 0;
+    }
+    return faster * CORE_UPLINK_SHARE < self->peer_count;
+}
+
+/* Notes since when samples that were lost are nobody's, and who is fast enough for them. */
+static void note_repair(struct core *self, uint64_t now_ms)
+{
+    bool repairs = self->asked && self->lost > 0 && self->table.now.free_count > 0;
+    if (repairs && !self->repairs) {
+        self->lost_ms = now_ms;
+        self->uplink_min = 0.0;
+        for (uint32_t i = 0; i < self->peer_end; i++) {
+            const struct peer *peer = &self->peers[i];
+            bool lower = self->uplink_min <= 0.0 || peer->uplink < self->uplink_min;
+            if (peer->active && lower && is_fast(self, peer)) {
+                self->uplink_min = peer->uplink;
+            }
+        }
+    }
+    self->repairs = repairs;
+}
+
+/* The peer may be lent what is free now. */
+static bool may_repair(const struct core *self, const struct peer *peer, uint64_t now_ms)
+{
+    return !self->repairs || now_ms - self->lost_ms >= CORE_UPLINK_MS ||
+           peer->uplink >= self->uplink_min;
+}
+
 /* Begins after the peer of this rank that was served last. */
 static enum status grant_leases(struct core *self, uint64_t now_ms, enum rank rank,
                                 struct core_actions *actions)
@@ -148,7 +183,7 @@ static enum status grant_leases(struct core *self, uint64_t now_ms, enum rank ra
          n < self->peer_end && self->table.now.free_count > 0 && status == STATUS_OK; n++) {
         uint32_t i = (start + n) % self->peer_end;
         const struct peer *peer = &self->peers[i];
-        if (can_work(self, peer) && rank_of(peer) == rank) {
+        if (can_work(self, peer) && rank_of(peer) == rank && may_repair(self, peer, now_ms)) {
             self->grant_start = i + 1;
             status = grant_lease(self, i, now_ms, &supply, actions);
         }
@@ -327,6 +362,7 @@ static enum status collect(struct core *self, uint64_t now_ms, struct core_actio
         asked = true;
     }
     self->collects += everyone && asked ? 1 : 0;
+    self->asked = self->asked || everyone;
     return STATUS_OK;
 }
 
@@ -334,6 +370,7 @@ static enum status collect(struct core *self, uint64_t now_ms, struct core_actio
 static enum status plan_step(struct core *self, uint64_t now_ms, struct core_actions *actions)
 {
     enum status status = STATUS_OK;
+    note_repair(self, now_ms);
     for (int rank = RANK_PROVEN; rank < RANK_COUNT && status == STATUS_OK; rank++) {
         status = grant_leases(self, now_ms, (enum rank)rank, actions);
     }

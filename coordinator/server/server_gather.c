@@ -121,6 +121,16 @@ static uint64_t deadline_ms(const struct server *self)
                : (uint64_t)DEADLINE_MS_MIN;
 }
 
+static void note_uplinks(struct server *self)
+{
+    for (uint32_t i = 0; i < self->sessions->end; i++) {
+        const struct route_peer *peer = routes_peer(server_routes(self), i);
+        if (peer != NULL) {
+            core_set_uplink(self->core, i, routes_up(peer));
+        }
+    }
+}
+
 /* Begins to gather the step in progress; false: nobody owns anything. */
 static bool begin(struct server *self)
 {
@@ -145,6 +155,7 @@ static bool begin(struct server *self)
     if (plan.owner_count == 0 || gather_begin(state->gather, &plan) != STATUS_OK) {
         return false;
     }
+    note_uplinks(self);
     state->begun = true;
     state->merged = false;
     state->plan_id = routes_plan_id(server_routes(self));

@@ -89,6 +89,31 @@ static void all_hand_in_while_the_last_hundredth_is_computed_again(void)
     fixture_deinit(&f);
 }
 
+static void lost_samples_wait_a_while_for_a_fast_uplink(void)
+{
+    struct fixture f;
+    struct core_settings settings = fixture_settings(4);
+    fixture_init(&f, &settings);
+    for (uint32_t i = 0; i < 4; i++) {
+        fixture_join(&f, i, 1);
+    }
+    compute(&f, 0, 4);
+    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_COLLECT, 0));
+    core_set_uplink(f.core, 0, 100.0);
+    core_set_uplink(f.core, 1, 10.0);
+    core_set_uplink(f.core, 2, 50.0);
+    core_set_uplink(f.core, 3, 20.0);
+    (void)fixture_ready(&f, 1);
+    fixture_step(&f, &(struct core_event){.type = CORE_LEFT, .peer = 0});
+    CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_LEASE, 1));
+    CU_ASSERT_EQUAL(fixture_ready(&f, 2).count, 1); /* the fastest of three */
+    CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_LEASE, 1));
+    f.now_ms += CORE_UPLINK_MS;
+    fixture_step(&f, &(struct core_event){.type = CORE_TICK});
+    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_LEASE, 1));
+    fixture_deinit(&f);
+}
+
 static void lease_size_follows_speed_and_shrinks_at_the_end(void)
 {
     struct fixture f;
@@ -542,6 +567,7 @@ int main(void)
         SUITE_TEST(first_lease_is_one_sample_a_thread),
         SUITE_TEST(peer_that_rests_gets_no_lease_and_holds_up_nobody),
         SUITE_TEST(all_hand_in_while_the_last_hundredth_is_computed_again),
+        SUITE_TEST(lost_samples_wait_a_while_for_a_fast_uplink),
         SUITE_TEST(lease_size_follows_speed_and_shrinks_at_the_end),
         SUITE_TEST(speed_counts_reports_of_the_same_moment_together),
         SUITE_TEST(samples_of_a_lost_peer_are_leased_again),
