@@ -1,4 +1,5 @@
 /* A lost owner's chunks go to other owners; the coordinator is the last resort. */
+#include "common/asked.h"
 #include "tests/unit/gather_fixture.h"
 
 static struct gather_plan make_weighted_plan(void)
@@ -201,6 +202,63 @@ static void chunks_go_where_links_carry_them(void)
     CU_ASSERT_EQUAL(granted(0), 2);
 }
 
+enum { MANY_OWNERS = 32, MANY_CHUNKS = 8 * MANY_OWNERS, MANY_ENTRIES = 50, MANY_LOST = 4 };
+
+/* Parts that the coordinator asks contributors for; *out_told: chunks that owners are told. */
+static uint32_t take_grants(uint32_t *out_told)
+{
+    struct gather_action action;
+    uint32_t parts = 0;
+    *out_told = 0;
+    while (gather_next(gather, 1, &action)) {
+        parts += action.type == GATHER_GRANT_PARTS ? action.chunk_count : 0;
+        *out_told += action.type == GATHER_SEND_SET ? action.chunk_count : 0;
+    }
+    return parts;
+}
+
+/* Of 32 owners, each with 8 chunks of 50 contributions, four are lost. */
+static uint32_t parts_when_many_are_lost(uint64_t weight, uint32_t *out_told)
+{
+    struct gather_owner many[MANY_OWNERS];
+    struct gather_plan plan = make_plan();
+    plan.value_count = (size_t)MANY_CHUNKS * CODEC_CHUNK_VALUES;
+    plan.step_tokens = (uint64_t)MANY_ENTRIES * TOKENS;
+    plan.window = ASKED_MAX;
+    plan.owners = many;
+    plan.owner_count = MANY_OWNERS;
+    for (uint32_t i = 0; i < MANY_OWNERS; i++) {
+        many[i] = (struct gather_owner){.peer = 1000 + i,
+                                        .first_chunk = 8 * i,
+                                        .chunk_count = 8,
+                                        .trusted = true,
+                                        .weight = weight};
+    }
+    CU_ASSERT_EQUAL_FATAL(gather_begin(gather, &plan), STATUS_OK);
+    for (uint32_t i = 0; i < MANY_ENTRIES; i++) {
+        const struct gather_entry entry = {
+            .serial = 1 + i, .peer = i, .codec = CODEC_MX8, .tokens = TOKENS, .blob_id = 1};
+        uint32_t number = 0;
+        CU_ASSERT_EQUAL_FATAL(gather_add_entry(gather, &entry, &number), STATUS_OK);
+    }
+    CU_ASSERT_EQUAL(take_grants(out_told), 0);
+    CU_ASSERT_EQUAL(*out_told, MANY_CHUNKS);
+    for (uint32_t i = 0; i < MANY_LOST; i++) {
+        gather_peer_lost(gather, 1000 + 7 * i);
+    }
+    return take_grants(out_told);
+}
+
+static void many_lost_owners_cost_the_coordinator_nothing(void)
+{
+    uint32_t told = 0;
+    CU_ASSERT_EQUAL(parts_when_many_are_lost(0, &told), MANY_LOST * 8 * MANY_ENTRIES);
+    CU_ASSERT_EQUAL(told, 0);
+    CU_ASSERT_EQUAL(parts_when_many_are_lost(1000, &told), 0);
+    CU_ASSERT_EQUAL(told, MANY_LOST * 8);
+    CU_ASSERT_TRUE(progress_of().repaired >= MANY_LOST * 8); /* some of it twice */
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
@@ -212,6 +270,7 @@ int main(void)
         SUITE_TEST(contributor_that_ends_before_the_substitute_has_all_leaves),
         SUITE_TEST(substitute_that_stands_still_is_relieved_before_it_is_given_up),
         SUITE_TEST(chunks_go_where_links_carry_them),
+        SUITE_TEST(many_lost_owners_cost_the_coordinator_nothing),
     };
     return gather_suite_run("gather_repair", tests, sizeof tests / sizeof *tests);
 }
