@@ -53,6 +53,7 @@ void release_all(struct core *self, uint32_t index)
     struct peer *peer = &self->peers[index];
     if (peer->owned + peer->owned_next > 0) {
         sample_table_release_all(&self->table, index);
+        self->lost += peer->owned;
         peer->owned = 0;
         peer->owned_next = 0;
     }
@@ -165,6 +166,8 @@ static enum status note_committed(struct core *self, uint64_t now_ms, struct cor
         return STATUS_NO_MEMORY;
     }
     self->committing = false;
+    self->lost = 0;
+    self->asked = false;
     self->step++;
     self->sample_first = first;
     self->step_ms = now_ms;
@@ -334,6 +337,23 @@ uint32_t core_counted(const struct core *self)
 uint32_t core_free_samples(const struct core *self)
 {
     return self->table.now.free_count;
+}
+
+void core_outlook(const struct core *self, struct core_outlook *out)
+{
+    *out = (struct core_outlook){.collects = self->collects};
+    for (uint32_t i = 0; i < self->peer_end; i++) {
+        const struct peer *peer = &self->peers[i];
+        bool asked = peer->active && peer->collect_sent && peer->offer == OFFER_NONE;
+        out->awaited += asked && peer->owned > 0 ? 1 : 0;
+        out->computing = out->computing || lease_samples_due(self, peer) > 0;
+    }
+}
+
+void core_set_uplink(struct core *self, uint32_t peer, double bytes_per_s)
+{
+    CHECK(peer < CORE_PEERS_MAX);
+    self->peers[peer].uplink = bytes_per_s;
 }
 
 double core_peer_speed(const struct core *self, uint32_t peer)

@@ -163,6 +163,19 @@ uint64_t core_current_step(const struct core *self);
 uint32_t core_peer_count(const struct core *self);
 uint32_t core_counted(const struct core *self);
 uint32_t core_free_samples(const struct core *self); /* of the step in progress: nobody's */
+/* What is still to come of the step in progress, for who gathers contributions together. */
+struct core_outlook {
+    uint64_t collects; /* how often all were asked to hand in, of all steps; it only rises */
+    uint32_t awaited;  /* peers that were asked to and have not offered yet */
+    bool computing;    /* samples are leased and not done */
+};
+void core_outlook(const struct core *self, struct core_outlook *out);
+
+/* What the peer can send, bytes a second; 0: unknown, as at first. Everybody waits for
+ * contributions of what is computed again after all handed in: for a while it is lent to the
+ * quarter with the fastest uplinks alone. */
+void core_set_uplink(struct core *self, uint32_t peer, double bytes_per_s);
+
 /* Samples per second of one peer as measured; 0: not yet. */
 double core_peer_speed(const struct core *self, uint32_t peer);
 

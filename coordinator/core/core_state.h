@@ -12,7 +12,13 @@ enum {
     CORE_RETURNS_MAX = 8,
     /* Leases between two hand-ins: each may be a range of its own in the contribution, and the
      * peer needs room for what its threads end out of order. */
-    CORE_UNCOLLECTED_MAX = 256
+    CORE_UNCOLLECTED_MAX = 256,
+    /* All hand in when at most one in so many samples is missing, if it was lost: with many peers
+     * there is always somebody just lost. */
+    CORE_STRAGGLERS = 100,
+    /* How long samples that were lost wait for one of the fastest uplinks: one in so many peers. */
+    CORE_UPLINK_MS = 3000,
+    CORE_UPLINK_SHARE = 4
 };
 
 struct lease {
@@ -50,6 +56,7 @@ struct peer {
     uint64_t collect_ms;   /* when it was asked to hand in */
     uint64_t claim_ms;     /* since when its claim is due */
     double speed;          /* samples per ms; 0: unknown */
+    double uplink;         /* bytes per second; 0: unknown */
     struct lease leases[CORE_LEASES_PER_PEER];
     enum offer_state offer;
     bool offered_again; /* of a kept contribution: it may hold more than what it offers */
@@ -70,6 +77,12 @@ struct core {
     uint64_t next_lease_id;
     uint32_t grant_start; /* the peer after the one that got a lease last */
     uint32_t next_batch;  /* of the steps after this one */
+    uint64_t collects;    /* times that all were asked to hand in */
+    uint32_t lost;        /* samples of this step that were taken from somebody who had them */
+    uint64_t lost_ms;  /* since when some of these are nobody's, after all were asked to hand in */
+    double uplink_min; /* of those that get them first */
+    bool repairs;      /* so it is now */
+    bool asked;        /* all were asked to hand in for this step */
     bool committing;
     bool paused;
     bool held; /* nothing of the next step is lent */

@@ -137,6 +137,41 @@ static enum rank rank_of(const struct peer *peer)
     return peer->proven ? RANK_PROVEN : RANK_NEW;
 }
 
+/* Fewer than a quarter of the peers have a faster uplink. */
+static bool is_fast(const struct core *self, const struct peer *peer)
+{
+    uint32_t faster = 0;
+    for (uint32_t i = 0; i < self->peer_end; i++) {
+        faster += self->peers[i].active && self->peers[i].uplink > peer->uplink ? 1 : 0;
+    }
+    return faster * CORE_UPLINK_SHARE < self->peer_count;
+}
+
+/* Notes since when samples that were lost are nobody's, and who is fast enough for them. */
+static void note_repair(struct core *self, uint64_t now_ms)
+{
+    bool repairs = self->asked && self->lost > 0 && self->table.now.free_count > 0;
+    if (repairs && !self->repairs) {
+        self->lost_ms = now_ms;
+        self->uplink_min = 0.0;
+        for (uint32_t i = 0; i < self->peer_end; i++) {
+            const struct peer *peer = &self->peers[i];
+            bool lower = self->uplink_min <= 0.0 || peer->uplink < self->uplink_min;
+            if (peer->active && lower && is_fast(self, peer)) {
+                self->uplink_min = peer->uplink;
+            }
+        }
+    }
+    self->repairs = repairs;
+}
+
+/* The peer may be lent what is free now. */
+static bool may_repair(const struct core *self, const struct peer *peer, uint64_t now_ms)
+{
+    return !self->repairs || now_ms - self->lost_ms >= CORE_UPLINK_MS ||
+           peer->uplink >= self->uplink_min;
+}
+
 /* Begins after the peer of this rank that was served last. */
 static enum status grant_leases(struct core *self, uint64_t now_ms, enum rank rank,
                                 struct core_actions *actions)
@@ -148,7 +183,7 @@ static enum status grant_leases(struct core *self, uint64_t now_ms, enum rank ra
          n < self->peer_end && self->table.now.free_count > 0 && status == STATUS_OK; n++) {
         uint32_t i = (start + n) % self->peer_end;
         const struct peer *peer = &self->peers[i];
-        if (can_work(self, peer) && rank_of(peer) == rank) {
+        if (can_work(self, peer) && rank_of(peer) == rank && may_repair(self, peer, now_ms)) {
             self->grant_start = i + 1;
             status = grant_lease(self, i, now_ms, &supply, actions);
         }
@@ -273,16 +308,20 @@ static enum status reclaim_for_idle(struct core *self, uint64_t now_ms,
     return STATUS_OK;
 }
 
-/* What waits for a claim may not be computed yet. */
+/* Nothing is missing but a few that are computed for the second time. What waits for a claim may
+ * not be computed yet. */
 static bool all_done(const struct core *self)
 {
+    uint32_t missing = self->table.now.free_count;
+    uint32_t few = self->table.size / CORE_STRAGGLERS;
     for (uint32_t i = 0; i < self->peer_end; i++) {
         const struct peer *peer = &self->peers[i];
-        if (lease_samples_due(self, peer) > 0 || (peer->claim_due && peer->owned > 0)) {
+        if (peer->claim_due && peer->owned > 0) {
             return false;
         }
+        missing += lease_samples_due(self, peer);
     }
-    return self->table.now.free_count == 0;
+    return missing <= (self->lost < few ? self->lost : few);
 }
 
 /* A peer that is to hand in by itself: it has as many ranges as a contribution can name; or it has
@@ -303,12 +342,13 @@ static enum status collect(struct core *self, uint64_t now_ms, struct core_actio
     bool everyone = all_done(self);
     bool early = self->table.now.free_count == 0 && next_is_open(self);
     size_t served = early ? idle_to_serve(self) : 0;
+    bool asked = false;
     for (uint32_t i = 0; i < self->peer_end; i++) {
         struct peer *peer = &self->peers[i];
         bool serve = served > 0 && is_idle(self, peer) && peer->version == self->step;
         bool due = everyone || is_full(self, peer) || serve;
         if (!due || !peer->active || peer->owned == 0 || peer->collect_sent || peer->claim_due ||
-            peer->offer != OFFER_NONE) {
+            peer->offer != OFFER_NONE || lease_samples_due(self, peer) > 0) {
             continue;
         }
         struct core_action *action = actions_add(actions, CORE_COLLECT, i);
@@ -319,7 +359,10 @@ static enum status collect(struct core *self, uint64_t now_ms, struct core_actio
         peer->collect_sent = true;
         peer->collect_ms = now_ms;
         served -= serve ? 1 : 0;
+        asked = true;
     }
+    self->collects += everyone && asked ? 1 : 0;
+    self->asked = self->asked || everyone;
     return STATUS_OK;
 }
 
@@ -327,6 +370,7 @@ static enum status collect(struct core *self, uint64_t now_ms, struct core_actio
 static enum status plan_step(struct core *self, uint64_t now_ms, struct core_actions *actions)
 {
     enum status status = STATUS_OK;
+    note_repair(self, now_ms);
     for (int rank = RANK_PROVEN; rank < RANK_COUNT && status == STATUS_OK; rank++) {
         status = grant_leases(self, now_ms, (enum rank)rank, actions);
     }

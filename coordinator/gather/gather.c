@@ -69,7 +69,31 @@ void gather_end(struct gather *self)
     memcpy(self, &kept, sizeof *self);
 }
 
-/* Who owns which chunk; the coordinator's own are wanted from the start. */
+static bool is_own(const struct gather_plan *plan, uint32_t chunk)
+{
+    return chunk >= plan->own_first_chunk && chunk - plan->own_first_chunk < plan->own_chunk_count;
+}
+
+/* Chunks that no owner has: the coordinator's, which are wanted from the start, and those of owners
+ * that are not here. */
+static void share_rest(struct gather *self)
+{
+    for (uint32_t i = 0; i < self->chunk_count; i++) {
+        uint32_t end = i;
+        while (end < self->chunk_count && self->chunks[end].owner == GATHER_NONE &&
+               !is_own(&self->plan, end)) {
+            end++;
+        }
+        if (end > i) {
+            gather_give_run(self, i, end - i);
+            i = end - 1;
+        } else if (self->chunks[i].owner == GATHER_NONE) {
+            gather_need_chunk(self, i);
+        }
+    }
+}
+
+/* Who owns which chunk. */
 static void share_chunks(struct gather *self)
 {
     for (uint32_t i = 0; i < self->chunk_count; i++) {
@@ -82,6 +106,10 @@ static void share_chunks(struct gather *self)
               facts->first_chunk < self->chunk_count &&
               facts->chunk_count <= self->chunk_count - facts->first_chunk);
         self->owners[i].facts = *facts;
+        self->owners[i].range_count = 1;
+        self->owners[i].ranges[0] =
+            (struct range){.first_chunk = facts->first_chunk, .chunk_count = facts->chunk_count};
+        self->owners[i].chunk_count = facts->chunk_count;
         self->owners[i].accused_entry = GATHER_NONE;
         self->checked_chunks += facts->trusted ? 0 : facts->chunk_count;
         for (uint32_t j = 0; j < facts->chunk_count; j++) {
@@ -89,11 +117,7 @@ static void share_chunks(struct gather *self)
             self->chunks[facts->first_chunk + j].owner = i;
         }
     }
-    for (uint32_t i = 0; i < self->chunk_count; i++) {
-        if (self->chunks[i].owner == GATHER_NONE) {
-            gather_need_chunk(self, i);
-        }
-    }
+    share_rest(self);
 }
 
 enum status gather_begin(struct gather *self, const struct gather_plan *plan)
@@ -125,6 +149,16 @@ enum status gather_begin(struct gather *self, const struct gather_plan *plan)
 bool gather_is_open(const struct gather *self)
 {
     return self->begun && self->epoch == 0;
+}
+
+void gather_close(struct gather *self)
+{
+    CHECK(self->begun);
+    if (self->epoch == 0) {
+        self->epoch = self->plan.epoch_before + 1;
+        gather_forget_accusations(self);
+        gather_queue_slots(self);
+    }
 }
 
 bool gather_covered(const struct gather *self)
@@ -220,10 +254,12 @@ static void next_epoch(struct gather *self)
         struct chunk *chunk = &self->chunks[i];
         gather_free_packed(&chunk->returned);
         gather_free_packed(&chunk->own);
-        if (chunk->owner != GATHER_NONE && self->owners[chunk->owner].out) {
-            gather_need_chunk(self, i);
-        }
         gather_note_chunk(self, i);
+    }
+    for (uint32_t i = 0; i < self->owner_count; i++) {
+        if (self->owners[i].out || self->owners[i].shed) {
+            gather_repair(self, i); /* also what it had returned */
+        }
     }
     gather_restart_slots(self);
 }
@@ -292,7 +328,9 @@ void gather_peer_back(struct gather *self, uint32_t peer)
         }
     }
     if (owner != GATHER_NONE) {
-        self->owners[owner].told_epoch = 0;
+        for (uint32_t i = 0; i < self->owners[owner].range_count; i++) {
+            self->owners[owner].ranges[i].told_epoch = UINT64_MAX; /* none */
+        }
     }
 }
 
@@ -309,8 +347,9 @@ uint32_t gather_set(const struct gather *self, uint64_t *out_serials)
 
 bool gather_complete(const struct gather *self)
 {
-    return self->begun && gather_covered(self) &&
-           (self->live_count == 0 || (self->epoch > 0 && self->done_count == self->chunk_count));
+    return self->begun &&
+           (self->live_count == 0 ? self->epoch > 0 || gather_covered(self)
+                                  : self->epoch > 0 && self->done_count == self->chunk_count);
 }
 
 void gather_progress(const struct gather *self, struct gather_progress *out)
@@ -320,6 +359,9 @@ void gather_progress(const struct gather *self, struct gather_progress *out)
                                     .chunks_done = self->done_count,
                                     .entries = self->live_count,
                                     .checks = self->checks,
+                                    .repaired = self->repaired,
+                                    .fetched_bytes = self->fetched_bytes,
+                                    .sum_bytes = self->sum_bytes,
                                     .bytes = self->parts_bytes};
     for (uint32_t i = 0; i < self->owner_count; i++) {
         out->owners += self->owners[i].out ? 0 : 1;

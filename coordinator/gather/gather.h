@@ -2,15 +2,19 @@
  *
  * open      contributions ("entries") are routed: their peers send each chunk to its owner, and to
  *           the coordinator the chunks that the plan leaves to it.
- * set       entries and what was counted centrally cover the step: every owner is told the set,
- *           its epoch after all those of earlier steps. From now on contributions go the central
- *           way. An entry that leaves (lost, bad, too slow) makes the next epoch: sums are asked
- *           for again.
- * complete  the step is covered again, and the sum of every chunk over exactly the set is here.
+ * set       entries and what was counted centrally cover the step, or the caller knows that no more
+ *           will come: every owner is told the set, its epoch after all those before. An entry that
+ *           leaves (lost, bad, too slow) makes the next epoch: from then on sums are asked for only
+ *           once every part of the set is where it belongs, since another loss would make them
+ *           void again.
+ * complete  the sum of every chunk over exactly the set is here. What the step lacks then, another
+ *           gather brings: one round after the other, each over contributions of its own.
  *
  * An owner that is lost, slow or wrong is taken over: what it returned in the present epoch stays
- * (unless it lied), the other chunks are fetched from the contributors. Of owners that are not
- * trusted, some chunks, which nobody can foresee, are summed here as well and compared.
+ * (unless it lied). The other chunks go to owners whose links have room for them, under the same
+ * epoch, or a second time to others; what finds no owner is fetched from the contributors and
+ * summed here. Of owners that are not trusted, some chunks, which nobody can foresee, are summed
+ * here as well and compared.
  *
  * Sums are kept packed until the step is complete, so an epoch takes nothing back from anywhere;
  * they are then merged into the caller's. Any mixture of owners, losses and takeovers gives the
@@ -34,6 +38,9 @@ void gather_free(struct gather *self); /* NULL is allowed. */
 /* Begins a step, state open; what was under way is forgotten. The plan is the caller's own work
  * (CHECKed: chunks that exist, owners disjoint). Errors: NO_MEMORY, and nothing is under way. */
 MUST_CHECK enum status gather_begin(struct gather *self, const struct gather_plan *plan);
+
+/* No more contributions come: the set is what is here. Fine when it is known already. */
+void gather_close(struct gather *self);
 
 /* Forgets the step: it was committed, or is given up. */
 void gather_end(struct gather *self);
@@ -92,7 +99,8 @@ MUST_CHECK bool gather_next(struct gather *self, uint64_t now_ms, struct gather_
 /* The serials of the set, at most GATHER_ENTRIES_MAX; how many. */
 uint32_t gather_set(const struct gather *self, uint64_t *out_serials);
 
-/* All chunks are here and the step is covered; at once merge, and count the entries that stay. */
+/* There is a set, and the sum of every chunk over it is here; at once merge, and count the entries
+ * that stay. Also when all entries left. */
 bool gather_complete(const struct gather *self);
 
 /* sums (of the whole vector) += the sums of these chunks; complete (CHECKed). Thread-safe on

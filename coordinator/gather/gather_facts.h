@@ -7,14 +7,18 @@
 enum {
     GATHER_OWNERS_MAX = 256,
     GATHER_ENTRIES_MAX = 65536,
-    GATHER_MOVES_MAX = 4 /* entries that one stalled owner may have fetched centrally */
+    GATHER_MOVES_MAX = 4,   /* entries that one stalled owner may have fetched centrally */
+    GATHER_RANGES_MAX = 4,  /* runs of chunks that one owner takes over from others */
+    GATHER_PIECES_MAX = 8,  /* owners that share the chunks of a lost one */
+    GATHER_REPAIRS_MAX = 2, /* owners in whose place a chunk gets another owner */
 };
 
 struct gather_owner {
     uint32_t peer; /* the shell's number; each peer at most once */
     uint32_t first_chunk;
     uint32_t chunk_count;
-    bool trusted; /* its sums are believed unchecked */
+    bool trusted;    /* its sums are believed unchecked */
+    uint64_t weight; /* of its link, bytes a second; 0: it takes nothing over */
 };
 
 struct gather_plan {
@@ -22,6 +26,8 @@ struct gather_plan {
     size_t value_count;                /* of the vector, a multiple of CODEC_BLOCK_VALUES */
     uint32_t owner_count;              /* chunks that no owner has are the coordinator's */
     const struct gather_owner *owners; /* disjoint; borrowed for gather_begin */
+    uint32_t own_first_chunk;          /* the coordinator's, as contributors know it: the other */
+    uint32_t own_chunk_count;          /* chunks that have no owner have lost theirs */
     uint64_t epoch_before; /* the newest of all steps so far: no number may come twice */
     uint32_t entries_expected;
     uint64_t bytes_max;   /* contributors' chunks that are kept here, about */
@@ -55,7 +61,7 @@ struct gather_holds {
 };
 
 enum gather_action_type {
-    GATHER_SEND_SET = 1, /* to owner `peer`: epoch, and the serials of gather_set */
+    GATHER_SEND_SET = 1, /* to owner `peer`: epoch, a run of its chunks; serials: gather_set */
     GATHER_GRANT_SUMS,   /* to owner `peer`: chunks of epoch's sums */
     GATHER_GRANT_PARTS,  /* to contributor `peer`: chunks of blob_id */
     GATHER_OWNER_OUT,    /* `peer` was taken over; reason */
@@ -86,8 +92,11 @@ struct gather_progress {
     uint64_t epoch; /* 0: open */
     uint32_t chunks;
     uint32_t chunks_done;
-    uint32_t entries; /* in the set */
-    uint32_t owners;  /* not taken over */
+    uint32_t entries;       /* in the set */
+    uint32_t owners;        /* not taken over */
+    uint32_t repaired;      /* times that a chunk got another owner */
+    uint64_t fetched_bytes; /* contributors' chunks that came here, in the whole step */
+    uint64_t sum_bytes;     /* that owners returned, of all epochs */
     uint32_t checks;
     uint64_t bytes; /* contributors' chunks kept now */
 };

@@ -128,22 +128,25 @@ static bool next_out(struct gather *self, struct gather_action *out)
 }
 
 /* The next run of sums that an owner was not asked for in this epoch. */
-static bool grant_sums(struct gather *self, struct owner *owner, uint64_t now_ms,
-                       struct gather_action *out)
+static bool grant_sums(struct gather *self, struct owner *owner, struct range *range,
+                       uint64_t now_ms, struct gather_action *out)
 {
-    uint32_t end = owner->facts.first_chunk + owner->facts.chunk_count;
-    while (owner->grant_next < end && self->chunks[owner->grant_next].returned.data != NULL) {
-        owner->grant_next++;
+    uint32_t index = (uint32_t)(owner - self->owners);
+    uint32_t end = range->first_chunk + range->chunk_count;
+    while (range->grant_next < end && (self->chunks[range->grant_next].returned.data != NULL ||
+                                       self->chunks[range->grant_next].owner != index)) {
+        range->grant_next++;
     }
-    if (owner->grant_next == end) {
+    if (range->grant_next == end) {
         return false;
     }
     *out = (struct gather_action){.type = GATHER_GRANT_SUMS,
                                   .peer = owner->facts.peer,
                                   .epoch = self->epoch,
-                                  .first_chunk = owner->grant_next};
-    while (owner->grant_next < end && self->chunks[owner->grant_next].returned.data == NULL) {
-        owner->grant_next++;
+                                  .first_chunk = range->grant_next};
+    while (range->grant_next < end && self->chunks[range->grant_next].returned.data == NULL &&
+           self->chunks[range->grant_next].owner == index) {
+        range->grant_next++;
         out->chunk_count++;
     }
     owner->granted_ms = now_ms;
@@ -157,40 +160,54 @@ static void retry_sums(const struct gather *self, struct owner *owner, uint64_t 
         owner->granted_ms > owner->progress_ms ? owner->granted_ms : owner->progress_ms;
     if (owner->holds.epoch == self->epoch && owner->holds.sums_ready > owner->returned_count &&
         now_ms >= since_ms && now_ms - since_ms >= self->plan.retry_ms) {
-        owner->grant_next = owner->facts.first_chunk;
+        owner->granted_ms = now_ms;
+        for (uint32_t i = 0; i < owner->range_count; i++) {
+            owner->ranges[i].grant_next = owner->ranges[i].first_chunk;
+        }
     }
 }
 
-static bool next_of_owners(struct gather *self, uint64_t now_ms, struct gather_action *out)
+/* The set, one message a range, before any sum is asked for. */
+static bool tell_set(struct gather *self, struct owner *owner, uint64_t now_ms,
+                     struct gather_action *out)
 {
-    for (uint32_t i = 0; self->epoch > 0 && self->live_count > 0 && i < self->owner_count; i++) {
-        struct owner *owner = &self->owners[i];
-        if (owner->out) {
-            continue;
-        }
-        if (owner->told_epoch != self->epoch) {
-            owner->told_epoch = self->epoch;
-            owner->grant_next = owner->facts.first_chunk;
+    for (uint32_t i = 0; i < (owner->shed ? 1 : owner->range_count); i++) {
+        struct range *range = &owner->ranges[i];
+        if (range->told_epoch != self->epoch) {
+            range->told_epoch = self->epoch;
+            range->grant_next = range->first_chunk;
             owner->told_ms = now_ms;
             owner->progress_ms = now_ms;
-            *out = (struct gather_action){
-                .type = GATHER_SEND_SET, .peer = owner->facts.peer, .epoch = self->epoch};
-            return true;
-        }
-        retry_sums(self, owner, now_ms);
-        if (grant_sums(self, owner, now_ms, out)) {
+            *out = (struct gather_action){.type = GATHER_SEND_SET,
+                                          .peer = owner->facts.peer,
+                                          .epoch = self->epoch,
+                                          .first_chunk = range->first_chunk,
+                                          .chunk_count = range->chunk_count};
             return true;
         }
     }
     return false;
 }
 
-/* The step is covered: from now on there is a set. */
-static void begin_set(struct gather *self)
+static bool next_of_owners(struct gather *self, uint64_t now_ms, struct gather_action *out)
 {
-    self->epoch = self->plan.epoch_before + 1;
-    gather_forget_accusations(self);
-    gather_queue_slots(self);
+    bool due = gather_sums_are_due(self);
+    for (uint32_t i = 0; self->epoch > 0 && self->live_count > 0 && i < self->owner_count; i++) {
+        struct owner *owner = &self->owners[i];
+        if (owner->out) {
+            continue;
+        }
+        if (tell_set(self, owner, now_ms, out)) {
+            return true;
+        }
+        retry_sums(self, owner, now_ms);
+        for (uint32_t j = 0; due && j < (owner->shed ? 1 : owner->range_count); j++) {
+            if (grant_sums(self, owner, &owner->ranges[j], now_ms, out)) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 bool gather_next(struct gather *self, uint64_t now_ms, struct gather_action *out)
@@ -206,7 +223,7 @@ bool gather_next(struct gather *self, uint64_t now_ms, struct gather_action *out
         judge_gone(self);
     }
     if (self->epoch == 0 && self->live_count > 0 && gather_covered(self)) {
-        begin_set(self);
+        gather_close(self);
     }
     return next_out(self, out) || next_of_owners(self, now_ms, out) ||
            next_parts(self, now_ms, out);

@@ -21,16 +21,13 @@ void gather_owner_out(struct gather *self, uint32_t index, enum gather_reason re
     owner->reason = reason;
     self->any_out = true;
     owner->accused_entry = GATHER_NONE;
-    for (uint32_t i = 0; i < owner->facts.chunk_count; i++) {
-        uint32_t chunk = owner->facts.first_chunk + i;
-        if (reason == GATHER_LIAR || reason == GATHER_BAD) {
-            gather_free_packed(&self->chunks[chunk].returned);
+    for (uint32_t i = 0; i < self->chunk_count; i++) {
+        if (self->chunks[i].owner == index && (reason == GATHER_LIAR || reason == GATHER_BAD)) {
+            gather_free_packed(&self->chunks[i].returned);
+            gather_note_chunk(self, i);
         }
-        if (self->chunks[chunk].returned.data == NULL) {
-            gather_need_chunk(self, chunk);
-        }
-        gather_note_chunk(self, chunk);
     }
+    gather_repair(self, index);
 }
 
 static uint32_t find_entry(const struct gather *self, uint64_t serial)
@@ -112,7 +109,9 @@ void gather_take_holds(struct gather *self, uint32_t peer, const struct gather_h
                      holds->parts_held > owner->holds.parts_held ||
                      holds->sums_ready > owner->holds.sums_ready;
         owner->progress_ms = moved ? now_ms : owner->progress_ms;
-        owner->has_all = owner->has_all || holds->parts_missing == 0;
+        owner->has_all = owner->has_all ||
+                         (holds->parts_missing == 0 &&
+                          holds->parts_held >= (uint64_t)self->live_count * owner->chunk_count);
     }
     owner->holds = *holds;
     hear_accusation(self, index, holds);
@@ -131,6 +130,20 @@ bool gather_delivered(const struct gather *self)
     return delivered;
 }
 
+/* Sums go as soon as they are whole while nothing was lost. After that, each further loss would
+ * have everything returned once more: they wait until nothing can be missing any more. */
+bool gather_sums_are_due(struct gather *self)
+{
+    if (self->epoch <= self->plan.epoch_before + 1) {
+        return true;
+    }
+    bool all = true;
+    for (uint32_t i = 0; all && i < self->owner_count; i++) {
+        all = self->owners[i].out || self->owners[i].has_all;
+    }
+    return all && gather_first_open(self) == self->slot_count;
+}
+
 /* An owner that stands still for want of a few contributions: to have these fetched centrally costs
  * one contribution each, to take the owner over costs its chunks of all. */
 static bool move_entry(struct gather *self, struct owner *owner)
@@ -141,7 +154,7 @@ static bool move_entry(struct gather *self, struct owner *owner)
                          : GATHER_NONE;
     if (entry == GATHER_NONE || owner->moves == GATHER_MOVES_MAX ||
         (uint64_t)holds->lacking_count * self->chunk_count >=
-            (uint64_t)self->live_count * owner->facts.chunk_count) {
+            (uint64_t)self->live_count * owner->chunk_count) {
         return false;
     }
     owner->moves++;
@@ -151,7 +164,7 @@ static bool move_entry(struct gather *self, struct owner *owner)
 
 static bool is_finished(const struct owner *owner)
 {
-    return owner->out || owner->returned_count == owner->facts.chunk_count;
+    return owner->out || owner->returned_count >= owner->chunk_count;
 }
 
 /* A peer may say for ever that it goes on: that ends it. */
@@ -165,6 +178,15 @@ static bool is_late(const struct gather *self, const struct owner *owner, bool h
            elapsed_ms / DEADLINES_MAX >= self->plan.deadline_ms;
 }
 
+static bool was_told(const struct gather *self, const struct owner *owner)
+{
+    bool told = true;
+    for (uint32_t i = 0; i < (owner->shed ? 1 : owner->range_count); i++) {
+        told = told && owner->ranges[i].told_epoch == self->epoch;
+    }
+    return told;
+}
+
 static bool is_stalled(const struct gather *self, const struct owner *owner, uint64_t now_ms)
 {
     return now_ms >= owner->progress_ms && now_ms - owner->progress_ms >= self->plan.stall_ms;
@@ -176,9 +198,14 @@ void gather_judge_owners(struct gather *self, uint64_t now_ms)
     for (uint32_t i = 0; i < self->owner_count; i++) {
         finished += is_finished(&self->owners[i]) ? 1 : 0;
     }
+    bool due = gather_sums_are_due(self);
     for (uint32_t i = 0; self->epoch > 0 && self->live_count > 0 && i < self->owner_count; i++) {
         struct owner *owner = &self->owners[i];
-        if (is_finished(owner) || owner->told_epoch != self->epoch ||
+        if (!due && owner->has_all) { /* it waits for others */
+            owner->told_ms = now_ms;
+            owner->progress_ms = now_ms;
+        }
+        if (is_finished(owner) || !was_told(self, owner) ||
             (!is_stalled(self, owner, now_ms) &&
              !is_late(self, owner, finished * 2 >= self->owner_count, now_ms))) {
             continue;
@@ -186,6 +213,12 @@ void gather_judge_owners(struct gather *self, uint64_t now_ms)
         if (move_entry(self, owner)) {
             return; /* another epoch: everybody begins anew */
         }
-        gather_owner_out(self, i, GATHER_SLOW);
+        if (owner->range_count > 1 && !owner->shed) {
+            gather_shed(self, i); /* its own chunks may come once it is rid of others' */
+            owner->told_ms = now_ms;
+            owner->progress_ms = now_ms;
+        } else {
+            gather_owner_out(self, i, GATHER_SLOW);
+        }
     }
 }

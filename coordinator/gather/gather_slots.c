@@ -152,6 +152,7 @@ enum status gather_take_part(struct gather *self, uint32_t index, uint32_t chunk
         return status;
     }
     asked_forget(&entry->asked, slot);
+    self->fetched_bytes += size_bytes;
     entry->progress_ms = now_ms;
     entry->waiting = entry->asked.count > 0;
     if (self->slots[slot].wants == index) {

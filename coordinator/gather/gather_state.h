@@ -19,6 +19,7 @@ struct packed {
 
 struct chunk {
     uint32_t owner;         /* index, or GATHER_NONE: the coordinator's own */
+    uint32_t repairs;       /* times it got another owner */
     uint32_t slot;          /* index, or GATHER_NONE */
     struct packed returned; /* by the owner in this epoch */
     struct packed own;      /* summed here in this epoch */
@@ -45,15 +46,24 @@ struct entry {
     uint8_t **parts; /* (chunk_count), by slot */
 };
 
+struct range {
+    uint32_t first_chunk;
+    uint32_t chunk_count;
+    uint64_t told_epoch; /* 0: the owner knows nothing of it */
+    uint32_t grant_next;
+};
+
 struct owner {
     struct gather_owner facts;
+    uint32_t range_count; /* the first is that of the plan */
+    struct range ranges[1 + GATHER_RANGES_MAX];
+    bool shed;            /* what it took over was too much: the first range alone counts */
+    uint32_t chunk_count; /* of the ranges that count */
     bool out;
     enum gather_reason reason; /* as in struct entry */
     bool has_all;              /* every part of the set, so of every later one too */
-    uint64_t told_epoch;
     uint64_t told_ms;
     uint32_t returned_count;
-    uint32_t grant_next;
     uint64_t granted_ms;
     uint64_t progress_ms;
     uint32_t moves;
@@ -89,6 +99,9 @@ struct gather {
     uint64_t parts_bytes;
     size_t part_bytes_max; /* of a chunk in the widest codec of any entry */
     uint32_t checks;
+    uint32_t repaired;
+    uint64_t fetched_bytes;
+    uint64_t sum_bytes;
     uint64_t checked_parts;  /* fetched for checks */
     uint32_t checked_chunks; /* of all owners that are not trusted */
     uint64_t expire_ms;
@@ -122,8 +135,14 @@ uint32_t gather_owner_of(const struct gather *self, uint32_t peer); /* GATHER_NO
 void gather_owner_out(struct gather *self, uint32_t owner, enum gather_reason reason);
 void gather_judge_owners(struct gather *self, uint64_t now_ms);
 bool gather_delivered(const struct gather *self); /* no owner lacks a part of the set */
+bool gather_sums_are_due(struct gather *self);    /* owners are to return them now */
 void gather_part_is_fine(struct gather *self, uint32_t entry, uint32_t chunk);
 void gather_forget_accusations(struct gather *self);
+
+/* gather_repair.c: other owners for chunks whose owner is lost */
+void gather_give_run(struct gather *self, uint32_t first_chunk, uint32_t chunk_count);
+void gather_repair(struct gather *self, uint32_t owner); /* what is not returned by an owner */
+void gather_shed(struct gather *self, uint32_t owner);   /* what it took over goes to others */
 
 /* gather_grants.c */
 void gather_judge_entries(struct gather *self, uint64_t now_ms);

@@ -84,7 +84,8 @@ enum status gather_take_sum(struct gather *self, uint32_t peer, uint64_t epoch, 
     }
     struct owner *owner = &self->owners[number];
     if (index >= self->chunk_count || self->chunks[index].owner != number) {
-        return STATUS_PROTOCOL;
+        bool given = index < self->chunk_count && self->chunks[index].repairs > 0;
+        return given ? STATUS_STALE : STATUS_PROTOCOL;
     }
     struct chunk *chunk = &self->chunks[index];
     if (chunk->returned.data != NULL) {
@@ -100,8 +101,9 @@ enum status gather_take_sum(struct gather *self, uint32_t peer, uint64_t epoch, 
     }
     memcpy(chunk->returned.data, data, size_bytes);
     chunk->returned.size_bytes = size_bytes;
+    self->sum_bytes += size_bytes;
     owner->returned_count++;
-    owner->has_all = owner->has_all || owner->returned_count == owner->facts.chunk_count;
+    owner->has_all = owner->has_all || owner->returned_count == owner->chunk_count;
     owner->progress_ms = now_ms;
     check_perhaps(self, owner, index);
     gather_note_chunk(self, index);

@@ -432,6 +432,13 @@ const struct plan_times *routes_predicted(const struct routes *self, double *out
     return &self->predicted;
 }
 
+void routes_own_share(const struct routes *self, uint32_t *out_first_chunk,
+                      uint32_t *out_chunk_count)
+{
+    *out_first_chunk = self->coordinator_first_chunk;
+    *out_chunk_count = self->coordinator_chunk_count;
+}
+
 uint32_t routes_owner_count(const struct routes *self)
 {
     uint32_t count = 0;

@@ -122,6 +122,10 @@ uint64_t routes_plan_id(const struct routes *self);
 const struct plan_times *routes_predicted(const struct routes *self, double *out_bound_step_s);
 uint32_t routes_owner_count(const struct routes *self); /* those that are there */
 
+/* The chunks that the newest plan leaves to the coordinator. */
+void routes_own_share(const struct routes *self, uint32_t *out_first_chunk,
+                      uint32_t *out_chunk_count);
+
 /* What the peer at `index` is to be told, but for the pass. `codec` is the run's. */
 void routes_fill(const struct routes *self, uint32_t index, enum codec codec,
                  struct wire_route *out);

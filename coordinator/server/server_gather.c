@@ -18,7 +18,8 @@ enum {
     RETRY_MS = 3000,
     STALL_MS = 12000,
     DEADLINE_MS_MIN = 15000,
-    DEADLINE_SHARE = 4 /* times the gathering that was predicted */
+    DEADLINE_SHARE = 4, /* times the gathering that was predicted */
+    ALONE_MAX = 4 /* contributions of one step that are fetched rather than summed as a round */
 };
 static const uint64_t kept_bytes_max = UINT64_C(512) << 20;
 /* Contributions that the coordinator fetches for checks, in a step at most; who asks for many
@@ -78,8 +79,16 @@ static size_t value_count(const struct server *self)
     return layout_value_count(self->run->layout);
 }
 
-/* Owners of the plan that are there and were fine so far. What the others own is the coordinator's
- * in this step. */
+/* What a link is good for as an owner's: chunks come in and go out again. */
+static uint64_t weight_of(const struct route_peer *peer)
+{
+    double up = routes_up(peer);
+    double down = routes_down(peer);
+    double least = up < down ? up : down;
+    return least >= 1.0 ? (uint64_t)least : 1;
+}
+
+/* Owners of the plan that are there and were fine so far. */
 static uint32_t find_owners(struct server *self, struct gather_owner *out)
 {
     struct server_gather *state = self->gather;
@@ -97,7 +106,8 @@ static uint32_t find_owners(struct server *self, struct gather_owner *out)
         out[state->owner_count++] = (struct gather_owner){.peer = peer->number,
                                                           .first_chunk = peer->share.first_chunk,
                                                           .chunk_count = peer->share.chunk_count,
-                                                          .trusted = peer->trusted};
+                                                          .trusted = peer->trusted,
+                                                          .weight = weight_of(peer)};
     }
     return state->owner_count;
 }
@@ -110,6 +120,16 @@ static uint64_t deadline_ms(const struct server *self)
     return wanted_ms > DEADLINE_MS_MIN && wanted_ms < (double)(3600 * 1000)
                ? (uint64_t)wanted_ms
                : (uint64_t)DEADLINE_MS_MIN;
+}
+
+static void note_uplinks(struct server *self)
+{
+    for (uint32_t i = 0; i < self->sessions->end; i++) {
+        const struct route_peer *peer = routes_peer(server_routes(self), i);
+        if (peer != NULL) {
+            core_set_uplink(self->core, i, routes_up(peer));
+        }
+    }
 }
 
 /* Begins to gather the step in progress; false: nobody owns anything. */
@@ -131,10 +151,12 @@ static bool begin(struct server *self)
                                .retry_ms = RETRY_MS,
                                .stall_ms = STALL_MS,
                                .deadline_ms = deadline_ms(self)};
+    routes_own_share(server_routes(self), &plan.own_first_chunk, &plan.own_chunk_count);
     randombytes_buf(&plan.check_seed, sizeof plan.check_seed);
     if (plan.owner_count == 0 || gather_begin(state->gather, &plan) != STATUS_OK) {
         return false;
     }
+    note_uplinks(self);
     state->begun = true;
     state->merged = false;
     state->plan_id = routes_plan_id(server_routes(self));
@@ -151,20 +173,39 @@ static bool fits(const struct server *self, const struct wire_contribution *offe
            offer->blob.chunk_bytes == codec_encoded_bytes(offer->codec, CODEC_CHUNK_VALUES);
 }
 
-/* While samples are free, somebody has to compute them, and a peer whose contribution waits for the
- * whole step cannot. */
+/* Before all are asked to hand in, who does while samples are free is to go on with these, and a
+ * peer whose contribution waits for the others' cannot. */
 static bool may_route(const struct server *self, const struct session *session, uint64_t now_ms)
 {
     const struct server_gather *state = self->gather;
     const struct wire_contribution *offer = session->offer;
     const struct route_peer *peer =
         routes_peer(server_routes(self), sessions_index(self->sessions, session));
+    struct core_outlook outlook;
+    core_outlook(self->core, &outlook);
     return offer != NULL && !offer->again && !offer->leaving && peer != NULL &&
-           core_free_samples(self->core) == 0 && now_ms >= peer->route_ms &&
-           peer->told_plan == routes_plan_id(server_routes(self)) &&
+           (core_free_samples(self->core) == 0 || outlook.collects > state->collects) &&
+           now_ms >= peer->route_ms && peer->told_plan == routes_plan_id(server_routes(self)) &&
            routes_takes_codec(peer, store_state(self->store)->settings.codec, offer->codec) &&
            fits(self, offer) &&
-           self->contributions.count + state->live + 1 < JOURNAL_CONTRIBUTIONS_MAX;
+           self->contributions.count + state->live + state->waiting + 1 < JOURNAL_CONTRIBUTIONS_MAX;
+}
+
+/* What was computed again is not worth a round of its own when the sums of that would take more
+ * than the contributions themselves. */
+static bool is_alone(struct server *self, enum codec codec)
+{
+    struct server_gather *state = self->gather;
+    struct core_outlook outlook;
+    bool again = state->rounds > 0 || (state->begun && !gather_is_open(state->gather));
+    core_outlook(self->core, &outlook);
+    double chunk_bytes = (double)codec_encoded_bytes(codec, CODEC_CHUNK_VALUES);
+    double bytes = chunk_bytes / CODEC_CHUNK_VALUES * (outlook.awaited + state->waiting + 1);
+    if (!again || bytes > state->sum_bytes || state->alone == ALONE_MAX) {
+        return false;
+    }
+    state->alone++;
+    return true;
 }
 
 static void send_deliver(struct server *self, struct session *session, uint64_t serial)
@@ -192,9 +233,16 @@ bool server_gather_fetch(struct server *self, struct session *session, uint64_t 
 {
     struct server_gather *state = self->gather;
     uint32_t index = sessions_index(self->sessions, session);
-    if (!may_route(self, session, now_ms) || (!state->begun && !begin(self)) ||
-        !gather_is_open(state->gather)) {
+    if (!may_route(self, session, now_ms) ||
+        ((!state->begun || !gather_is_open(state->gather)) &&
+         is_alone(self, session->offer->codec)) ||
+        (!state->begun && !begin(self))) {
         return false;
+    }
+    if (!gather_is_open(state->gather)) {
+        state->waits[index] = true;
+        state->waiting++;
+        return true;
     }
     const struct gather_entry entry = {.serial = state->serial + 1,
                                        .peer = routes_peer(server_routes(self), index)->number,
@@ -235,10 +283,20 @@ uint32_t server_gather_take_entry(struct server_gather *self, uint32_t index)
     return entry;
 }
 
+static bool take_waiting(struct server_gather *self, uint32_t index)
+{
+    bool waits = self->waits[index];
+    self->waiting -= waits ? 1 : 0;
+    self->waits[index] = false;
+    return waits;
+}
+
 void server_gather_drop(struct server *self, const struct session *session)
 {
     struct server_gather *state = self->gather;
-    uint32_t entry = server_gather_take_entry(state, sessions_index(self->sessions, session));
+    uint32_t index = sessions_index(self->sessions, session);
+    uint32_t entry = server_gather_take_entry(state, index);
+    (void)take_waiting(state, index);
     if (entry != ENTRY_NONE && !state->merged) {
         gather_drop_entry(state->gather, entry);
         state->busy = true;
@@ -261,9 +319,8 @@ void server_gather_back(struct server *self, uint32_t number)
     }
 }
 
-void server_gather_end(struct server *self)
+static void end_round(struct server_gather *state)
 {
-    struct server_gather *state = self->gather;
     CHECK(state->live == 0);
     if (state->begun) {
         struct gather_progress progress;
@@ -272,8 +329,35 @@ void server_gather_end(struct server *self)
         gather_end(state->gather);
     }
     state->begun = false;
+    state->closed = false;
     state->merged = false;
     state->busy = false;
+}
+
+void server_gather_end(struct server *self)
+{
+    struct server_gather *state = self->gather;
+    CHECK(state->waiting == 0); /* their samples are of the step */
+    struct core_outlook outlook;
+    core_outlook(self->core, &outlook);
+    end_round(state);
+    state->collects = outlook.collects;
+    state->rounds = 0;
+    state->alone = 0;
+}
+
+void server_gather_next_round(struct server *self, uint64_t now_ms)
+{
+    struct server_gather *state = self->gather;
+    uint32_t end = self->sessions->end;
+    end_round(state);
+    state->rounds++;
+    for (uint32_t i = 0; i < end; i++) {
+        struct session *session = &self->sessions->items[i];
+        if (take_waiting(state, i) && !server_gather_fetch(self, session, now_ms)) {
+            server_upload_start(self, session, now_ms);
+        }
+    }
 }
 
 static void take_sum(struct server *self, struct session *session, uint32_t number,

@@ -16,8 +16,8 @@ struct server_gather;
 MUST_CHECK enum status server_gather_open(struct server *self);
 void server_gather_close(struct server *self); /* Fine when never opened. */
 
-/* The core wants what this session offers. True: its owners get it, and CORE_RECEIVED follows when
- * the whole step is gathered. False: it is to be fetched. */
+/* The core wants what this session offers. True: its owners get it, in this round or the next one,
+ * and CORE_RECEIVED follows when that is gathered. False: it is to be fetched. */
 MUST_CHECK bool server_gather_fetch(struct server *self, struct session *session, uint64_t now_ms);
 
 /* True when the sums of what this session offers are in the aggregate already. */
@@ -42,7 +42,7 @@ MUST_CHECK bool server_gather_chunk(struct server *self, struct session *session
 void server_gather_holds(struct server *self, const struct session *session,
                          const struct wire_holds *holds, uint64_t now_ms);
 
-/* Every turn: sums, says what is to be said, counts the step when it is complete. Errors: the run
+/* Every turn: sums, says what is to be said, counts the round when it is complete. Errors: the run
  * must stop. */
 MUST_CHECK enum status server_gather_turn(struct server *self, uint64_t now_ms);
 

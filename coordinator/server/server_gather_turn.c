@@ -6,9 +6,7 @@
 
 enum {
     WORK_PER_TURN = 16, /* chunks */
-    MOVES_PER_TURN = 16,
-    MOVED_MS = 10 * 60 * 1000,
-    MOVE_WORK_MS = 5000 /* how long the lost samples may take those who are freed for them */
+    MOVED_MS = 10 * 60 * 1000
 };
 
 static struct session *session_of(const struct server *self, uint32_t number)
@@ -32,16 +30,14 @@ static void send_set(struct server *self, struct session *session,
                      const struct gather_action *action)
 {
     struct server_gather *state = self->gather;
-    const struct owner *owner = owner_of(state, action->peer);
-    CHECK(owner != NULL);
     uint32_t count = gather_set(state->gather, state->serials);
     wire_serials_write(state->serials, count, self->body);
     self->message.type = WIRE_SET;
     self->message.as.set = (struct wire_set){.step = core_current_step(self->core),
                                              .epoch = action->epoch,
                                              .plan_id = state->plan_id,
-                                             .first_chunk = owner->first_chunk,
-                                             .chunk_count = owner->chunk_count,
+                                             .first_chunk = action->first_chunk,
+                                             .chunk_count = action->chunk_count,
                                              .step_tokens = server_step_tokens(self),
                                              .serial_count = count};
     server_send(self, session, self->body, (size_t)count * sizeof *state->serials);
@@ -145,42 +141,29 @@ static void act(struct server *self, const struct gather_action *action, uint64_
     }
 }
 
-/* Samples that nobody holds any more, of peers that were lost: those whose contributions wait for
- * the whole step are freed to compute them, the fastest first, by fetching what they have handed
- * in. */
-static void free_workers(struct server *self, uint64_t now_ms)
+/* No more contributions can come to this round: those who were asked have handed in or are lost,
+ * and what is computed again comes later, for the others wait for their verdicts. A round that
+ * nobody was asked for as a whole, as when each hands in by itself, goes on as long as somebody
+ * computes. */
+static void close_round(struct server *self)
 {
     struct server_gather *state = self->gather;
-    double work = (double)core_free_samples(self->core);
-    double speed = 0.0;
-    for (uint32_t i = 0; i < self->sessions->end; i++) {
-        const struct session *session = &self->sessions->items[i];
-        if (session->used && session->upload != UPLOAD_NONE) {
-            speed += core_peer_speed(self->core, i); /* is freed already */
-        }
+    struct core_outlook outlook;
+    core_outlook(self->core, &outlook);
+    if (gather_is_open(state->gather) && state->live > 0 && outlook.awaited == 0 &&
+        (outlook.collects > state->collects || !outlook.computing)) {
+        gather_close(state->gather);
     }
-    for (int moves = 0; moves < MOVES_PER_TURN && state->live > 0 &&
-                        (speed <= 0.0 || work > speed * MOVE_WORK_MS / 1000.0);
-         moves++) {
-        uint32_t best = ENTRY_NONE;
-        for (uint32_t i = 0; i < self->sessions->end; i++) {
-            bool better = state->entries[i] != ENTRY_NONE &&
-                          (best == ENTRY_NONE ||
-                           core_peer_speed(self->core, i) > core_peer_speed(self->core, best));
-            best = better ? i : best;
-        }
-        if (best == ENTRY_NONE) {
-            return;
-        }
-        double gained = core_peer_speed(self->core, best);
-        gather_drop_entry(state->gather, server_gather_take_entry(state, best));
-        log_info("gather", "freed", "step=%" PRIu64 " peer=%s reason=\"%.0f samples are free\"",
-                 core_current_step(self->core), self->sessions->items[best].id, work);
-        server_upload_start(self, &self->sessions->items[best], now_ms);
-        speed += gained;
-        if (gained <= 0.0) {
-            return;
-        }
+}
+
+static void note_set(struct server *self)
+{
+    struct server_gather *state = self->gather;
+    if (!state->closed && !gather_is_open(state->gather)) {
+        struct core_outlook outlook;
+        core_outlook(self->core, &outlook);
+        state->collects = outlook.collects;
+        state->closed = true;
     }
 }
 
@@ -191,8 +174,8 @@ static void merge_slice(const void *context, uint32_t first_chunk, uint32_t chun
 }
 
 /* All sums are here: they go into the aggregate's, and every contribution of the set is counted
- * before anything else happens. */
-static enum status count_step(struct server *self, uint64_t now_ms)
+ * before anything else happens. What the step lacks comes in another round. */
+static enum status count_round(struct server *self, uint64_t now_ms)
 {
     struct server_gather *state = self->gather;
     struct gather_progress progress;
@@ -200,9 +183,11 @@ static enum status count_step(struct server *self, uint64_t now_ms)
     gather_progress(state->gather, &progress);
     log_info("gather", "complete",
              "step=%" PRIu64 " owners=%" PRIu32 " of=%" PRIu32 " entries=%" PRIu32 " epoch=%" PRIu64
-             " checks=%" PRIu32 " central_tokens=%" PRIu64,
+             " checks=%" PRIu32 " central_tokens=%" PRIu64 " repaired=%" PRIu32
+             " fetched_bytes=%" PRIu64 " sum_bytes=%" PRIu64 " round=%" PRIu32,
              step, progress.owners, state->owner_count, progress.entries,
-             progress.epoch - state->epoch, progress.checks, aggregate_tokens(self->aggregate));
+             progress.epoch - state->epoch, progress.checks, aggregate_tokens(self->aggregate),
+             progress.repaired, progress.fetched_bytes, progress.sum_bytes, state->rounds + 1);
     aggregate_merge(self->aggregate, merge_slice, state->gather);
     state->merged = true;
     enum status status = STATUS_OK;
@@ -213,7 +198,9 @@ static enum status count_step(struct server *self, uint64_t now_ms)
             status = server_pump(self, now_ms);
         }
     }
-    CHECK(status != STATUS_OK || core_current_step(self->core) > step);
+    if (status == STATUS_OK && core_current_step(self->core) == step) {
+        server_gather_next_round(self, now_ms);
+    }
     return status;
 }
 
@@ -233,15 +220,22 @@ enum status server_gather_turn(struct server *self, uint64_t now_ms)
         }
     }
     state->busy = more;
-    if (core_free_samples(self->core) > 0) {
-        free_workers(self, now_ms);
-    }
+    close_round(self);
+    note_set(self);
     while (gather_next(state->gather, now_ms, &action)) {
         act(self, &action, now_ms);
         enum status status = server_pump(self, now_ms);
         if (status != STATUS_OK || !state->begun) {
             return status;
         }
+        note_set(self);
     }
-    return state->live > 0 && gather_complete(state->gather) ? count_step(self, now_ms) : STATUS_OK;
+    if (gather_is_open(state->gather) || !gather_complete(state->gather)) {
+        return STATUS_OK;
+    }
+    if (state->live > 0) {
+        return count_round(self, now_ms);
+    }
+    server_gather_next_round(self, now_ms); /* all of this one left */
+    return STATUS_OK;
 }

@@ -8,7 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { UNSENT_MAX = 8, MESSAGES_PER_CALL = 64, LOST_MS = 1500, CONNECT_MS_MAX = 3000 };
+enum {
+    UNSENT_MAX = 8,
+    MESSAGES_PER_CALL = 64,
+    LOST_MS = 1500,
+    CONNECT_MS_MAX = 3000,
+    REPAIRS_MAX = 3 /* times that a contribution's chunks go to others than their owners */
+};
 
 struct owner_link {
     struct wire_owner owner;
@@ -30,6 +36,7 @@ struct owner_link {
 struct delivery {
     uint64_t blob_id;
     uint8_t ticket[TICKET_BYTES];
+    uint64_t repaired; /* chunks asked for by others than their owners */
 };
 
 struct bulk {
@@ -214,6 +221,7 @@ void bulk_deliver(struct bulk *self, const struct wire_deliver *deliver)
         place = &self->deliveries[self->delivery_count++];
     }
     place->blob_id = deliver->blob_id;
+    place->repaired = 0;
     memcpy(place->ticket, deliver->ticket, TICKET_BYTES);
     for (uint32_t i = 0; i < self->link_count; i++) {
         struct owner_link *link = &self->links[i];
@@ -300,19 +308,33 @@ static bool owns(const struct wire_owner *owner, const struct wire_grant *grant)
                (uint64_t)owner->first_chunk + owner->chunk_count;
 }
 
-/* An owner is sent its own chunks of what is delivered to it, and nothing else. */
+/* An owner is sent its own chunks of what is delivered to it; and those of others, for whom it sums
+ * when they are lost. All owners together get no more of these than any repair can need. */
+static bool may_ask(const struct owner_link *link, struct delivery *delivery,
+                    const struct wire_grant *grant, uint32_t chunk_count)
+{
+    if (owns(&link->owner, grant) || owns(&link->before, grant)) {
+        return true;
+    }
+    delivery->repaired += grant->chunk_count;
+    return delivery->repaired <= (uint64_t)REPAIRS_MAX * chunk_count;
+}
+
 static void take_grant(struct bulk *self, struct owner_link *link, const struct wire_grant *grant)
 {
+    struct delivery *delivery =
+        grant->kind == BLOB_CONTRIBUTION ? find_delivery(self, grant->id) : NULL;
     const struct offer *offer =
-        grant->kind == BLOB_CONTRIBUTION && find_delivery(self, grant->id) != NULL
-            ? offers_find(self->settings.offers, grant->id)
-            : NULL;
-    if (offer == NULL || (!owns(&link->owner, grant) && !owns(&link->before, grant))) {
+        delivery != NULL ? offers_find(self->settings.offers, grant->id) : NULL;
+    if (offer == NULL) {
         return;
     }
     const struct blob_ref *ref = &offer->facts.blob;
-    enum status status = blob_senders_grant(&link->sends, grant,
-                                            blob_chunk_count(ref->size_bytes, ref->chunk_bytes));
+    uint32_t chunk_count = blob_chunk_count(ref->size_bytes, ref->chunk_bytes);
+    if (!may_ask(link, delivery, grant, chunk_count)) {
+        return;
+    }
+    enum status status = blob_senders_grant(&link->sends, grant, chunk_count);
     if (status != STATUS_OK) {
         log_warn("peer", "grant_refused", "reason=\"%s\"", status_text(status));
     }

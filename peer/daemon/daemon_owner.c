@@ -26,7 +26,7 @@ enum status daemon_owner_new(struct channel_set *set, const struct daemon_owner_
         status = fault(STATUS_USAGE, "the key in the join link is no key; ask for a new link");
     }
     if (status == STATUS_OK) {
-        status = fraction_new(settings->memory_bytes_max, &self->fraction);
+        status = fractions_new(settings->memory_bytes_max, &self->fractions);
     }
     self->sum = malloc(sum_pack_bytes_max(CODEC_CHUNK_VALUES));
     self->head = malloc(WIRE_HEAD_MAX);
@@ -51,7 +51,7 @@ void daemon_owner_free(struct daemon_owner *self)
         return;
     }
     channel_server_free(self->server);
-    fraction_free(self->fraction);
+    fractions_free(self->fractions);
     guests_deinit(&self->guests);
     free(self->sum);
     free(self->head);
@@ -92,39 +92,29 @@ struct guest_delivery owner_delivery_of(const struct ticket *ticket, uint64_t bl
         .part = {.serial = ticket->serial, .codec = ticket->codec, .tokens = ticket->tokens}};
 }
 
-static bool same_task(const struct fraction_task *task, const struct fraction_task *other)
-{
-    return task->plan_id == other->plan_id && task->step == other->step &&
-           task->step_tokens == other->step_tokens && task->first_chunk == other->first_chunk &&
-           task->chunk_count == other->chunk_count && task->value_count == other->value_count;
-}
-
-/* Errors: those of fraction_begin. */
+/* Errors: those of fractions_begin. */
 static enum status begin_task(struct daemon_owner *self, const struct fraction_task *task)
 {
-    const struct fraction_task *now = fraction_task(self->fraction);
-    if (now != NULL && same_task(now, task)) {
-        return STATUS_OK;
+    bool further = fractions_belongs(self->fractions, task); /* what is open stays so */
+    enum status status = fractions_begin(self->fractions, task);
+    if (status != STATUS_OK && status != STATUS_STALE) {
+        log_warn("owner", "cannot_sum", "step=%" PRIu64 " chunks=%" PRIu32 " reason=\"%s\"",
+                 task->step, task->chunk_count, fault_text());
     }
-    enum status status = fraction_begin(self->fraction, task);
-    if (status == STATUS_STALE) {
+    if (status == STATUS_STALE || further) {
         return status;
     }
     self->task++; /* nothing is open in it, or there is none */
     self->epoch = 0;
     self->over = false;
     self->told = (struct wire_holds){.step = task->step};
-    if (status != STATUS_OK) {
-        log_warn("owner", "cannot_sum", "step=%" PRIu64 " chunks=%" PRIu32 " reason=\"%s\"",
-                 task->step, task->chunk_count, fault_text());
-    }
     return status;
 }
 
 /* The first contribution of a step comes before its set: the newest plan says which chunks. */
 static void begin_by_plan(struct daemon_owner *self, const struct guest_delivery *delivery)
 {
-    const struct fraction_task *now = fraction_task(self->fraction);
+    const struct fraction_task *now = fractions_task(self->fractions);
     bool later =
         now == NULL || delivery->step > now->step ||
         (delivery->step == now->step && delivery->plan_id > now->plan_id && self->epoch == 0);
@@ -146,12 +136,12 @@ bool owner_open(struct daemon_owner *self, struct guest_delivery *delivery)
         return true;
     }
     begin_by_plan(self, delivery);
-    const struct fraction_task *task = fraction_task(self->fraction);
+    const struct fraction_task *task = fractions_task(self->fractions);
     if (task == NULL || task->step != delivery->step || task->plan_id != delivery->plan_id ||
-        fraction_open(self->fraction, &delivery->part) != STATUS_OK) {
+        fractions_open(self->fractions, &delivery->part) != STATUS_OK) {
         return false;
     }
-    fraction_reset_grants(self->fraction, delivery->part.serial);
+    fractions_reset_grants(self->fractions, delivery->part.serial);
     delivery->task = self->task;
     delivery->came = 0;
     delivery->unsent.chunk_count = 0;
@@ -181,13 +171,13 @@ void daemon_owner_plan(struct daemon_owner *self, uint64_t plan_id, const struct
  */
 static enum status start_over(struct daemon_owner *self, const struct fraction_task *task)
 {
-    struct fraction *fresh = NULL;
-    enum status status = fraction_new(self->settings.memory_bytes_max, &fresh);
+    struct fractions *fresh = NULL;
+    enum status status = fractions_new(self->settings.memory_bytes_max, &fresh);
     if (status != STATUS_OK) {
         return status;
     }
-    fraction_free(self->fraction);
-    self->fraction = fresh;
+    fractions_free(self->fractions);
+    self->fractions = fresh;
     return begin_task(self, task);
 }
 
@@ -208,12 +198,14 @@ static enum status take_set(struct daemon_owner *self, const struct wire_set *se
         return status;
     }
     open_all(self);
-    status = fraction_set(self->fraction, set->epoch, serials, set->serial_count);
+    status =
+        fractions_set(self->fractions, set->first_chunk, set->epoch, serials, set->serial_count);
     if (status == STATUS_STALE) {
         status = start_over(self, &task);
         open_all(self);
         if (status == STATUS_OK) {
-            status = fraction_set(self->fraction, set->epoch, serials, set->serial_count);
+            status = fractions_set(self->fractions, set->first_chunk, set->epoch, serials,
+                                   set->serial_count);
         }
     }
     return status;
@@ -243,7 +235,7 @@ void daemon_owner_set(struct daemon_owner *self, const struct wire_set *set, con
 void daemon_owner_grant_sums(struct daemon_owner *self, const struct wire_grant *grant)
 {
     enum status status =
-        fraction_grant_sums(self->fraction, grant->id, grant->first_chunk, grant->chunk_count);
+        fractions_grant_sums(self->fractions, grant->id, grant->first_chunk, grant->chunk_count);
     if (status != STATUS_OK) {
         log_event(LOG_DEBUG, "owner", "grant_refused", "epoch=%" PRIu64 " reason=\"%s\"", grant->id,
                   status_text(status));
@@ -252,7 +244,7 @@ void daemon_owner_grant_sums(struct daemon_owner *self, const struct wire_grant 
 
 void daemon_owner_committed(struct daemon_owner *self, uint64_t step)
 {
-    const struct fraction_task *task = fraction_task(self->fraction);
+    const struct fraction_task *task = fractions_task(self->fractions);
     self->version = step + 1;
     self->over = self->over || (task != NULL && task->step <= step);
     self->delivered_count = self->over ? 0 : self->delivered_count;
@@ -270,36 +262,30 @@ void daemon_owner_deliver(struct daemon_owner *self, uint64_t blob_id,
     }
     for (uint32_t i = 0; i < self->delivered_count; i++) {
         if (self->delivered[i].facts.blob_id == blob_id) {
-            self->delivered[i] = (struct own_delivery){owner_delivery_of(&facts, blob_id), 0};
+            self->delivered[i] = (struct own_delivery){owner_delivery_of(&facts, blob_id)};
             return;
         }
     }
     self->delivered[self->delivered_count++] =
-        (struct own_delivery){owner_delivery_of(&facts, blob_id), 0};
+        (struct own_delivery){owner_delivery_of(&facts, blob_id)};
 }
 
 /* Adds up to `budget` chunks; returns how many. */
 static uint32_t add_own(struct daemon_owner *self, struct own_delivery *own,
                         const struct offer *offer, uint32_t budget)
 {
-    bool was_open = own->facts.task == self->task && self->task > 0;
+    uint64_t serial = own->facts.part.serial;
     uint32_t added = 0;
+    uint32_t index = 0;
     if (!owner_open(self, &own->facts)) {
         return 0;
     }
-    const struct fraction_task *task = fraction_task(self->fraction);
-    own->next_chunk = was_open ? own->next_chunk : 0;
-    for (; own->next_chunk < task->chunk_count && added < budget; own->next_chunk++, added++) {
+    for (; added < budget && fractions_missing(self->fractions, serial, &index); added++) {
         struct blob_chunk_header header;
         const uint8_t *chunk = NULL;
-        uint32_t index = task->first_chunk + own->next_chunk;
         if (blob_chunk(&offer->facts.blob, offer->data, offer->tree, index, &header, &chunk) !=
-            STATUS_OK) {
-            break;
-        }
-        enum status status =
-            fraction_add(self->fraction, own->facts.part.serial, index, chunk, header.size_bytes);
-        if (status != STATUS_OK) {
+                STATUS_OK ||
+            fractions_add(self->fractions, serial, index, chunk, header.size_bytes) != STATUS_OK) {
             break; /* the next report tells the coordinator */
         }
     }
@@ -349,8 +335,8 @@ void owner_grant(struct daemon_owner *self, struct guest *guest, struct guest_de
         self->capped = self->capped || bytes == 0;
         uint32_t window =
             bytes / chunk_bytes < OWNER_WINDOW ? (uint32_t)(bytes / chunk_bytes) + 1 : OWNER_WINDOW;
-        if (bytes == 0 || !fraction_grant(self->fraction, delivery->part.serial, window, now_ms,
-                                          OWNER_RETRY_MS, &delivery->unsent)) {
+        if (bytes == 0 || !fractions_grant(self->fractions, delivery->part.serial, window, now_ms,
+                                           OWNER_RETRY_MS, &delivery->unsent)) {
             return;
         }
         pace_asked(pace, delivery->unsent.chunk_count * chunk_bytes, now_ms);
@@ -399,12 +385,12 @@ static bool same_holds(const struct wire_holds *a, const struct wire_holds *b)
 
 bool daemon_owner_holds(struct daemon_owner *self, uint64_t now_ms, struct wire_holds *out)
 {
-    const struct fraction_task *task = fraction_task(self->fraction);
+    const struct fraction_task *task = fractions_task(self->fractions);
     struct fraction_holds holds;
     if (task == NULL || self->over || now_ms - self->told_ms < OWNER_HOLDS_MS) {
         return false;
     }
-    fraction_holds(self->fraction, &holds);
+    fractions_holds(self->fractions, &holds);
     *out = (struct wire_holds){.step = task->step,
                                .epoch = holds.epoch,
                                .parts_held = holds.parts_held,
@@ -426,10 +412,10 @@ bool daemon_owner_holds(struct daemon_owner *self, uint64_t now_ms, struct wire_
 bool daemon_owner_next_sum(struct daemon_owner *self, struct daemon_owner_sum *out)
 {
     uint32_t chunk = 0;
-    if (!fraction_next_sum(self->fraction, &chunk)) {
+    if (!fractions_next_sum(self->fractions, &chunk)) {
         return false;
     }
-    size_t size_bytes = fraction_pack(self->fraction, chunk, self->sum);
+    size_t size_bytes = fractions_pack(self->fractions, chunk, self->sum);
     *out = (struct daemon_owner_sum){.header = {.kind = BLOB_SUM,
                                                 .id = self->epoch,
                                                 .index = chunk,
@@ -441,5 +427,5 @@ bool daemon_owner_next_sum(struct daemon_owner *self, struct daemon_owner_sum *o
 
 void daemon_owner_sum_sent(struct daemon_owner *self, const struct daemon_owner_sum *sum)
 {
-    fraction_sum_sent(self->fraction, sum->header.index);
+    fractions_sum_sent(self->fractions, sum->header.index);
 }

@@ -91,7 +91,7 @@ static bool is_proved(struct daemon_owner *self, const struct channel_message *i
     if (blob_tree_proves(&delivery->root, chunk_count, incoming->head, incoming->head_size_bytes)) {
         return true;
     }
-    if (fraction_tear(self->fraction, delivery->part.serial)) {
+    if (fractions_tear(self->fractions, delivery->part.serial)) {
         log_warn("owner", "contribution_torn", "address=%s serial=%" PRIu64, incoming->host,
                  delivery->part.serial);
     }
@@ -116,8 +116,8 @@ static void take_chunk(struct daemon_owner *self, const struct channel_message *
     if (!digest_equal(&hash, &header.hash) || !is_proved(self, incoming, delivery)) {
         return;
     }
-    enum status status = fraction_add(self->fraction, delivery->part.serial, header.index,
-                                      incoming->body, incoming->body_size_bytes);
+    enum status status = fractions_add(self->fractions, delivery->part.serial, header.index,
+                                       incoming->body, incoming->body_size_bytes);
     if (status == STATUS_PROTOCOL) {
         refuse(self, incoming, guest, "it sends a chunk that is summed elsewhere");
     } else if (++delivery->came % OWNER_GRANT_EVERY == 0) {
@@ -282,11 +282,11 @@ static bool has_here(const struct daemon_owner *self, const struct guest *guest)
 /* Chunks of a contribution of this step are still to come from the guest. */
 static bool owes(const struct daemon_owner *self, const struct guest *guest)
 {
-    const struct fraction_task *task = fraction_task(self->fraction);
+    uint32_t chunk_count = fractions_chunk_count(self->fractions);
     bool owes = false;
-    for (uint32_t i = 0; task != NULL && !self->over && i < guest->delivery_count; i++) {
+    for (uint32_t i = 0; !self->over && i < guest->delivery_count; i++) {
         const struct guest_delivery *delivery = &guest->deliveries[i];
-        owes = owes || (delivery->task == self->task && delivery->came < task->chunk_count);
+        owes = owes || (delivery->task == self->task && delivery->came < chunk_count);
     }
     return owes;
 }

@@ -3,6 +3,7 @@
 #ifndef DUGNAD_PEER_DAEMON_OWNER_STATE_H
 #define DUGNAD_PEER_DAEMON_OWNER_STATE_H
 
+#include "peer/aggregator/fractions.h"
 #include "peer/daemon/daemon_owner.h"
 #include "peer/daemon/guests.h"
 
@@ -18,17 +19,16 @@ enum {
     OWNER_OWN_CHUNKS_PER_TURN = 64
 };
 
-/* This peer's own contribution, and how far it is in its fraction. */
+/* This peer's own contribution. */
 struct own_delivery {
     struct guest_delivery facts;
-    uint32_t next_chunk; /* of the fraction */
 };
 
 struct daemon_owner {
     struct daemon_owner_settings settings;
     uint8_t coordinator_curve[IDENTITY_KEY_BYTES];
     struct channel_server *server;
-    struct fraction *fraction;
+    struct fractions *fractions;
     struct guests guests;
     bool follows; /* a run: */
     struct daemon_owner_run run;

@@ -101,9 +101,10 @@ struct sim_figures {
     uint64_t codec_changes;  /* and updates that have another codec than the one before */
     uint64_t steps_gathered; /* with sums of owners in them */
     uint64_t takeovers;      /* of owners, by the coordinator */
+    uint64_t repairs;        /* chunks of lost owners that others summed */
     uint64_t entries_out;    /* contributions that left the set of a step, */
     uint64_t entries_moved;  /* those to be fetched since an owner stands still for want of them */
-    uint64_t entries_freed;  /* and those fetched so that their peers can work again */
+    uint64_t rounds;         /* beyond the first of their steps */
     uint64_t swindles;       /* sums that were sent and are wrong */
     uint64_t swindlers_caught; /* takeovers because of them */
     uint64_t framed;           /* chunks that were sent and are not those that were promised */

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { BULK_PORT = 7800, VALUE_MAX = 64 };
@@ -148,7 +149,13 @@ static void entry_out(const char *text)
 static void gathered(const char *text)
 {
     char owners[VALUE_MAX];
+    char repaired[VALUE_MAX];
+    char round[VALUE_MAX];
     value_of(text, "owners", owners);
+    value_of(text, "repaired", repaired);
+    value_of(text, "round", round);
+    sim->figures.repairs += strtoull(repaired, NULL, 10);
+    sim->figures.rounds += strcmp(round, "1") != 0 ? 1 : 0;
     sim->figures.steps_gathered += strcmp(owners, "0") != 0 ? 1 : 0;
     sim_server_check_gathered(sim->coordinator.server);
 }
@@ -161,8 +168,6 @@ static void gather_line(const char *event, const char *text)
         taken_over(text);
     } else if (strcmp(event, "entry_out") == 0) {
         entry_out(text);
-    } else if (strcmp(event, "freed") == 0) {
-        sim->figures.entries_freed++;
     }
 }
 

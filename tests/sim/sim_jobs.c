@@ -140,12 +140,13 @@ void sim_figures_print(const struct sim_figures *figures, double seconds)
     printf("owner: wishes=%" PRIu64 " settings_changed=%" PRIu64 " stops=%" PRIu64 "\n",
            figures->owner_wishes, figures->owner_settings, figures->owner_stops);
     printf("sums: plans=%" PRIu64 " steps_coarse=%" PRIu64 " codec_changes=%" PRIu64
-           " steps_gathered=%" PRIu64 " takeovers=%" PRIu64 " entries_out=%" PRIu64
-           " moved=%" PRIu64 " freed=%" PRIu64 " timed_faults=%" PRIu64 " wrong=%" PRIu64
-           " caught=%" PRIu64 " framed=%" PRIu64 "\n",
+           " steps_gathered=%" PRIu64 " takeovers=%" PRIu64 " repairs=%" PRIu64
+           " entries_out=%" PRIu64 " moved=%" PRIu64 " rounds=%" PRIu64 " timed_faults=%" PRIu64
+           " wrong=%" PRIu64 " caught=%" PRIu64 " framed=%" PRIu64 "\n",
            figures->plans, figures->steps_coarse, figures->codec_changes, figures->steps_gathered,
-           figures->takeovers, figures->entries_out, figures->entries_moved, figures->entries_freed,
-           figures->timed_faults, figures->swindles, figures->swindlers_caught, figures->framed);
+           figures->takeovers, figures->repairs, figures->entries_out, figures->entries_moved,
+           figures->rounds, figures->timed_faults, figures->swindles, figures->swindlers_caught,
+           figures->framed);
     printf("machines: disk_errors=%" PRIu64 " disk_full=%" PRIu64 " rot=%" PRIu64
            " (told and given up: %" PRIu64 ") failed_mallocs=%" PRIu64 "\n",
            figures->disk_errors, figures->disk_full, figures->rots, figures->beyond_help,
@@ -205,7 +206,8 @@ static bool saw_all(const struct sim_figures *sum, const struct sim_jobs_options
         uint64_t count;
     } wanted[] = {{"step that owners summed", sum->steps_gathered},
                   {"owner that was taken over", sum->takeovers},
-                  {"contribution that left a set", sum->entries_out + sum->entries_freed},
+                  {"lost owner's chunk that another one summed", sum->repairs},
+                  {"contribution that left a set", sum->entries_out},
                   {"update in another codec than the run's", sum->steps_coarse}};
     bool all = true;
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {

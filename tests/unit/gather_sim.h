@@ -4,7 +4,7 @@
 #define DUGNAD_TESTS_UNIT_GATHER_SIM_H
 
 #include "coordinator/gather/gather.h"
-#include "peer/aggregator/fraction.h"
+#include "peer/aggregator/fractions.h"
 #include "proto/codec/sum_pack.h"
 #include "tests/unit/contribution_fixture.h"
 
@@ -13,7 +13,7 @@ enum {
     VALUES = (CHUNKS - 1) * CODEC_CHUNK_VALUES + 1024,
     SHARES_MAX = 10, /* of the step's samples, one contribution each */
     PEERS_MAX = SHARES_MAX + 3,
-    POOL = 2 * SHARES_MAX,
+    POOL = 3 * SHARES_MAX,
     TOKENS = 50,
     MESSAGES_MAX = 8192,
     RETRY_MS = 400,
@@ -30,7 +30,8 @@ struct message {
     uint32_t to;
     uint32_t share;
     uint32_t chunk;
-    uint32_t count;
+    uint32_t count;       /* of chunks, or of a set's serials */
+    uint32_t chunk_count; /* of a set */
     uint64_t epoch;
     uint8_t *data; /* of a sum, owned */
     size_t size_bytes;
@@ -43,7 +44,7 @@ struct peer {
     bool dead;
     uint64_t dies_ms;
     uint32_t shuns; /* an owner that never gets anything from it; PEERS_MAX: none */
-    struct fraction *fraction;
+    struct fractions *fractions;
     struct fraction_task task;
 };
 
@@ -56,6 +57,8 @@ struct share {
     uint32_t entry;
     uint32_t entry_item;
     bool central; /* added */
+    bool counted; /* of a round that is complete */
+    uint64_t serial;
 };
 
 struct sim {
@@ -64,6 +67,9 @@ struct sim {
     struct gather *gather;
     uint32_t peer_count;
     struct peer peers[PEERS_MAX];
+    struct gather_owner owners[PEERS_MAX];
+    struct gather_plan plan;
+    uint32_t round;
     uint32_t share_count;
     struct share shares[SHARES_MAX];
     uint32_t item_count;
@@ -82,6 +88,8 @@ static struct sim sim;
 static unsigned seen_out[GATHER_MOVED + 1];
 static unsigned seen_left[GATHER_MOVED + 1];
 static unsigned seen_epochs;
+static unsigned seen_repaired;
+static unsigned seen_rounds;
 
 static inline uint64_t below(struct sim *self, uint64_t bound)
 {
@@ -128,7 +136,7 @@ static inline void add_centrally(struct sim *self, struct share *share)
 static inline void open_at_owners(struct sim *self, uint32_t share, uint32_t peer)
 {
     for (uint32_t i = 0; i < self->peer_count; i++) {
-        if (self->peers[i].fraction != NULL && !self->peers[i].dead &&
+        if (self->peers[i].fractions != NULL && !self->peers[i].dead &&
             (peer == PEERS_MAX || peer == i || peer == share)) {
             post(self, &(struct message){.kind = OPEN, .from = share, .to = i, .share = share});
         }
@@ -138,7 +146,8 @@ static inline void open_at_owners(struct sim *self, uint32_t share, uint32_t pee
 static inline void route(struct sim *self, uint32_t i)
 {
     struct share *share = &self->shares[i];
-    const struct gather_entry entry = {.serial = 100U + i,
+    share->serial = 100U + i + (uint64_t)self->round * SHARES_MAX;
+    const struct gather_entry entry = {.serial = share->serial,
                                        .peer = i,
                                        .codec = pool[share->item].codec,
                                        .tokens = TOKENS,
@@ -161,9 +170,9 @@ static inline void reconnect(struct sim *self, uint32_t peer)
     cut(self, peer);
     gather_peer_back(self->gather, peer);
     for (uint32_t i = 0; i < self->peer_count; i++) {
-        for (uint32_t j = 0; self->peers[i].fraction != NULL && j < self->share_count; j++) {
+        for (uint32_t j = 0; self->peers[i].fractions != NULL && j < self->share_count; j++) {
             if (i == peer || j == peer) {
-                fraction_reset_grants(self->peers[i].fraction, 100U + j);
+                fractions_reset_grants(self->peers[i].fractions, self->shares[j].serial);
             }
         }
     }
@@ -207,8 +216,8 @@ static inline enum status deliver_part(struct sim *self, const struct message *m
     return message->to == PEERS_MAX
                ? gather_take_part(self->gather, share->entry, message->chunk, data, size_bytes,
                                   self->now_ms)
-               : fraction_add(self->peers[message->to].fraction, 100U + message->share,
-                              message->chunk, data, size_bytes);
+               : fractions_add(self->peers[message->to].fractions, share->serial, message->chunk,
+                               data, size_bytes);
 }
 
 /* Every sum of a liar is off by one unit somewhere; a garbler's are not sums at all. */
@@ -217,15 +226,15 @@ static inline void send_sums(struct sim *self, uint32_t index)
     struct peer *peer = &self->peers[index];
     uint32_t chunk = 0;
     struct fraction_holds holds;
-    fraction_holds(peer->fraction, &holds);
-    while (fraction_next_sum(peer->fraction, &chunk)) {
+    fractions_holds(peer->fractions, &holds);
+    while (fractions_next_sum(peer->fractions, &chunk)) {
         size_t count = chunks_values(VALUES, chunk);
         struct message sum = {.kind = SUM,
                               .from = index,
                               .to = PEERS_MAX,
                               .chunk = chunk,
                               .epoch = holds.epoch,
-                              .size_bytes = fraction_pack(peer->fraction, chunk, packed)};
+                              .size_bytes = fractions_pack(peer->fractions, chunk, packed)};
         if (peer->mood == LIES) {
             static int64_t sums[CODEC_CHUNK_VALUES];
             memset(sums, 0, sizeof sums);
@@ -240,7 +249,7 @@ static inline void send_sums(struct sim *self, uint32_t index)
         CU_ASSERT_PTR_NOT_NULL_FATAL(sum.data);
         memcpy(sum.data, packed, sum.size_bytes);
         post(self, &sum);
-        fraction_sum_sent(peer->fraction, chunk);
+        fractions_sum_sent(peer->fractions, chunk);
     }
 }
 
@@ -251,16 +260,23 @@ static inline void deliver_to_owner(struct sim *self, const struct message *mess
     if (message->kind == OPEN) {
         const struct contribution *item = &pool[self->shares[message->share].entry_item];
         const struct fraction_part part = {
-            .serial = 100U + message->share, .codec = item->codec, .tokens = TOKENS};
-        status = fraction_open(peer->fraction, &part);
+            .serial = self->shares[message->share].serial, .codec = item->codec, .tokens = TOKENS};
+        status = fractions_open(peer->fractions, &part);
         CU_ASSERT_TRUE(status == STATUS_OK || (status == STATUS_FULL && peer->mood == TIGHT));
     } else if (message->kind == SET) {
-        status = fraction_set(peer->fraction, message->epoch, message->serials, message->count);
+        struct fraction_task task = peer->task;
+        task.first_chunk = message->chunk;
+        task.chunk_count = message->chunk_count;
+        status = fractions_begin(peer->fractions, &task);
+        CU_ASSERT_TRUE(status == STATUS_OK || (status == STATUS_FULL && peer->mood == TIGHT));
+        status = fractions_set(peer->fractions, message->chunk, message->epoch, message->serials,
+                               message->count);
         CU_ASSERT_TRUE(status == STATUS_OK || status == STATUS_STALE);
     } else {
         status =
-            fraction_grant_sums(peer->fraction, message->epoch, message->chunk, message->count);
-        CU_ASSERT_TRUE(status == STATUS_OK || status == STATUS_STALE);
+            fractions_grant_sums(peer->fractions, message->epoch, message->chunk, message->count);
+        CU_ASSERT_TRUE(status == STATUS_OK || status == STATUS_STALE ||
+                       status == STATUS_OUT_OF_RANGE); /* it does not know the range */
     }
 }
 
@@ -300,12 +316,12 @@ static inline void tick_owner(struct sim *self, uint32_t index)
     struct peer *peer = &self->peers[index];
     struct fraction_holds holds;
     struct fraction_run run;
-    if (peer->fraction == NULL || peer->dead || peer->mood == MUTE) {
+    if (peer->fractions == NULL || peer->dead || peer->mood == MUTE) {
         return;
     }
     for (uint32_t i = 0; i < self->share_count; i++) {
-        while (!self->peers[i].dead &&
-               fraction_grant(peer->fraction, 100U + i, 2, self->now_ms, RETRY_MS, &run)) {
+        while (!self->peers[i].dead && fractions_grant(peer->fractions, self->shares[i].serial, 2,
+                                                       self->now_ms, RETRY_MS, &run)) {
             post(self, &(struct message){.kind = OWNER_GRANT,
                                          .from = index,
                                          .to = i,
@@ -315,7 +331,7 @@ static inline void tick_owner(struct sim *self, uint32_t index)
         }
     }
     send_sums(self, index);
-    fraction_holds(peer->fraction, &holds);
+    fractions_holds(peer->fractions, &holds);
     if (peer->mood == ACCUSES) {
         holds.bad_serial = 100;
         holds.bad_chunk = peer->task.first_chunk;
@@ -343,8 +359,9 @@ static inline void entry_out(struct sim *self, const struct gather_action *actio
     CU_ASSERT_PTR_NULL(gather_entry_at(self->gather, action->entry));
     share->routed = false;
     share->due_ms = self->now_ms + below(self, 1500);
-    if (action->reason != GATHER_MOVED || self->peers[action->peer].dead ||
-        self->peers[action->peer].mood == SPOILT) {
+    if (self->item_count < POOL &&
+        (action->reason != GATHER_MOVED || self->peers[action->peer].dead ||
+         self->peers[action->peer].mood == SPOILT)) {
         share->item = self->item_count++;
     }
     seen_left[action->reason]++;
@@ -361,6 +378,7 @@ static inline void act(struct sim *self, const struct gather_action *action)
     switch (action->type) {
     case GATHER_SEND_SET:
         message.kind = SET;
+        message.chunk_count = action->chunk_count;
         message.count = gather_set(self->gather, message.serials);
         break;
     case GATHER_GRANT_SUMS:
@@ -387,6 +405,62 @@ static inline void act(struct sim *self, const struct gather_action *action)
     }
 }
 
+static inline bool any_routed(const struct sim *self)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < self->share_count; i++) {
+        any = any || self->shares[i].routed;
+    }
+    return any;
+}
+
+static inline void begin_round(struct sim *self)
+{
+    struct gather_owner here[PEERS_MAX];
+    uint64_t tokens = 0;
+    struct gather_plan plan = self->plan;
+    plan.owners = here;
+    plan.owner_count = 0;
+    for (uint32_t i = 0; i < self->plan.owner_count; i++) {
+        if (!self->peers[self->owners[i].peer].dead) {
+            here[plan.owner_count++] = self->owners[i];
+        }
+    }
+    for (uint32_t i = 0; i < self->share_count; i++) {
+        struct share *share = &self->shares[i];
+        tokens += share->central || share->counted ? TOKENS : 0;
+        share->to_route = share->to_route || (self->round > 0 && below(self, 2) == 0);
+    }
+    CU_ASSERT_EQUAL_FATAL(gather_begin(self->gather, &plan), STATUS_OK);
+    gather_count_central(self->gather, tokens);
+    self->round++;
+}
+
+/* What is complete counts, and never again. True: that is all. */
+static inline bool end_round(struct sim *self)
+{
+    uint32_t cut_at = (uint32_t)below(self, CHUNKS + 1);
+    struct gather_progress progress;
+    bool all = true;
+    gather_merge(self->gather, 0, cut_at, merged);
+    gather_merge(self->gather, cut_at, CHUNKS - cut_at, merged);
+    for (uint32_t i = 0; i < self->share_count; i++) {
+        struct share *share = &self->shares[i];
+        CU_ASSERT_TRUE(!share->routed || gather_entry_at(self->gather, share->entry)->peer == i);
+        share->counted = share->counted || share->routed;
+        share->routed = false;
+        all = all && share->counted != share->central;
+    }
+    gather_progress(self->gather, &progress);
+    seen_repaired += progress.repaired;
+    seen_rounds = self->round > seen_rounds ? self->round : seen_rounds;
+    self->plan.epoch_before = progress.epoch > 0 ? progress.epoch : self->plan.epoch_before;
+    if (!all) {
+        begin_round(self);
+    }
+    return all;
+}
+
 static inline void run_coordinator(struct sim *self)
 {
     struct gather_action action;
@@ -394,14 +468,17 @@ static inline void run_coordinator(struct sim *self)
     bool more = true;
     for (uint32_t i = 0; i < self->share_count; i++) {
         struct share *share = &self->shares[i];
-        if (!share->routed && !share->central && self->now_ms >= share->due_ms) {
-            if (share->to_route && !self->peers[i].dead) {
-                share->to_route = false;
-                route(self, i);
-            } else {
-                add_centrally(self, share);
-            }
+        bool due =
+            !share->routed && !share->central && !share->counted && self->now_ms >= share->due_ms;
+        if (due && (!share->to_route || self->peers[i].dead)) {
+            add_centrally(self, share);
+        } else if (due && gather_is_open(self->gather)) { /* or in the next round */
+            share->to_route = false;
+            route(self, i);
         }
+    }
+    if (gather_is_open(self->gather) && below(self, 60) == 0 && any_routed(self)) {
+        gather_close(self->gather);
     }
     while (more) {
         CU_ASSERT_EQUAL(gather_work(self->gather, &more), STATUS_OK);

@@ -13,15 +13,17 @@
 #include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
 #include "coordinator/store/invites.h"
-#include "peer/aggregator/fraction.h"
+#include "peer/aggregator/fractions.h"
 #include "proto/blob_tree.h"
 #include "proto/codec/chunks.h"
 #include "proto/codec/sum_pack.h"
 #include "tests/unit/fake_channel.h"
 #include "tests/unit/run_fixture.h"
 
+enum { PATIENCE_MS = 600000 };
+
 enum {
-    MATES = 5,
+    MATES = 7,
     KEPT_MAX = 4,
     LEASES_MAX = 4,
     TURN_MS = 20,
@@ -36,7 +38,6 @@ struct kept {
     struct wire_contribution offer;
     uint8_t *data;
     uint64_t serial;         /* 0: not on its way to owners */
-    uint32_t sent[MATES];    /* chunks that each got */
     struct wire_route route; /* that it is delivered by */
 };
 
@@ -63,7 +64,7 @@ struct mate {
     struct kept kept[KEPT_MAX];
     struct wire_route route;
     bool routed;
-    struct fraction *fraction;
+    struct fractions *fractions;
     uint64_t epoch;
     uint64_t probe_nonce; /* of the latest probe; 0: none came */
     uint32_t breaks;      /* times it said hello again with what it held */
@@ -80,7 +81,8 @@ struct scene {
     struct mate mates[MATES];
     struct wire_message message;
     uint8_t head[WIRE_HEAD_MAX];
-    uint64_t sums; /* that owners returned */
+    uint64_t sums;               /* that owners returned */
+    uint64_t contribution_bytes; /* that came to the server */
     bool over;
 };
 
@@ -155,6 +157,7 @@ static void send_part(struct scene *s, int i, const struct kept *kept, uint32_t 
         mate->framed++;
     }
     size_t head_bytes = blob_tree_head(&header, tree, s->chunk_count, head);
+    s->contribution_bytes += header.size_bytes;
     letters_put(&fake.to_server, fake.identities[i].curve_public, head, head_bytes, body,
                 header.size_bytes);
 }
@@ -195,7 +198,7 @@ static void kill_mate(struct scene *s, int i, uint64_t back_after_ms)
 {
     struct mate *mate = &s->mates[i];
     drop_kept(mate);
-    fraction_free(mate->fraction);
+    fractions_free(mate->fractions);
     letters_clear(&fake.to_peer[i]);
     fake.connected[i] = false;
     fake.reachable[i] = false;
@@ -214,7 +217,7 @@ static void start_mate(struct scene *s, int i)
     mate->back_ms = 0;
     fake.reachable[i] = mate->aggregates;
     if (mate->aggregates) {
-        CU_ASSERT_EQUAL_FATAL(fraction_new(UINT64_C(1) << 30, &mate->fraction), STATUS_OK);
+        CU_ASSERT_EQUAL_FATAL(fractions_new(UINT64_C(1) << 30, &mate->fractions), STATUS_OK);
     }
     say_hello(s, i);
 }

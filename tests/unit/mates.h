@@ -20,8 +20,9 @@ static void take_grant(struct scene *s, int i)
     const struct wire_grant grant = s->message.as.grant;
     struct mate *mate = &s->mates[i];
     const struct kept *kept = kept_of(mate, grant.id);
-    if (grant.kind == BLOB_SUM && mate->fraction != NULL && !mate->stuck) {
-        (void)!fraction_grant_sums(mate->fraction, grant.id, grant.first_chunk, grant.chunk_count);
+    if (grant.kind == BLOB_SUM && mate->fractions != NULL && !mate->stuck) {
+        (void)!fractions_grant_sums(mate->fractions, grant.id, grant.first_chunk,
+                                    grant.chunk_count);
         return;
     }
     for (uint32_t j = 0; grant.kind == BLOB_CONTRIBUTION && kept != NULL && j < grant.chunk_count;
@@ -69,7 +70,7 @@ static bool begin_fraction(struct scene *s, struct mate *mate, uint64_t step, ui
                                        .value_count = s->value_count,
                                        .first_chunk = first_chunk,
                                        .chunk_count = chunk_count};
-    return mate->fraction != NULL && fraction_begin(mate->fraction, &task) == STATUS_OK;
+    return mate->fractions != NULL && fractions_begin(mate->fractions, &task) == STATUS_OK;
 }
 
 static void take_set(struct scene *s, int i, const uint8_t *body, size_t body_bytes)
@@ -81,7 +82,8 @@ static void take_set(struct scene *s, int i, const uint8_t *body, size_t body_by
     CU_ASSERT_EQUAL(set->step_tokens, run_config_step_tokens(&s->run.config));
     if (begin_fraction(s, mate, set->step, set->plan_id, set->first_chunk, set->chunk_count)) {
         mate->epoch = set->epoch;
-        CU_ASSERT_EQUAL(fraction_set(mate->fraction, set->epoch, serials, set->serial_count),
+        CU_ASSERT_EQUAL(fractions_set(mate->fractions, set->first_chunk, set->epoch, serials,
+                                      set->serial_count),
                         STATUS_OK);
     }
 }
@@ -117,7 +119,7 @@ static void take_reclaim(struct scene *s, int i)
 }
 
 /* Says hello again on a new connection with all that it holds, and claims what it handed in. */
-static void break_mate(struct scene *s, int i)
+static inline void break_mate(struct scene *s, int i)
 {
     struct mate *mate = &s->mates[i];
     letters_clear(&fake.to_peer[i]);
@@ -283,15 +285,16 @@ static void deliver(struct scene *s, int i)
             struct mate *owner = &s->mates[number];
             const struct fraction_part part = {
                 .serial = kept->serial, .codec = kept->offer.codec, .tokens = kept->offer.tokens};
-            if (!owner->here || owner->stuck || kept->sent[number] == entry->chunk_count ||
+            uint32_t chunk = 0;
+            if (!owner->here || owner->stuck ||
                 !begin_fraction(s, owner, kept->offer.step, kept->route.plan_id, entry->first_chunk,
                                 entry->chunk_count) ||
-                fraction_open(owner->fraction, &part) != STATUS_OK) {
+                fractions_open(owner->fractions, &part) != STATUS_OK ||
+                !fractions_missing(owner->fractions, kept->serial, &chunk)) {
                 continue;
             }
-            uint32_t chunk = entry->first_chunk + kept->sent[number]++;
-            CU_ASSERT_EQUAL(fraction_add(owner->fraction, kept->serial, chunk,
-                                         chunk_of(s, kept, chunk), chunk_bytes_of(s, chunk)),
+            CU_ASSERT_EQUAL(fractions_add(owner->fractions, kept->serial, chunk,
+                                          chunk_of(s, kept, chunk), chunk_bytes_of(s, chunk)),
                             STATUS_OK);
         }
     }
@@ -302,12 +305,12 @@ static void return_sums(struct scene *s, int i)
     static uint8_t packed[CODEC_CHUNK_VALUES * 16];
     struct mate *mate = &s->mates[i];
     uint32_t chunk = 0;
-    if (mate->fraction == NULL || fraction_task(mate->fraction) == NULL || mate->stuck) {
+    if (mate->fractions == NULL || fractions_task(mate->fractions) == NULL || mate->stuck) {
         return;
     }
-    if (fraction_next_sum(mate->fraction, &chunk)) { /* one a turn */
-        size_t size_bytes = fraction_pack(mate->fraction, chunk, packed);
-        if (mate->lies && chunk == fraction_task(mate->fraction)->first_chunk) {
+    if (fractions_next_sum(mate->fractions, &chunk)) { /* one a turn */
+        size_t size_bytes = fractions_pack(mate->fractions, chunk, packed);
+        if (mate->lies && chunk == fractions_task(mate->fractions)->first_chunk) {
             int64_t sums[CODEC_BLOCK_VALUES] = {0};
             static int64_t wrong[CODEC_CHUNK_VALUES];
             size_t count = chunks_values(s->value_count, chunk);
@@ -323,14 +326,14 @@ static void return_sums(struct scene *s, int i)
                                                  .hash = digest_of(packed, size_bytes)};
         send_sum(s, i, &header, packed);
         s->sums++;
-        fraction_sum_sent(mate->fraction, chunk);
+        fractions_sum_sent(mate->fractions, chunk);
     }
     if (s->now_ms - mate->holds_ms >= HOLDS_MS) {
         struct fraction_holds holds;
-        fraction_holds(mate->fraction, &holds);
+        fractions_holds(mate->fractions, &holds);
         mate->holds_ms = s->now_ms;
         s->message.type = WIRE_HOLDS;
-        s->message.as.holds = (struct wire_holds){.step = fraction_task(mate->fraction)->step,
+        s->message.as.holds = (struct wire_holds){.step = fractions_task(mate->fractions)->step,
                                                   .epoch = holds.epoch,
                                                   .parts_held = holds.parts_held,
                                                   .parts_missing = holds.parts_missing,
@@ -414,6 +417,20 @@ static void end_scene(struct scene *s)
     }
     letters_clear(&fake.to_server);
     run_fixture_close(&s->run);
+}
+
+static uint64_t step_of(const struct scene *s)
+{
+    return core_current_step(s->server->core);
+}
+
+static void run_to(struct scene *s, uint64_t step)
+{
+    uint64_t end_ms = s->now_ms + PATIENCE_MS;
+    while (step_of(s) < step && s->now_ms < end_ms) {
+        turn(s);
+    }
+    CU_ASSERT_TRUE_FATAL(step_of(s) >= step);
 }
 
 #endif

@@ -53,6 +53,67 @@ static void peer_that_rests_gets_no_lease_and_holds_up_nobody(void)
     fixture_deinit(&f);
 }
 
+/* Takes one sample after the other until so many are done by the peer. */
+static void compute(struct fixture *f, uint32_t peer, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct core_action lease = fixture_ready(f, peer);
+        CU_ASSERT_EQUAL_FATAL(lease.count, 1);
+        fixture_report(f, CORE_PROGRESS, peer, lease.lease_id, 1);
+    }
+}
+
+static void all_hand_in_while_the_last_hundredth_is_computed_again(void)
+{
+    struct fixture f;
+    struct core_settings settings = fixture_settings(100);
+    struct core_outlook outlook;
+    fixture_init(&f, &settings);
+    for (uint32_t i = 0; i < 3; i++) {
+        fixture_join(&f, i, 1);
+    }
+    compute(&f, 0, 98);
+    CU_ASSERT_EQUAL(fixture_ready(&f, 1).count, 1);
+    CU_ASSERT_EQUAL(fixture_ready(&f, 2).count, 1);
+    core_outlook(f.core, &outlook);
+    CU_ASSERT_TRUE(outlook.collects == 0 && outlook.awaited == 0 && outlook.computing);
+    CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_COLLECT, 0)); /* two are missing */
+    fixture_step(&f, &(struct core_event){.type = CORE_LEFT, .peer = 2});
+    CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_COLLECT, 0)); /* one of them for the second time */
+    const struct lease *lease = &f.core->peers[1].leases[0];
+    fixture_report(&f, CORE_PROGRESS, 1, lease->id, 1);
+    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_COLLECT, 0));
+    core_outlook(f.core, &outlook);
+    CU_ASSERT_EQUAL(outlook.collects, 1);
+    CU_ASSERT_EQUAL(outlook.awaited, 2);
+    fixture_deinit(&f);
+}
+
+static void lost_samples_wait_a_while_for_a_fast_uplink(void)
+{
+    struct fixture f;
+    struct core_settings settings = fixture_settings(4);
+    fixture_init(&f, &settings);
+    for (uint32_t i = 0; i < 4; i++) {
+        fixture_join(&f, i, 1);
+    }
+    compute(&f, 0, 4);
+    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_COLLECT, 0));
+    core_set_uplink(f.core, 0, 100.0);
+    core_set_uplink(f.core, 1, 10.0);
+    core_set_uplink(f.core, 2, 50.0);
+    core_set_uplink(f.core, 3, 20.0);
+    (void)fixture_ready(&f, 1);
+    fixture_step(&f, &(struct core_event){.type = CORE_LEFT, .peer = 0});
+    CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_LEASE, 1));
+    CU_ASSERT_EQUAL(fixture_ready(&f, 2).count, 1); /* the fastest of three */
+    CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_LEASE, 1));
+    f.now_ms += CORE_UPLINK_MS;
+    fixture_step(&f, &(struct core_event){.type = CORE_TICK});
+    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, CORE_LEASE, 1));
+    fixture_deinit(&f);
+}
+
 static void lease_size_follows_speed_and_shrinks_at_the_end(void)
 {
     struct fixture f;
@@ -505,6 +566,8 @@ int main(void)
     static const struct suite_test tests[] = {
         SUITE_TEST(first_lease_is_one_sample_a_thread),
         SUITE_TEST(peer_that_rests_gets_no_lease_and_holds_up_nobody),
+        SUITE_TEST(all_hand_in_while_the_last_hundredth_is_computed_again),
+        SUITE_TEST(lost_samples_wait_a_while_for_a_fast_uplink),
         SUITE_TEST(lease_size_follows_speed_and_shrinks_at_the_end),
         SUITE_TEST(speed_counts_reports_of_the_same_moment_together),
         SUITE_TEST(samples_of_a_lost_peer_are_leased_again),
