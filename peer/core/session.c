@@ -128,6 +128,7 @@ void session_restart(struct session *self, uint64_t hello_at_ms, uint64_t versio
     self->version = version_kept;
     self->collect_wanted = false;
     self->claim_open = false;
+    self->forgot = false;
     for (size_t i = 0; i < self->kept_count; i++) {
         self->kept[i].due = false; /* the answer to the claim says whether */
     }
@@ -523,6 +524,9 @@ void session_step(struct session *self, uint64_t now_ms, const struct session_ev
     hand_in_if_due(self, actions);
     sync_advance(self, actions);
     steer(self, actions);
+    if (self->forgot && self->phase == SESSION_TRAIN) {
+        session_restart(self, now_ms, self->version, actions);
+    }
     ask_for_work(self, now_ms, actions);
     leave_if_done(self, now_ms, actions);
     end_if_finished(self, now_ms, actions);

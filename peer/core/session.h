@@ -87,6 +87,7 @@ struct session {
     uint64_t offer_count; /* contributions ever; they are numbered from 1 */
     struct session_kept kept[SESSION_OFFERS_MAX]; /* of steps not known to be over, oldest first */
     size_t kept_count;
+    bool forgot;       /* samples that the coordinator still takes for this peer's */
     bool claim_open;   /* a claim without an answer */
     uint64_t claim_ms; /* when it was said last */
     bool stopping;

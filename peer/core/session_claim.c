@@ -47,7 +47,8 @@ static void forget_kept(struct session *self, size_t index)
 }
 
 /* What is in the accumulator becomes the newest that is kept. When there are too many, one goes
- * that was offered: it is most likely counted. */
+ * that was offered: it is most likely counted. Where none was, the coordinator must hear that some
+ * samples are nobody's again: the next claim does not name them. */
 static struct session_kept *keep(struct session *self, struct session_actions *actions)
 {
     if (self->kept_count == SESSION_OFFERS_MAX) {
@@ -56,6 +57,7 @@ static struct session_kept *keep(struct session *self, struct session_actions *a
             oldest++;
         }
         oldest = oldest < self->kept_count ? oldest : 0;
+        self->forgot = self->forgot || self->kept[oldest].due;
         session_add(actions, SESSION_DROP_OFFER)->offer_id = self->kept[oldest].id;
         forget_kept(self, oldest);
     }

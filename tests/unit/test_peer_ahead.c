@@ -229,6 +229,36 @@ static void sample_of_the_step_before_is_computed_first_and_the_sum_set_aside(vo
     session_deinit(&f.session);
 }
 
+/* Each time somebody is lost, what was computed of step 6 is set aside; there is room for four. */
+static void what_is_forgotten_is_told_by_a_new_claim(void)
+{
+    struct fixture f;
+    go_ahead(&f);
+    fixture_verdict(&f, true);
+    for (uint64_t i = 0; i < SESSION_OFFERS_MAX; i++) {
+        CU_ASSERT_EQUAL_FATAL(f.session.phase, SESSION_TRAIN);
+        struct work_item item = fixture_begin(&f, 10 + i);
+        fixture_lease(&f, 3 + i, 20 + i, 1);
+        fixture_done(&f, &item);
+        encode(&f, SESSION_SET_ASIDE);
+        open_weights(&f, false);
+        fixture_work(&f);
+        fixture_collect(&f);
+        encode(&f, SESSION_ENCODE);
+        if (i + 1 < SESSION_OFFERS_MAX) {
+            open_weights(&f, true);
+            fixture_verdict(&f, true);
+        }
+    }
+    CU_ASSERT_EQUAL(f.session.phase, SESSION_HELLO);
+    fixture_tick(&f, 0);
+    CU_ASSERT_EQUAL(fixture_sent(&f, WIRE_HELLO)->as.version_held, 5);
+    fixture_welcome(&f, 1, WIRE_VERSION_NONE);
+    CU_ASSERT_PTR_NOT_NULL(fixture_sent(&f, WIRE_CLAIM));
+    CU_ASSERT_EQUAL(f.session.kept_count, SESSION_OFFERS_MAX);
+    session_deinit(&f.session);
+}
+
 static void collect_of_the_next_step_tells_of_a_commit_that_was_missed(void)
 {
     struct fixture f;
@@ -370,6 +400,7 @@ int main(void)
         SUITE_TEST(contribution_is_kept_until_its_own_step_is_over),
         SUITE_TEST(what_was_not_handed_in_goes_with_its_step_and_the_rest_stays),
         SUITE_TEST(sample_of_the_step_before_is_computed_first_and_the_sum_set_aside),
+        SUITE_TEST(what_is_forgotten_is_told_by_a_new_claim),
         SUITE_TEST(collect_of_the_next_step_tells_of_a_commit_that_was_missed),
         SUITE_TEST(snapshot_in_the_place_of_the_update_keeps_the_work),
         SUITE_TEST(snapshot_of_another_version_ends_the_work),
