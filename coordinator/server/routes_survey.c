@@ -36,7 +36,7 @@ bool survey_init(struct survey *self, struct route_peer *const *peers, uint32_t 
     *self = (struct survey){.peers = calloc(room, sizeof *self->peers),
                             .shares = calloc(room, sizeof *self->shares),
                             .scratch = calloc(room, sizeof *self->scratch),
-                            .routes = calloc(room, sizeof *self->routes)};
+                            .routes = calloc(room, sizeof(void *))};
     if (self->peers == NULL || self->shares == NULL || self->scratch == NULL ||
         self->routes == NULL) {
         return false;
