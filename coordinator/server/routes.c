@@ -14,6 +14,7 @@
 enum { STEPS_OF_CHANGE = 2 };
 
 static const double rate_change_min = 1.2;
+static const double rest_s_min = 0.2; /* of the slowest link, for one contribution */
 /* Contributions and updates of four model sizes in float32, whatever the number of peers. */
 static const double coordinator_models_max = 4.0;
 
@@ -257,6 +258,21 @@ static enum plan_strategy strategy_of(const struct aggregation_settings *setting
     }
 }
 
+/* What moves in a moment is measured too badly to have anybody rest for it, and gains little. */
+static bool links_matter(const struct routes *self, const struct routes_now *now,
+                         const struct survey *survey)
+{
+    double bytes = (double)codec_encoded_bytes(now->codec, self->value_count);
+    for (size_t i = 0; i < survey->count; i++) {
+        const struct plan_peer *peer = &survey->peers[i];
+        if (peer->samples_per_s > 0.0 &&
+            bytes >= rest_s_min * fmin(peer->up_bytes_per_s, peer->down_bytes_per_s)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct plan_problem problem_of(const struct routes *self, const struct routes_now *now,
                                       const struct survey *survey)
 {
@@ -283,7 +299,8 @@ static struct plan_problem problem_of(const struct routes *self, const struct ro
         .update_codecs = {now->codec, coarser_updates ? settings->slow_link_codec : now->codec},
         .overhead_s = plan_overhead_s(&self->overhead),
         .overlap = self->overlap,
-        .may_rest = settings->rest && settings->strategy == AGGREGATION_ADAPTIVE};
+        .may_rest = settings->rest && settings->strategy == AGGREGATION_ADAPTIVE &&
+                    links_matter(self, now, survey)};
 }
 
 /* Where nobody owns anything and all compute with the run's codec there is nothing to tell. */
@@ -319,6 +336,17 @@ static void adopt(struct routes *self, const struct survey *survey,
     }
 }
 
+/* Somebody rests in the plan in force, and nobody may any more. */
+static bool rests_in_vain(const struct plan_problem *problem, const struct survey *survey)
+{
+    bool rest = false;
+    for (size_t i = 0; i < survey->count; i++) {
+        rest = rest || (survey->routes[i]->planned && survey->peers[i].samples_per_s > 0.0 &&
+                        !survey->shares[i].computes);
+    }
+    return rest && !problem->may_rest;
+}
+
 /* Whether the plan in force stays; its predictions are then those of today's links. */
 static bool stays(struct routes *self, const struct plan_problem *problem,
                   const struct survey *survey, const struct aggregation_plan *candidate)
@@ -334,7 +362,7 @@ static bool stays(struct routes *self, const struct plan_problem *problem,
         self->bound_step_s = candidate->bound_step_s;
         return true;
     }
-    if (!any || self->owner_lost) {
+    if (!any || self->owner_lost || rests_in_vain(problem, survey)) {
         return false;
     }
     const struct aggregation_plan in_force = {

@@ -34,7 +34,7 @@ void server_rest_tick(struct server *self, uint64_t now_ms)
             continue;
         }
         if (peer->rest_due_ms == 0) {
-            peer->rest_due_ms = now_ms + REST_PROBE_MS;
+            peer->rest_due_ms = now_ms + REST_FIRST_MS;
         } else if (now_ms >= peer->rest_due_ms) {
             peer->rest_due_ms = now_ms + REST_PROBE_MS;
             send_probe(self, session, peer, now_ms);

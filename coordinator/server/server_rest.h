@@ -8,7 +8,7 @@
 
 #include "coordinator/server/routes.h"
 
-enum { REST_PROBE_BYTES = 64 * 1024, REST_PROBE_MS = 300000 };
+enum { REST_PROBE_BYTES = 64 * 1024, REST_PROBE_MS = 300000, REST_FIRST_MS = 30000 };
 
 struct server;
 

@@ -205,6 +205,27 @@ static void slowest_rests_and_is_told_once(void)
     routes_free(routes);
 }
 
+static void nobody_rests_where_a_contribution_moves_in_a_moment(void)
+{
+    struct routes *routes = begin_six(&adaptive);
+    static struct wire_route route;
+    double bytes = (double)codec_encoded_bytes(CODEC_MX8, VALUES);
+    for (uint32_t i = 0; i < PEERS; i++) {
+        add(routes, i, i < 4 ? ":9000" : "", 200000000)->samples_per_s = 1e6;
+    }
+    struct route_peer *slow = routes_peer(routes, 5);
+    slow->said_up = slow->said_down = (uint64_t)(bytes / 0.21);
+    CU_ASSERT_TRUE(make_plan(routes));
+    routes_fill(routes, 5, CODEC_MX8, &route);
+    CU_ASSERT_FALSE(route.computes);
+    (void)routes_note_told(routes, slow, &route);
+    slow->said_up = slow->said_down = (uint64_t)(bytes / 0.15);
+    CU_ASSERT_TRUE(make_plan(routes)); /* though it gains nothing */
+    routes_fill(routes, 5, CODEC_MX8, &route);
+    CU_ASSERT_TRUE(route.computes);
+    routes_free(routes);
+}
+
 static void codec_of_the_newest_and_the_last_route_are_taken(void)
 {
     struct aggregation_settings settings = adaptive;
@@ -372,6 +393,7 @@ static const struct suite_test tests[] = {
     SUITE_TEST(who_may_not_own_does_not),
     SUITE_TEST(plan_changes_when_an_owner_is_lost_or_links_differ),
     SUITE_TEST(slowest_rests_and_is_told_once),
+    SUITE_TEST(nobody_rests_where_a_contribution_moves_in_a_moment),
     SUITE_TEST(codec_of_the_newest_and_the_last_route_are_taken),
     SUITE_TEST(updates_are_coarser_where_that_is_allowed_and_links_are_slow),
     SUITE_TEST(coarser_updates_alone_are_a_plan),
