@@ -28,9 +28,21 @@ static int open_retrying(const char *path, int flags, mode_t mode)
     return fd;
 }
 
+/* Who can open a file, if only to read it, can lock it. */
+static void tighten(int fd, mode_t mode)
+{
+    struct stat facts;
+    if (fstat(fd, &facts) == 0 && (facts.st_mode & ALLPERMS & ~mode) != 0) {
+        (void)fchmod(fd, facts.st_mode & mode); /* another user's stays as it is */
+    }
+}
+
 static int open_locked(const char *path, mode_t mode)
 {
     int fd = open_retrying(path, O_RDWR | O_CREAT, mode);
+    if (fd >= 0) {
+        tighten(fd, mode);
+    }
     while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno != EINTR) {
             close_quietly(fd);
@@ -45,6 +57,8 @@ int disk_open(const char *path, enum disk_open how, mode_t mode)
     switch (how) {
     case DISK_READ:
         return open_retrying(path, O_RDONLY, 0);
+    case DISK_READ_ITSELF:
+        return open_retrying(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     case DISK_CREATE:
         return open_retrying(path, O_WRONLY | O_CREAT | O_EXCL, mode);
     case DISK_APPEND:
@@ -72,7 +86,8 @@ int64_t disk_size(int fd)
 bool disk_is_private(int fd)
 {
     struct stat facts;
-    return fstat(fd, &facts) == 0 && (facts.st_mode & (S_IRWXG | S_IRWXO)) == 0;
+    return fstat(fd, &facts) == 0 && (facts.st_mode & (S_IRWXG | S_IRWXO)) == 0 &&
+           facts.st_uid == geteuid();
 }
 
 bool disk_read(int fd, uint64_t offset, void *out, size_t size_bytes)
@@ -158,6 +173,18 @@ bool disk_truncate(const char *path, uint64_t size_bytes)
 bool disk_rename(const char *from, const char *to)
 {
     return rename(from, to) == 0;
+}
+
+bool disk_rename_new(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) {
+        return true;
+    }
+    if (errno != EINVAL && errno != ENOSYS) {
+        return false;
+    }
+    /* Some network file systems cannot; a second name is as exclusive. */
+    return link(from, to) == 0 && unlink(from) == 0;
 }
 
 bool disk_unlink(const char *path)

@@ -20,10 +20,12 @@
 enum { DISK_NAME_MAX = 256 };
 
 enum disk_open {
-    DISK_READ,   /* must exist */
-    DISK_CREATE, /* must not exist; for writing */
-    DISK_APPEND, /* must exist; every write goes to the end */
-    DISK_LOCK    /* made when missing; locked for this process until closed or it ends */
+    DISK_READ,        /* must exist */
+    DISK_READ_ITSELF, /* and be no symbolic link (errno ELOOP) */
+    DISK_CREATE,      /* must not exist; for writing */
+    DISK_APPEND,      /* must exist; every write goes to the end */
+    DISK_LOCK /* made when missing, given no more rights than `mode` when it is there; locked
+                 for this process until closed or it ends */
 };
 
 /* Returns a descriptor >= 0, or -1 with errno (DISK_LOCK held by another: EWOULDBLOCK). `mode` is
@@ -33,7 +35,7 @@ int disk_open(const char *path, enum disk_open how, mode_t mode);
 /* Bytes of an open plain file; -1 with errno (another kind of file: EINVAL). */
 int64_t disk_size(int fd);
 
-/* Whether nobody but the owner may read or write an open file. */
+/* Whether an open file is this user's own and nobody else may read or write it. */
 bool disk_is_private(int fd);
 
 /* Reads exactly size_bytes at `offset`; false with errno (the file is shorter: ENODATA). */
@@ -54,7 +56,8 @@ bool disk_close(int fd); /* false with errno */
 
 /* Names become durable with disk_sync_folder of the folder that they stand in. False with errno. */
 bool disk_truncate(const char *path, uint64_t size_bytes);
-bool disk_rename(const char *from, const char *to); /* takes the place of `to`, as rename(2) */
+bool disk_rename(const char *from, const char *to);     /* takes the place of `to`, as rename(2) */
+bool disk_rename_new(const char *from, const char *to); /* nothing may be there: errno EEXIST */
 bool disk_unlink(const char *path);
 bool disk_make_folder(const char *path, mode_t mode);
 bool disk_remove_folder(const char *path); /* an empty one */

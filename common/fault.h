@@ -12,8 +12,8 @@
 
 enum { FAULT_TEXT_MAX = 1024 };
 
-/* Keeps the formatted sentence (cut at FAULT_TEXT_MAX - 1 bytes) for this thread and returns
- * `status`, so that it can stand behind `return`. status != STATUS_OK. */
+/* Keeps the formatted sentence (cut at FAULT_TEXT_MAX - 1 bytes; control characters become '?') for
+ * this thread and returns `status`, so that it can stand behind `return`. status != STATUS_OK. */
 __attribute__((format(printf, 2, 3))) enum status fault(enum status status, const char *format,
                                                         ...);
 

@@ -59,7 +59,7 @@ enum status files_read(const char *path, size_t size_max, uint8_t **out, size_t 
     }
     uint8_t *data = NULL;
     if (size_bytes > size_max) {
-        status = fault(STATUS_FULL, "%s has %zu bytes and at most %zu are allowed", path,
+        status = fault(STATUS_BAD_DATA, "%s has %zu bytes and at most %zu are allowed", path,
                        size_bytes, size_max);
         goto fail;
     }
@@ -114,9 +114,15 @@ static enum status sync_parent(const char *path)
     return files_sync_folder(dirname(copy));
 }
 
-/* Writes beside `path` and puts it in place. */
-static enum status replace_file(const char *path, const void *data, size_t size_bytes, mode_t mode,
-                                bool synced)
+/* How a file that was written beside its place comes there. */
+enum placing {
+    PLACE_NEW, /* nothing may be there; durable */
+    PLACE_DURABLY,
+    PLACE_QUICKLY /* what is written is not synced */
+};
+
+static enum status write_beside(const char *path, const void *data, size_t size_bytes, mode_t mode,
+                                enum placing placing)
 {
     char temporary[FILES_PATH_MAX];
     int length = snprintf(temporary, sizeof temporary, "%s.tmp", path);
@@ -124,11 +130,13 @@ static enum status replace_file(const char *path, const void *data, size_t size_
         return fault(STATUS_USAGE, "the path %.200s is too long; use a shorter one", path);
     }
     (void)disk_unlink(temporary);
-    enum status status = write_file(temporary, data, size_bytes, mode, synced);
+    enum status status = write_file(temporary, data, size_bytes, mode, placing != PLACE_QUICKLY);
     if (status != STATUS_OK) {
         return status;
     }
-    if (!disk_rename(temporary, path)) {
+    bool placed =
+        placing == PLACE_NEW ? disk_rename_new(temporary, path) : disk_rename(temporary, path);
+    if (!placed) {
         status = fault(STATUS_CANNOT_CREATE, "cannot put %s in place: %s", path, strerror(errno));
         (void)disk_unlink(temporary);
     }
@@ -137,7 +145,7 @@ static enum status replace_file(const char *path, const void *data, size_t size_
 
 enum status files_write_atomic(const char *path, const void *data, size_t size_bytes, mode_t mode)
 {
-    enum status status = replace_file(path, data, size_bytes, mode, true);
+    enum status status = write_beside(path, data, size_bytes, mode, PLACE_DURABLY);
     return status == STATUS_OK ? sync_parent(path) : status;
 }
 
@@ -146,18 +154,19 @@ enum status files_write_new(const char *path, const void *data, size_t size_byte
     if (files_exists(path)) {
         return fault(STATUS_CANNOT_CREATE, "cannot create %s: it is there already", path);
     }
-    return files_write_atomic(path, data, size_bytes, mode);
+    enum status status = write_beside(path, data, size_bytes, mode, PLACE_NEW);
+    return status == STATUS_OK ? sync_parent(path) : status;
 }
 
 enum status files_replace(const char *path, const void *data, size_t size_bytes, mode_t mode)
 {
-    return replace_file(path, data, size_bytes, mode, false);
+    return write_beside(path, data, size_bytes, mode, PLACE_QUICKLY);
 }
 
 /* Its name is durable when it was made here. */
-static enum status make_one_folder(const char *path)
+static enum status make_one_folder(const char *path, mode_t mode)
 {
-    if (disk_make_folder(path, 0777)) {
+    if (disk_make_folder(path, mode)) {
         return sync_parent(path);
     }
     return errno == EEXIST ? STATUS_OK
@@ -166,6 +175,11 @@ static enum status make_one_folder(const char *path)
 }
 
 enum status files_make_folder(const char *path)
+{
+    return files_make_folder_as(path, 0777);
+}
+
+enum status files_make_folder_as(const char *path, mode_t mode)
 {
     char partial[FILES_PATH_MAX];
     size_t length = strlen(path);
@@ -179,7 +193,7 @@ enum status files_make_folder(const char *path)
         }
         char kept = partial[i];
         partial[i] = '\0';
-        enum status status = make_one_folder(partial);
+        enum status status = make_one_folder(partial, mode);
         if (status != STATUS_OK) {
             return status;
         }

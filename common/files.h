@@ -21,7 +21,8 @@ bool files_exists(const char *path);    /* also true of what cannot be looked at
 bool files_is_folder(const char *path); /* or a link to one */
 
 /* Reads a whole file of at most size_max bytes; a NUL follows the data and is not counted.
- * The caller owns *out: free(). Errors: NO_INPUT, FULL (larger than size_max), IO, NO_MEMORY. */
+ * The caller owns *out: free(). Errors: NO_INPUT, BAD_DATA (larger than size_max), IO, NO_MEMORY.
+ */
 MUST_CHECK enum status files_read(const char *path, size_t size_max, uint8_t **out,
                                   size_t *out_size_bytes);
 
@@ -31,8 +32,9 @@ MUST_CHECK enum status files_read(const char *path, size_t size_max, uint8_t **o
 MUST_CHECK enum status files_write_atomic(const char *path, const void *data, size_t size_bytes,
                                           mode_t mode);
 
-/* The same for a file that must not exist yet, such as a secret. Not for two processes that race
- * for one path. Errors: CANNOT_CREATE, IO. */
+/* The same for a file that must not exist yet, such as a secret: nothing is ever written over or
+ * through what is there, a link included, also when it came there in this moment.
+ * Errors: CANNOT_CREATE, IO. */
 MUST_CHECK enum status files_write_new(const char *path, const void *data, size_t size_bytes,
                                        mode_t mode);
 
@@ -45,6 +47,9 @@ MUST_CHECK enum status files_replace(const char *path, const void *data, size_t 
 /* Makes a folder and its missing parents, with durable names. Fine when it is there.
  * Errors: CANNOT_CREATE, IO. */
 MUST_CHECK enum status files_make_folder(const char *path);
+
+/* The same with the mode, as for mkdir(2), of those that it makes. */
+MUST_CHECK enum status files_make_folder_as(const char *path, mode_t mode);
 
 /* Deletes a folder and all in it; fine when there is none. Does not follow links. Errors: IO. */
 MUST_CHECK enum status files_remove_folder(const char *path);

@@ -1,7 +1,10 @@
 #include "common/log.h"
 
+#include "common/clock.h"
 #include "common/fault.h"
 
+#include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -11,6 +14,16 @@
 
 static enum log_format current_format = LOG_LOGFMT;
 static enum log_level current_level = LOG_INFO;
+
+/* Thousandths of a line, so that nothing is rounded. */
+static struct {
+    pthread_mutex_t lock;
+    uint64_t per_s; /* 0: no limit */
+    uint64_t most_milli;
+    uint64_t left_milli;
+    uint64_t last_ms;
+    uint64_t dropped;
+} budget = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
@@ -29,6 +42,38 @@ enum status log_set_format(const char *name)
 void log_set_level(enum log_level level)
 {
     current_level = level;
+}
+
+void log_limit(unsigned lines_per_s, unsigned burst)
+{
+    budget.per_s = lines_per_s;
+    budget.most_milli = budget.left_milli = (uint64_t)burst * 1000;
+    budget.last_ms = clock_now_ms();
+}
+
+/* False: this line is too much. *out_dropped lines before it were. */
+static bool may_write(uint64_t *out_dropped)
+{
+    *out_dropped = 0;
+    if (budget.per_s == 0) {
+        return true;
+    }
+    (void)pthread_mutex_lock(&budget.lock);
+    uint64_t now_ms = clock_now_ms();
+    uint64_t fresh = (now_ms - budget.last_ms) * budget.per_s;
+    budget.last_ms = now_ms;
+    budget.left_milli = fresh < budget.most_milli - budget.left_milli ? budget.left_milli + fresh
+                                                                      : budget.most_milli;
+    bool may = budget.left_milli >= 1000;
+    if (may) {
+        budget.left_milli -= 1000;
+        *out_dropped = budget.dropped;
+        budget.dropped = 0;
+    } else {
+        budget.dropped++;
+    }
+    (void)pthread_mutex_unlock(&budget.lock);
+    return may;
 }
 
 /* A line under construction; what does not fit is cut. */
@@ -152,16 +197,9 @@ static void make_logfmt(struct line *line, const char *level, const char *module
     }
 }
 
-void log_event(enum log_level level, const char *module, const char *event, const char *format, ...)
+static void write_line(enum log_level level, const char *module, const char *event,
+                       const char *pairs)
 {
-    if (level < current_level) {
-        return;
-    }
-    char pairs[LOG_LINE_MAX];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(pairs, sizeof pairs, format, arguments);
-    va_end(arguments);
     struct line line = {.length = 0};
     if (current_format == LOG_JSON) {
         make_json(&line, level_names[level], module, event, pairs);
@@ -173,4 +211,22 @@ void log_event(enum log_level level, const char *module, const char *event, cons
      */
     ssize_t written = write(STDERR_FILENO, line.text, line.length);
     (void)written;
+}
+
+void log_event(enum log_level level, const char *module, const char *event, const char *format, ...)
+{
+    uint64_t dropped = 0;
+    if (level < current_level || !may_write(&dropped)) {
+        return;
+    }
+    char pairs[LOG_LINE_MAX];
+    if (dropped > 0) {
+        (void)snprintf(pairs, sizeof pairs, "lines=%" PRIu64, dropped);
+        write_line(LOG_WARN, "log", "left_out", pairs);
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(pairs, sizeof pairs, format, arguments);
+    va_end(arguments);
+    write_line(level, module, event, pairs);
 }

@@ -19,6 +19,11 @@ MUST_CHECK enum status log_set_format(const char *name);
 /* Lines below `level` are dropped; LOG_INFO at start. */
 void log_set_level(enum log_level level);
 
+/* No more than lines_per_s lines a second over any long time, and `burst` at once; 0: no limit, as
+ * at the start. For a program whose lines somebody else can cause. What was left out is told by a
+ * line of its own. Before other threads. */
+void log_limit(unsigned lines_per_s, unsigned burst);
+
 /* Writes one line. `format` makes the rest of it as key=value pairs separated by one space;
  * a value with spaces stands in double quotes. Lines are cut at LOG_LINE_MAX. */
 __attribute__((format(printf, 4, 5))) void log_event(enum log_level level, const char *module,

@@ -163,6 +163,15 @@ bool blob_senders_next(const struct blob_senders *self, struct blob_sender **out
     return false;
 }
 
+uint32_t blob_senders_pending(const struct blob_senders *self)
+{
+    uint32_t pending = 0;
+    for (size_t i = 0; i < BLOB_SENDERS_MAX; i++) {
+        pending += self->items[i] != NULL ? self->items[i]->pending : 0;
+    }
+    return pending;
+}
+
 void blob_senders_drop(struct blob_senders *self, enum blob_kind kind, uint64_t id)
 {
     uint32_t place = find(self, kind, id);

@@ -52,6 +52,9 @@ MUST_CHECK enum status blob_senders_grant(struct blob_senders *self, const struc
 MUST_CHECK bool blob_senders_next(const struct blob_senders *self, struct blob_sender **out,
                                   uint32_t *out_index);
 
+/* Chunks that are granted and not sent, of all transfers. */
+uint32_t blob_senders_pending(const struct blob_senders *self);
+
 /* Drops the transfer of one blob (kind, id), or all: the blob is gone, or the receiver. */
 void blob_senders_drop(struct blob_senders *self, enum blob_kind kind, uint64_t id);
 void blob_senders_clear(struct blob_senders *self);

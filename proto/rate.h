@@ -16,7 +16,8 @@ enum {
     RATE_WINDOW_BYTES = 512 * 1024, /* large against a burst */
     RATE_WINDOW_MS = 150,
     RATE_WINDOW_MS_MAX = 2000,
-    RATE_FALL_MS = 12000, /* of busy time: how long the estimate takes to fall to 1/e */
+    RATE_SILENCE_MS_MAX = 20000, /* of a window in which nothing comes */
+    RATE_FALL_MS = 12000,        /* of busy time: how long the estimate takes to fall to 1/e */
     TOKEN_USERS_MAX = 64,
     TOKEN_PATIENCE_MS = 200
 };
@@ -24,8 +25,9 @@ enum {
 /* What a link can carry, from what it did carry. The bytes of busy time are cut into windows of at
  * least RATE_WINDOW_MS and RATE_WINDOW_BYTES; the estimate is a high quartile of the latest ones,
  * for a transfer that somebody else's link held back says nothing about this one. It rises within
- * a few windows and falls no faster than RATE_FALL_MS allows. Bytes that a token bucket or a
- * kernel's buffer had saved up while the link was idle are left out. */
+ * a few windows and falls no faster than RATE_FALL_MS allows. Where nothing came at all the other
+ * side may have said nothing: such a window is much longer, and ends with the first byte. Bytes
+ * that a token bucket or a kernel's buffer had saved up while the link was idle are left out. */
 struct rate_meter {
     uint64_t last_ms;
     bool started;

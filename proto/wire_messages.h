@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 enum {
-    WIRE_PROTOCOL_VERSION = 4,
+    WIRE_PROTOCOL_VERSION = 6,
     WIRE_HEAD_MAX = 64 * 1024,
     WIRE_BODY_MAX = 1024 * 1024,
     WIRE_RANGES_MAX = 1024,
@@ -26,6 +26,9 @@ enum {
 };
 
 #define WIRE_VERSION_NONE UINT64_MAX
+
+/* Of hellos; so that SQLite has the number. */
+#define WIRE_SEQUENCE_MAX ((uint64_t)INT64_MAX)
 
 /* Bytes a second, as measured or as an owner limits them. */
 #define WIRE_RATE_MAX (UINT64_C(1) << 50)
@@ -66,6 +69,8 @@ struct wire_hello {
     char bulk_address[WIRE_ADDRESS_MAX];
     uint64_t up_bytes_per_s_max; /* the owner's limits, <= WIRE_RATE_MAX; 0: none */
     uint64_t down_bytes_per_s_max;
+    uint64_t sequence; /* > 0, <= WIRE_SEQUENCE_MAX; more than in any hello of this key before */
+    uint8_t signature[IDENTITY_SIGNATURE_BYTES]; /* attest.h */
 };
 
 struct wire_welcome {
@@ -79,15 +84,19 @@ struct wire_welcome {
     struct blob_ref snapshot; /* P at version snapshot.id */
     uint32_t max_staleness;   /* 0 or 1: leases may be for the step after the version's */
     bool predicts;            /* those are computed on predicted parameters */
+    uint16_t bulk_port;       /* of the same host, where chunks may go; 0: none */
 };
 
 enum wire_refusal {
-    WIRE_REFUSED_TOKEN = 1,    /* the invite is not known: stop */
+    WIRE_REFUSED_TOKEN = 1,    /* the invite is not known, or void by now: stop */
     WIRE_REFUSED_PROTOCOL = 2, /* another protocol version: stop */
     WIRE_REFUSED_IDENTITY = 3, /* the key does not fit the connection: stop */
     WIRE_REFUSED_FULL = 4,     /* no room: come back later */
     WIRE_REFUSED_UNKNOWN = 5,  /* no session (the coordinator restarted): say hello again */
-    WIRE_REFUSED_GONE = 6      /* a blob is no longer kept: say hello again */
+    WIRE_REFUSED_GONE = 6,     /* a blob is no longer kept: say hello again */
+    WIRE_REFUSED_SEQUENCE = 7, /* this key said a later hello already, a copy of it perhaps: stop */
+    WIRE_REFUSED_BANNED = 8,   /* the run's owner does not want this key: stop */
+    WIRE_REFUSED_NOT_ALLOWED = 9 /* the owner names each key, and did not name this one: stop */
 };
 
 struct wire_refused {
@@ -139,6 +148,7 @@ struct wire_contribution {
     enum codec codec;      /* of the blob's bytes */
     uint64_t stale_tokens; /* of `tokens`, those computed on the version before; <= tokens */
     bool leaving;          /* the peer ends after the verdict: soon would be good */
+    uint8_t signature[IDENTITY_SIGNATURE_BYTES]; /* attest.h */
 };
 
 struct wire_verdict {

@@ -64,7 +64,8 @@ struct wire_holds {
     uint32_t bad_chunk;      /* that part; < BLOB_CHUNKS_MAX */
     uint32_t lacking_count;  /* contributions of the set with missing parts, <= WIRE_SET_MAX; */
     uint64_t lacking_serial; /* the first of them; 0: none */
-    uint64_t torn_serial;    /* one of which a chunk came that its root does not prove; 0: none */
+    uint64_t torn_serial;    /* one of which a chunk came that its root does not prove, or for which
+                                there is no room: it must be fetched elsewhere; 0: none */
 };
 
 struct wire_rate {

@@ -53,6 +53,10 @@ static enum status pack_hello(const struct wire_hello *hello, struct wire_sink *
     out.bulk_address = wire_text_of(hello->bulk_address, sizeof hello->bulk_address);
     out.up_bytes_per_s_max = hello->up_bytes_per_s_max;
     out.down_bytes_per_s_max = hello->down_bytes_per_s_max;
+    out.sequence = hello->sequence;
+    /* As versions before 5 had neither. */
+    size_t signature_bytes = hello->sequence > 0 ? IDENTITY_SIGNATURE_BYTES : 0;
+    out.signature = wire_bytes_of(hello->signature, signature_bytes);
     return wire_emit(sink, &out.base);
 }
 
@@ -72,6 +76,7 @@ static enum status pack_welcome(const struct wire_welcome *welcome, struct wire_
     }
     out.max_staleness = welcome->max_staleness;
     out.predicts = welcome->predicts;
+    out.bulk_port = welcome->bulk_port;
     return wire_emit(sink, &out.base);
 }
 
@@ -137,6 +142,7 @@ static enum status pack_contribution(const struct wire_contribution *contributio
     out.codec = (uint32_t)contribution->codec;
     out.stale_tokens = contribution->stale_tokens;
     out.leaving = contribution->leaving;
+    out.signature = wire_bytes_of(contribution->signature, IDENTITY_SIGNATURE_BYTES);
     return wire_emit(sink, &out.base);
 }
 

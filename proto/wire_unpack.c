@@ -71,6 +71,18 @@ bool wire_chunks_are_good(uint32_t first_chunk, uint32_t chunk_count)
            first_chunk <= BLOB_CHUNKS_MAX - chunk_count;
 }
 
+/* Versions before 5 had neither: they are still told that they are too old. */
+static bool read_proof(const Dugnad__Hello *from, struct wire_hello *out)
+{
+    out->sequence = from->sequence;
+    if (from->protocol_version != WIRE_PROTOCOL_VERSION && from->signature.len == 0) {
+        memset(out->signature, 0, sizeof out->signature);
+        return from->sequence == 0;
+    }
+    return from->sequence > 0 && from->sequence <= WIRE_SEQUENCE_MAX &&
+           wire_read_bytes(&from->signature, out->signature, IDENTITY_SIGNATURE_BYTES);
+}
+
 static bool read_hello(const Dugnad__Hello *from, struct wire_hello *out)
 {
     /* Any protocol_version: the answer to another one is a refusal that says so. */
@@ -83,6 +95,7 @@ static bool read_hello(const Dugnad__Hello *from, struct wire_hello *out)
     return from->thread_count > 0 && from->thread_count <= WIRE_THREADS_MAX &&
            from->up_bytes_per_s_max <= WIRE_RATE_MAX &&
            from->down_bytes_per_s_max <= WIRE_RATE_MAX && read_bulk(from, out) &&
+           read_proof(from, out) &&
            wire_read_bytes(&from->public_key, out->public_key, IDENTITY_KEY_BYTES) &&
            wire_read_bytes(&from->token, out->token, LINK_TOKEN_BYTES) &&
            wire_read_bytes(&from->digest_held, out->digest_held.bytes, DIGEST_BYTES) &&
@@ -94,7 +107,7 @@ static bool read_welcome(const Dugnad__Welcome *from, struct wire_welcome *out)
     /* A lease of one sample must fit a body: (context + 1) uint16. */
     if (from->context == 0 || from->context >= WIRE_BODY_MAX / sizeof(uint16_t) ||
         !wire_tokens_are_good(from->step_tokens) || !codec_is_known(from->codec) ||
-        from->max_staleness > 1) {
+        from->max_staleness > 1 || from->bulk_port > UINT16_MAX) {
         return false;
     }
     out->context = from->context;
@@ -104,6 +117,7 @@ static bool read_welcome(const Dugnad__Welcome *from, struct wire_welcome *out)
     out->snapshot = (struct blob_ref){0};
     out->max_staleness = from->max_staleness;
     out->predicts = from->predicts != 0;
+    out->bulk_port = (uint16_t)from->bulk_port;
     return read_printable(from->run_name, out->run_name, sizeof out->run_name) &&
            wire_read_bytes(&from->run_id, out->run_id.bytes, DIGEST_BYTES) &&
            read_text(from->model_json, out->model_json, sizeof out->model_json) &&
@@ -113,7 +127,7 @@ static bool read_welcome(const Dugnad__Welcome *from, struct wire_welcome *out)
 
 static bool read_refused(const Dugnad__Refused *from, struct wire_refused *out)
 {
-    if (from->code < WIRE_REFUSED_TOKEN || from->code > WIRE_REFUSED_GONE) {
+    if (from->code < WIRE_REFUSED_TOKEN || from->code > WIRE_REFUSED_NOT_ALLOWED) {
         return false;
     }
     out->code = (enum wire_refusal)from->code;
@@ -208,7 +222,8 @@ static bool read_contribution(const Dugnad__Contribution *from, struct wire_cont
            read_ranges((struct numbers){from->range_first, from->n_range_first},
                        (struct numbers){from->range_count, from->n_range_count}, &out->range_count,
                        out->ranges) &&
-           out->range_count > 0 && read_ref(from->blob, BLOB_CONTRIBUTION, &out->blob);
+           out->range_count > 0 && read_ref(from->blob, BLOB_CONTRIBUTION, &out->blob) &&
+           wire_read_bytes(&from->signature, out->signature, IDENTITY_SIGNATURE_BYTES);
 }
 
 static bool read_claim_leases(const Dugnad__Claim *from, struct wire_claim *out)

@@ -1,6 +1,7 @@
 #include "common/check.h"
 #include "coordinator/core/core_state.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum status core_new(const struct core_settings *settings, struct core **out)
@@ -189,6 +190,58 @@ static const char *lease_fault(const struct core *self, const struct lease *leas
     return now_ms > lease->deadline_ms ? "no progress before the deadline" : NULL;
 }
 
+/* It would have answered before it said what came since. */
+static bool ignores_reclaim(const struct peer *peer)
+{
+    for (size_t i = 0; i < CORE_LEASES_PER_PEER; i++) {
+        const struct lease *lease = &peer->leases[i];
+        if (lease->id != 0 && lease->reclaim_open && peer->heard_ms > lease->reclaim_ms &&
+            peer->heard_ms - lease->reclaim_ms > CORE_ANSWER_MS) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a sample takes on a thread of the slowest whose speed is known; 0: none is. */
+static uint64_t slowest_sample_ms(const struct core *self)
+{
+    double slowest = 0.0;
+    for (uint32_t i = 0; i < self->peer_end; i++) {
+        const struct peer *peer = &self->peers[i];
+        bool known = peer->active && peer->speed > 0.0;
+        slowest = known ? fmax(slowest, (double)peer->threads / peer->speed) : slowest;
+    }
+    return (uint64_t)ceil(slowest);
+}
+
+/* No progress came for longer than it or others could need. */
+static bool is_quiet(const struct peer *peer, uint64_t sample_ms, uint64_t now_ms)
+{
+    uint64_t own_ms = lease_expected_ms(peer);
+    uint64_t usual_ms = own_ms > sample_ms ? own_ms : sample_ms;
+    return now_ms - peer->mark_ms > CORE_QUIET_MS + CORE_QUIET_SAMPLES * usual_ms;
+}
+
+/* Nothing is missing but what those have who show no progress: then the others do it. */
+static bool waits_for_quiet(const struct core *self, uint64_t now_ms)
+{
+    uint64_t sample_ms = slowest_sample_ms(self);
+    bool waits = false;
+    if (self->table.now.free_count > 0 || sample_ms == 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < self->peer_end; i++) {
+        const struct peer *peer = &self->peers[i];
+        bool due = lease_samples_due(self, peer) > 0;
+        if (due && !is_quiet(peer, sample_ms, now_ms)) {
+            return false;
+        }
+        waits = waits || due;
+    }
+    return waits;
+}
+
 /* NULL while the peer is fine. */
 static const char *peer_fault(const struct core *self, const struct peer *peer, uint64_t now_ms)
 {
@@ -210,14 +263,32 @@ static const char *peer_fault(const struct core *self, const struct peer *peer, 
     return wrong;
 }
 
+/* Why others are not to wait for the peer, which may be by no fault of its own; NULL: they are. */
+static const char *delay_of(const struct core *self, const struct peer *peer, bool waits)
+{
+    if (ignores_reclaim(peer)) {
+        return "did not answer when work was asked back";
+    }
+    bool quiet = waits && lease_samples_due(self, peer) > 0;
+    return quiet ? "no progress while all others wait" : NULL;
+}
+
 static enum status expel_lost(struct core *self, uint64_t now_ms, struct core_actions *actions)
 {
+    bool waits = waits_for_quiet(self, now_ms);
     for (uint32_t i = self->peer_end; i-- > 0;) {
         const struct peer *peer = &self->peers[i];
         const char *wrong = peer->active ? peer_fault(self, peer, now_ms) : NULL;
-        enum status status = wrong != NULL ? core_expel(self, i, wrong, actions) : STATUS_OK;
+        const char *slow = peer->active ? delay_of(self, peer, waits) : NULL;
+        bool silent = wrong != NULL && now_ms - peer->heard_ms > self->settings.silence_ms_max;
+        bool goes = wrong != NULL || slow != NULL;
+        enum status status =
+            goes ? core_expel(self, i, wrong != NULL ? wrong : slow, actions) : STATUS_OK;
         if (status != STATUS_OK) {
             return status;
+        }
+        if (goes) {
+            actions->items[actions->count - 1].held = wrong != NULL && !silent;
         }
     }
     return STATUS_OK;

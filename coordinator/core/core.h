@@ -121,6 +121,8 @@ struct core_action {
     uint32_t count;
     uint64_t duration_ms;
     bool ok;
+    bool blamed;      /* VERDICT: refused for what the peer put into it, not for being late */
+    bool held;        /* EXPEL: it was not silent, and had work until it was due */
     const char *text; /* static */
 };
 
@@ -175,6 +177,9 @@ void core_outlook(const struct core *self, struct core_outlook *out);
  * contributions of what is computed again after all handed in: for a while it is lent to the
  * quarter with the fastest uplinks alone. */
 void core_set_uplink(struct core *self, uint32_t peer, double bytes_per_s);
+
+/* Samples of a lease that the peer works on; 0: it has no such lease (any more). */
+uint32_t core_lease_samples(const struct core *self, uint32_t peer, uint64_t lease_id);
 
 /* Samples per second of one peer as measured; 0: not yet. */
 double core_peer_speed(const struct core *self, uint32_t peer);

@@ -16,6 +16,13 @@ enum {
     /* All hand in when at most one in so many samples is missing, if it was lost: with many peers
      * there is always somebody just lost. */
     CORE_STRAGGLERS = 100,
+    /* Who is heard of so long after it was asked to give back, and has not answered, does not mean
+     * to: a peer answers before it says anything else. */
+    CORE_ANSWER_MS = 3000,
+    /* All else is done: then one that shows no progress is waited for so long, and as long again as
+     * so many samples take a thread of the slowest, or its own work should take so many times. */
+    CORE_QUIET_MS = 5000,
+    CORE_QUIET_SAMPLES = 8,
     /* How long samples that were lost wait for one of the fastest uplinks: one in so many peers. */
     CORE_UPLINK_MS = 3000,
     CORE_UPLINK_SHARE = 4
@@ -120,6 +127,9 @@ void lease_start(const struct core *self, const struct peer *peer, struct lease 
 /* PROGRESS and YIELDED; what cannot be is ignored. */
 void lease_progress(struct core *self, uint64_t now_ms, const struct core_event *event);
 void lease_yield(struct core *self, const struct core_event *event);
+
+/* How long the peer will take for what it has; 0 when its speed is unknown. */
+uint64_t lease_expected_ms(const struct peer *peer);
 
 /* Samples leased to the peer and not done: all of them, and those of the step in progress. */
 uint32_t lease_samples_left(const struct peer *peer);

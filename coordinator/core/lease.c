@@ -1,3 +1,4 @@
+#include "common/check.h"
 #include "coordinator/core/core_state.h"
 
 uint32_t lease_samples_left(const struct peer *peer)
@@ -25,6 +26,11 @@ uint32_t lease_samples_due(const struct core *self, const struct peer *peer)
 static uint64_t expected_ms(const struct peer *peer, uint32_t samples)
 {
     return peer->speed > 0.0 ? (uint64_t)((double)samples / peer->speed) : 0;
+}
+
+uint64_t lease_expected_ms(const struct peer *peer)
+{
+    return expected_ms(peer, lease_samples_left(peer));
 }
 
 /* All leases of a peer move together: it works through them in order. The limit keeps a peer
@@ -56,6 +62,13 @@ static struct lease *find_lease(struct peer *peer, uint64_t lease_id)
         }
     }
     return NULL;
+}
+
+uint32_t core_lease_samples(const struct core *self, uint32_t peer, uint64_t lease_id)
+{
+    CHECK(peer < CORE_PEERS_MAX);
+    const struct lease *lease = find_lease(&self->peers[peer], lease_id);
+    return lease != NULL ? lease->count : 0;
 }
 
 static void measure_speed(struct peer *peer, uint64_t now_ms, uint32_t samples)

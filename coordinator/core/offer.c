@@ -46,9 +46,22 @@ static const struct lease *lease_within(const struct peer *peer, uint64_t first,
     return NULL;
 }
 
-/* NULL when all ranges are the peer's own; otherwise why the offer is refused. A lease that has
- * not ended can still be yielded, so its samples must not be counted yet. */
-static const char *range_fault(const struct core *self, const struct core_event *event)
+/* Samples of [first, end) may still be yielded. What was set aside in the middle of a lease holds
+ * of it what is done, and that is not given back. */
+static bool may_be_yielded(const struct peer *peer, uint64_t first, uint64_t end, bool again)
+{
+    bool open = false;
+    for (size_t i = 0; i < CORE_LEASES_PER_PEER; i++) {
+        const struct lease *lease = &peer->leases[i];
+        uint64_t from = again ? lease->first + lease->done : lease->first;
+        open = open || (lease->id != 0 && from < end && first < lease->first + lease->count);
+    }
+    return open;
+}
+
+/* NULL when all ranges are the peer's own; otherwise why the offer is refused. What may still be
+ * yielded must not be counted yet. */
+static const char *range_fault(const struct core *self, const struct core_event *event, bool again)
 {
     if (event->range_count == 0 || event->range_count > CORE_RANGES_MAX) {
         return "it holds no sample ranges, or too many";
@@ -65,7 +78,7 @@ static const char *range_fault(const struct core *self, const struct core_event 
         if (end > next_first(self)) {
             return "it holds samples of the next step";
         }
-        if (lease_within(&self->peers[event->peer], range->first, end) != NULL) {
+        if (may_be_yielded(&self->peers[event->peer], range->first, end, again)) {
             return "it holds samples of a lease that has not ended";
         }
     }
@@ -142,6 +155,9 @@ static enum status strike(struct core *self, uint64_t now_ms, uint32_t index, co
     peer->speed = 0.0;
     peer->proven = false;
     enum status status = add_verdict(actions, index, false, why);
+    if (status == STATUS_OK) {
+        actions->items[actions->count - 1].blamed = true;
+    }
     if (status == STATUS_OK && ++peer->strikes >= CORE_STRIKES_MAX) {
         return core_expel(self, index, "its contributions were refused again and again", actions);
     }
@@ -173,7 +189,7 @@ enum status offer_take(struct core *self, uint64_t now_ms, const struct core_eve
     if (again && all_counted(self, event)) {
         return add_verdict(actions, event->peer, true, "");
     }
-    const char *wrong = range_fault(self, event);
+    const char *wrong = range_fault(self, event, again);
     if (wrong != NULL && again) {
         release_ranges(self, event->peer, event->ranges, event->range_count);
         settle_collect(peer, now_ms, true);

@@ -75,6 +75,11 @@ void gather_peer_back(struct gather *self, uint32_t peer);
 MUST_CHECK enum status gather_take_part(struct gather *self, uint32_t entry, uint32_t chunk,
                                         const uint8_t *data, size_t size_bytes, uint64_t now_ms);
 
+/* Whether a chunk of an entry, or the sum of a chunk from owner `peer`, is still waited for;
+ * numbers from outside. */
+bool gather_waits_for_part(const struct gather *self, uint32_t entry, uint32_t chunk);
+bool gather_waits_for_sum(const struct gather *self, uint32_t peer, uint64_t epoch, uint32_t chunk);
+
 /* An entry's peer sent a part that the entry's root does not prove: the entry is out. */
 void gather_refuse_part(struct gather *self, uint32_t entry);
 

@@ -84,9 +84,9 @@ void gather_forget_accusations(struct gather *self)
     }
 }
 
-/* An owner says that a contributor sends it other bytes than it promised. Nobody can tell which of
- * the two is to blame, and nobody needs to: the whole contribution is fetched and compared with its
- * root. An owner says so of a few at most. */
+/* An owner says that a contributor sends it other bytes than it promised, or more than it has room
+ * for. Nobody can tell which of the two is to blame, and nobody needs to: the whole contribution is
+ * fetched and compared with its root. An owner says so of a few at most. */
 static void hear_torn(struct gather *self, struct owner *owner, uint64_t serial)
 {
     uint32_t entry = serial != 0 ? find_entry(self, serial) : GATHER_NONE;

@@ -136,13 +136,19 @@ static enum status keep_part(struct gather *self, struct entry *entry, uint32_t 
     return STATUS_OK;
 }
 
+bool gather_waits_for_part(const struct gather *self, uint32_t entry, uint32_t chunk)
+{
+    uint32_t slot = chunk < self->chunk_count ? self->chunks[chunk].slot : GATHER_NONE;
+    return entry < self->entry_count && slot != GATHER_NONE && gather_wants(self, slot, entry);
+}
+
 enum status gather_take_part(struct gather *self, uint32_t index, uint32_t chunk,
                              const uint8_t *data, size_t size_bytes, uint64_t now_ms)
 {
-    uint32_t slot = chunk < self->chunk_count ? self->chunks[chunk].slot : GATHER_NONE;
-    if (index >= self->entry_count || slot == GATHER_NONE || !gather_wants(self, slot, index)) {
+    if (!gather_waits_for_part(self, index, chunk)) {
         return STATUS_OK;
     }
+    uint32_t slot = self->chunks[chunk].slot;
     struct entry *entry = &self->entries[index];
     enum status status =
         exact_sum_check(&self->grid, entry->facts.codec, data, size_bytes,

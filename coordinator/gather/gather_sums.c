@@ -75,6 +75,14 @@ static void check_perhaps(struct gather *self, const struct owner *owner, uint32
     }
 }
 
+bool gather_waits_for_sum(const struct gather *self, uint32_t peer, uint64_t epoch, uint32_t index)
+{
+    uint32_t number = gather_owner_of(self, peer);
+    return number != GATHER_NONE && !self->owners[number].out && epoch == self->epoch &&
+           index < self->chunk_count && self->chunks[index].owner == number &&
+           self->chunks[index].returned.data == NULL;
+}
+
 enum status gather_take_sum(struct gather *self, uint32_t peer, uint64_t epoch, uint32_t index,
                             const uint8_t *data, size_t size_bytes, uint64_t now_ms)
 {

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const command_names[CONTROL_COMMAND_COUNT] = {"pause", "resume", "stop", "set",
-                                                                 "plan"};
+static const char *const command_names[] = {"pause", "resume", "stop", "set", "plan"};
+enum { COMMANDS = sizeof command_names / sizeof command_names[0] };
 
 static enum status add(json_t *json, const char *key, json_t *value)
 {
@@ -41,12 +41,18 @@ enum status control_encode(const struct control_request *request, char **out)
 {
     json_t *json = json_object();
     *out = NULL;
-    enum status status = add(json, "command", json_string(command_names[request->command]));
+    const char *name = request->command == CONTROL_MEMBERS
+                           ? members_wish_name(request->members.wish)
+                           : command_names[request->command];
+    enum status status = add(json, "command", json_string(name));
     if (status == STATUS_OK && request->command == CONTROL_STOP) {
         status = add(json, "wait_ms", json_integer((json_int_t)request->wait_ms));
     }
     if (status == STATUS_OK && request->command == CONTROL_SET) {
         status = add_settings(json, request);
+    }
+    if (status == STATUS_OK && request->command == CONTROL_MEMBERS) {
+        status = members_request_write(&request->members, json);
     }
     if (status == STATUS_OK) {
         *out = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17));
@@ -137,12 +143,14 @@ enum status control_decode(const char *text, size_t size_bytes, struct control_r
                        : NULL;
     const char *name = json_string_value(json_object_get(json, "command"));
     size_t index = 0;
-    while (name != NULL && index < CONTROL_COMMAND_COUNT &&
-           strcmp(name, command_names[index]) != 0) {
+    while (name != NULL && index < COMMANDS && strcmp(name, command_names[index]) != 0) {
         index++;
     }
     enum status status = STATUS_OK;
-    if (name == NULL || index == CONTROL_COMMAND_COUNT) {
+    if (name != NULL && members_wish_find(name) < MEMBERS_WISH_COUNT) {
+        out->command = CONTROL_MEMBERS;
+        status = members_request_read(json, &out->members);
+    } else if (name == NULL || index == COMMANDS) {
         status = fault(STATUS_BAD_DATA, "the coordinator does not know what is asked of it; use a "
                                         "dugnad-coordinator of the same release");
     } else {

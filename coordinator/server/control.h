@@ -1,13 +1,14 @@
 /* control - what the owner of a run can ask of the coordinator that serves it, as one line of JSON.
  *
  *   {"command":"pause"}   {"command":"resume"}   {"command":"stop","wait_ms":60000}
- *   {"command":"plan"}
+ *   {"command":"plan"}   and those of members_command.h
  *   {"command":"set","learning_rate":1e-3,"target_batch":64,"codec":"mx8","journal":"bf16"}
  *
  * Pure, but for server_control (server_control.c). */
 #ifndef DUGNAD_COORDINATOR_SERVER_CONTROL_H
 #define DUGNAD_COORDINATOR_SERVER_CONTROL_H
 
+#include "coordinator/server/members_command.h"
 #include "coordinator/store/journal.h"
 
 enum {
@@ -23,6 +24,7 @@ enum control_command {
                      coordinator ends */
     CONTROL_SET,  /* other settings from the next step on */
     CONTROL_PLAN, /* the reply is JSON: the plan, predictions, what was measured */
+    CONTROL_MEMBERS, /* one of members_command.h, by its own word */
     CONTROL_COMMAND_COUNT
 };
 
@@ -33,7 +35,8 @@ struct control_request {
     bool has_target_batch;
     bool has_codec;
     bool has_mean_codec;
-    struct live_settings settings; /* CONTROL_SET: those that it has */
+    struct live_settings settings;  /* CONTROL_SET: those that it has */
+    struct members_request members; /* CONTROL_MEMBERS */
 };
 
 /* The text of a request, at most CONTROL_REQUEST_BYTES_MAX with its NUL. The caller owns *out:

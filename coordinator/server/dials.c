@@ -14,6 +14,7 @@ struct dial {
     uint32_t number;
     uint64_t nonce;
     size_t probe_bytes;
+    uint64_t bytes_per_s_max;
     uint64_t bytes_per_s; /* as the latest answer came; 0: none did */
     uint64_t began_ms;
     uint64_t sent_ms;
@@ -60,8 +61,7 @@ void dials_free(struct dials *self)
     free(self);
 }
 
-enum status dials_start(struct dials *self, uint32_t number, const char *address,
-                        const uint8_t public_key[IDENTITY_KEY_BYTES], uint64_t now_ms)
+enum status dials_start(struct dials *self, const struct dial_peer *peer, uint64_t now_ms)
 {
     struct dial *dial = NULL;
     for (int i = 0; i < DIALS_MAX && dial == NULL; i++) {
@@ -70,11 +70,13 @@ enum status dials_start(struct dials *self, uint32_t number, const char *address
     if (dial == NULL) {
         return STATUS_FULL;
     }
-    *dial = (struct dial){
-        .number = number, .began_ms = now_ms, .probe_bytes = DIALS_PROBE_BYTES / GROWTH / GROWTH};
+    *dial = (struct dial){.number = peer->number,
+                          .bytes_per_s_max = peer->bytes_per_s_max,
+                          .began_ms = now_ms,
+                          .probe_bytes = DIALS_PROBE_BYTES / GROWTH / GROWTH};
     randombytes_buf(&dial->nonce, sizeof dial->nonce);
-    return channel_client_new(self->set, CHANNEL_BULK, address, public_key, self->identity,
-                              &dial->client);
+    return channel_client_new(self->set, CHANNEL_BULK, peer->address, peer->public_key,
+                              self->identity, &dial->client);
 }
 
 void dials_forget(struct dials *self, uint32_t number)
@@ -127,6 +129,15 @@ static uint64_t rate_of(const struct dial *dial, uint64_t now_ms)
     return UINT64_C(2) * dial->probe_bytes * 1000 / elapsed_ms;
 }
 
+/* The peer's answer is paid back out of its cap, and what it hands in waits for that. */
+static bool may_grow(const struct dial *dial, uint64_t now_ms)
+{
+    uint64_t next_bytes = (uint64_t)dial->probe_bytes * GROWTH;
+    bool within_cap =
+        dial->bytes_per_s_max == 0 || next_bytes * 1000 / dial->bytes_per_s_max < QUICK_MS;
+    return now_ms - dial->sent_ms < QUICK_MS && next_bytes <= DIALS_PROBE_BYTES && within_cap;
+}
+
 bool dials_next(struct dials *self, uint64_t now_ms, struct dial_result *out)
 {
     for (int i = 0; i < DIALS_MAX; i++) {
@@ -139,8 +150,7 @@ bool dials_next(struct dials *self, uint64_t now_ms, struct dial_result *out)
         }
         bool answered = hear_answer(self, dial);
         dial->bytes_per_s = answered ? rate_of(dial, now_ms) : dial->bytes_per_s;
-        if (answered && now_ms - dial->sent_ms < QUICK_MS &&
-            dial->probe_bytes < DIALS_PROBE_BYTES) {
+        if (answered && may_grow(dial, now_ms)) {
             dial->probe_bytes *= GROWTH;
             dial->nonce++;
             send_probe(self, dial, now_ms);

@@ -444,6 +444,15 @@ void routes_reset(struct routes *self)
     }
 }
 
+void routes_forget_codecs(struct routes *self)
+{
+    for (uint32_t i = 0; i < self->end; i++) {
+        if (self->peers[i] != NULL) {
+            self->peers[i]->told_any = false;
+        }
+    }
+}
+
 enum codec routes_update_codec(const struct routes *self, enum codec run_codec)
 {
     return self->has_update_codec ? self->update_codec : run_codec;

@@ -118,6 +118,9 @@ enum codec routes_update_codec(const struct routes *self, enum codec run_codec);
 /* No owners, everybody computes, until there is another plan: the run has another codec. */
 void routes_reset(struct routes *self);
 
+/* What a peer was told before is none of the run's codecs any more: it is welcomed again. */
+void routes_forget_codecs(struct routes *self);
+
 uint64_t routes_plan_id(const struct routes *self);
 const struct plan_times *routes_predicted(const struct routes *self, double *out_bound_step_s);
 uint32_t routes_owner_count(const struct routes *self); /* those that are there */

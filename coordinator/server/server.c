@@ -3,8 +3,11 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "coordinator/server/server_gather.h"
+#include "coordinator/server/server_incident.h"
+#include "coordinator/server/server_members.h"
 #include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
+#include "proto/channel_listen.h"
 #include "trainer/run/run_data.h"
 
 #include <inttypes.h>
@@ -140,15 +143,39 @@ static enum status open_core(struct server *self)
     return core_new(&settings, &self->core);
 }
 
+/* The port for peers, and the one for chunks. */
+static enum status open_channel(struct server *self, const struct server_options *options)
+{
+    char beside[CHANNEL_LISTEN_MAX];
+    const char *listen_bulk = options->listen_bulk;
+    enum status status = STATUS_OK;
+    if (listen_bulk == NULL) {
+        status = channel_listen_beside(options->listen, beside);
+        listen_bulk = beside;
+    }
+    if (status == STATUS_OK) {
+        status = channel_set_new(IO_THREADS, &self->channels);
+    }
+    if (status == STATUS_OK) {
+        status = channel_server_new_both(self->channels, options->listen, listen_bulk,
+                                         &self->run->identity, &self->channel);
+    }
+    return status;
+}
+
 static enum status open_server(struct server *self, const struct server_options *options)
 {
     self->sessions = calloc(1, sizeof *self->sessions);
     self->head = malloc(WIRE_HEAD_MAX);
     self->body = malloc(WIRE_BODY_MAX);
+    enum status status = server_conduct_open(self);
+    if (status != STATUS_OK) {
+        return status;
+    }
     if (self->sessions == NULL || self->head == NULL || self->body == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory to serve the run");
     }
-    enum status status = run_dir_lock(self->run);
+    status = run_dir_lock(self->run);
     if (status == STATUS_OK) {
         status = open_data(self);
     }
@@ -156,14 +183,16 @@ static enum status open_server(struct server *self, const struct server_options 
         status = open_state(self, options->thread_count);
     }
     if (status == STATUS_OK) {
+        status = server_members_open(self);
+    }
+    if (status == STATUS_OK) {
         status = open_core(self);
     }
     if (status == STATUS_OK) {
-        status = channel_set_new(IO_THREADS, &self->channels);
+        status = open_channel(self, options);
     }
     if (status == STATUS_OK) {
-        status = channel_server_new(self->channels, CHANNEL_CONTROL, options->listen,
-                                    &self->run->identity, &self->channel);
+        status = server_members_bar(self);
     }
     if (status == STATUS_OK) {
         status = server_gather_open(self);
@@ -177,6 +206,7 @@ static enum status open_server(struct server *self, const struct server_options 
     (void)snprintf(self->status.name, sizeof self->status.name, "%s", self->run->config.name);
     self->status.step_count = self->run->config.step_count;
     self->status.port = channel_server_port(self->channel);
+    self->status.bulk_port = channel_server_bulk_port(self->channel);
     return STATUS_OK;
 }
 
@@ -187,6 +217,8 @@ void server_free(struct server *self)
     }
     server_routes_close(self);
     server_gather_close(self);
+    server_members_close(self);
+    server_conduct_close(self);
     channel_server_free(self->channel);
     channel_set_free(self->channels);
     if (self->sessions != NULL) {
@@ -240,7 +272,9 @@ void server_drop(struct server *self, struct session *session, const char *why)
 {
     struct core_event event = {.type = CORE_LEFT, .peer = sessions_index(self->sessions, session)};
     server_push(self, &event);
+    server_conduct_wasted(self, session, false);
     server_upload_end(self, session);
+    server_bulk_end(self, session);
     server_routes_leave(self, session);
     sessions_remove(self->sessions, session);
     log_info("peers", "left", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,
@@ -252,7 +286,7 @@ void server_send(struct server *self, struct session *session, const uint8_t *bo
 {
     size_t head_size_bytes = 0;
     CHECK(wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &head_size_bytes) == STATUS_OK);
-    enum status status = channel_server_send(self->channel, session->curve_key, self->head,
+    enum status status = channel_server_send(self->channel, session->connection, self->head,
                                              head_size_bytes, body, body_size_bytes);
     session->missed = session->missed || status == STATUS_AGAIN;
     if (status != STATUS_OK) {
@@ -302,7 +336,7 @@ static void cut_missed(struct server *self)
         struct session *session = &self->sessions->items[i];
         if (session->used && session->missed) {
             session->missed = false;
-            channel_server_disconnect(self->channel, session->curve_key);
+            channel_server_cut(self->channel, session->connection);
         }
     }
 }
@@ -355,6 +389,7 @@ static bool finished(const struct server *self, uint64_t now_ms)
 enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
 {
     bool unread = false;
+    self->turn_ms = now_ms;
     enum status status = self->begun ? STATUS_OK : begin(self, now_ms);
     if (status == STATUS_OK) {
         status = receive_turn(self, now_ms, &unread);
@@ -373,11 +408,17 @@ enum status server_turn(struct server *self, uint64_t now_ms, bool *out_over)
     if (status == STATUS_OK) {
         status = server_gather_turn(self, now_ms);
     }
+    if (status == STATUS_OK) {
+        server_downloads_turn(self); /* a queue that was full may have room */
+    }
     if (status == STATUS_OK && tick_due) {
         self->tick_ms = now_ms;
         cut_missed(self);
+        server_conduct_tick(self);
+        server_incident_take(self);
+        server_members_tick(self);
+        server_bulk_tick(self, now_ms);
         server_uploads_tick(self, now_ms);
-        server_downloads_tick(self);
         server_pause_tick(self, now_ms);
         server_push(self, &(struct core_event){.type = CORE_TICK});
         status = server_pump(self, now_ms);
@@ -422,9 +463,10 @@ enum status server_new(struct run_dir *run, const struct server_options *options
     }
     self->finishing = self->version_first >= run->config.step_count;
     log_info("server", "serving",
-             "run=%s port=%u step=%" PRIu64 " steps=%" PRIu64 " parameters=%zu codec=%s",
-             run->config.name, (unsigned)self->status.port, self->version_first,
-             run->config.step_count, layout_parameter_count(run->layout),
+             "run=%s port=%u bulk_port=%u step=%" PRIu64 " steps=%" PRIu64
+             " parameters=%zu codec=%s",
+             run->config.name, (unsigned)self->status.port, (unsigned)self->status.bulk_port,
+             self->version_first, run->config.step_count, layout_parameter_count(run->layout),
              codec_name(run->config.codec));
     *out = self;
     return STATUS_OK;

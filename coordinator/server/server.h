@@ -10,8 +10,9 @@
 #include <stdbool.h>
 
 struct server_options {
-    const char *listen;  /* as channel_server_new */
-    size_t thread_count; /* of the aggregation */
+    const char *listen;      /* as channel_server_new */
+    const char *listen_bulk; /* the port for chunks; NULL: the one after that of `listen` */
+    size_t thread_count;     /* of the aggregation */
 };
 
 struct server;

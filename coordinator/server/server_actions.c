@@ -36,6 +36,7 @@ static enum status send_lease(struct server *self, const struct core_action *act
                                                  .version = action->version,
                                                  .samples = fact.samples,
                                                  .duration_ms = action->duration_ms};
+    session_of(self, action->peer)->leases_open++;
     server_send(self, session_of(self, action->peer), self->body,
                 action->count * window * sizeof *tokens);
     return STATUS_OK;
@@ -62,11 +63,16 @@ static void send_verdict(struct server *self, const struct core_action *action)
     (void)snprintf(verdict->text, sizeof verdict->text, "%s", action->text);
     if (!action->ok) {
         self->status.refused_contributions++;
+    }
+    if (!action->ok && server_may_tell(self)) {
         log_warn("step", "contribution_refused", "peer=%s step=%" PRIu64 " reason=\"%s\"",
                  session->id, session->offer->step, action->text);
     }
     server_upload_end(self, session);
     server_send(self, session, NULL, 0);
+    if (action->blamed) {
+        (void)server_offend(self, session, CONDUCT_REFUSED_WORK, action->text);
+    }
 }
 
 static enum status add_contribution(struct server *self, const struct core_action *action)
@@ -100,6 +106,7 @@ static enum status add_contribution(struct server *self, const struct core_actio
         memcpy(self->contributions.items[self->contributions.count - 1].key, session->public_key,
                IDENTITY_KEY_BYTES);
         self->contributions.stale_tokens += offer->stale_tokens;
+        server_conduct_counted(self, session);
     }
     struct core_event event = {.type = CORE_ADDED, .peer = action->peer, .ok = added == STATUS_OK};
     server_push_first(self, &event);
@@ -203,7 +210,9 @@ static enum status commit_step(struct server *self, const struct core_action *ac
 static void expel(struct server *self, const struct core_action *action)
 {
     struct session *session = session_of(self, action->peer);
+    server_conduct_wasted(self, session, action->held);
     server_upload_end(self, session);
+    server_bulk_end(self, session);
     server_routes_leave(self, session);
     sessions_remove(self->sessions, session);
     log_warn("peers", "lost", "peer=%s name=\"%s\" reason=\"%s\" peers=%" PRIu32, session->id,

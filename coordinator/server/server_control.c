@@ -2,13 +2,19 @@
 #include "common/disk.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "coordinator/server/server_members.h"
 #include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { GUARD_MS = 1000, UPLOADS_MAX = 8, UPLOADS_BYTES_MAX = 1 << 30 };
+enum {
+    GUARD_MS = 1000,
+    UPLOADS_MAX = 8,
+    UPLOADS_BYTES_MAX = 1 << 30, /* of all contributions that are being fetched */
+    UPLOADS_KEPT_SHARE = 3       /* one in so many is of peers that lost their place */
+};
 
 uint64_t server_step_tokens(const struct server *self)
 {
@@ -29,7 +35,10 @@ enum status server_follow_settings(struct server *self)
     self->publisher_codec = store_state(self->store)->settings.codec;
     self->version_first = store_state(self->store)->version;
     size_t fit = UPLOADS_BYTES_MAX / encoded_bytes;
-    self->uploads_max = fit < 1 ? 1 : fit > UPLOADS_MAX ? UPLOADS_MAX : fit;
+    size_t places = fit - fit / UPLOADS_KEPT_SHARE;
+    self->uploads_max = places < 1 ? 1 : places > UPLOADS_MAX ? UPLOADS_MAX : places;
+    size_t kept = fit > self->uploads_max ? fit - self->uploads_max : 0;
+    self->uploads_kept_max = kept > UPLOADS_MAX ? UPLOADS_MAX : kept;
     return publisher_new(layout_value_count(self->run->layout), self->publisher_codec,
                          &self->publisher);
 }
@@ -259,6 +268,9 @@ static enum status obey(struct server *self, const struct control_request *reque
     if (request->command == CONTROL_PLAN) {
         return server_report(self, reply);
     }
+    if (request->command == CONTROL_MEMBERS) {
+        return server_members_control(self, request, reply);
+    }
     if (self->finishing) {
         return fault(STATUS_UNAVAILABLE, "the run is finished");
     }
@@ -272,6 +284,7 @@ static enum status obey(struct server *self, const struct control_request *reque
     case CONTROL_SET:
         return set(self, request, reply);
     case CONTROL_PLAN:
+    case CONTROL_MEMBERS:
     case CONTROL_COMMAND_COUNT:
     default:
         return fault(STATUS_BAD_DATA, "there is no such command");

@@ -5,7 +5,7 @@
 enum { CHUNKS_AT_ONCE = 256 };
 
 /* Sends one chunk of what is still published. Errors: AGAIN, STALE, REFUSED (it is gone). */
-static enum status send_chunk(struct server *self, const struct session *session,
+static enum status send_chunk(struct server *self, struct session *session,
                               const struct blob_sender *sender, uint32_t index)
 {
     struct publisher_blob blob;
@@ -17,8 +17,7 @@ static enum status send_chunk(struct server *self, const struct session *session
         return STATUS_REFUSED;
     }
     blob_header_write(&header, head);
-    return channel_server_send(self->channel, session->curve_key, head, sizeof head, chunk,
-                               header.size_bytes);
+    return server_bulk_send(self, session, head, sizeof head, chunk, header.size_bytes);
 }
 
 /* Sends what was granted, as far as the peer's queue takes it. */
@@ -52,13 +51,19 @@ void server_download_grant(struct server *self, struct session *session,
 {
     struct publisher_blob blob;
     if (!publisher_find(self->publisher, grant->kind, grant->id, &blob)) {
-        server_tell_gone(self, session);
+        if (!server_offend(self, session, CONDUCT_UNKNOWN_BLOB, "asked for what is not kept")) {
+            server_tell_gone(self, session);
+        }
         return;
     }
     enum status status = blob_senders_grant(
         &session->downloads, grant, blob_chunk_count(blob.ref.size_bytes, blob.ref.chunk_bytes));
     if (status == STATUS_OUT_OF_RANGE) {
-        server_drop(self, session, "asked for a chunk that does not exist");
+        (void)server_offend(self, session, CONDUCT_FORBIDDEN,
+                            "asked for a chunk that does not exist");
+    } else if (blob_senders_pending(&session->downloads) > SERVER_PENDING_CHUNKS_MAX) {
+        (void)server_offend(self, session, CONDUCT_FORBIDDEN,
+                            "asked for more chunks at once than any window has");
     } else if (status == STATUS_OK) {
         server_routes_granted(self, session, grant,
                               (uint64_t)grant->chunk_count * blob.ref.chunk_bytes);
@@ -66,7 +71,7 @@ void server_download_grant(struct server *self, struct session *session,
     } /* without memory it asks again later */
 }
 
-void server_downloads_tick(struct server *self)
+void server_downloads_turn(struct server *self)
 {
     if (!self->sending) {
         return;

@@ -361,14 +361,18 @@ void server_gather_next_round(struct server *self, uint64_t now_ms)
 }
 
 static void take_sum(struct server *self, struct session *session, uint32_t number,
-                     const struct blob_chunk_header *header, const uint8_t *data, size_t size_bytes,
+                     const struct blob_chunk_header *header, const struct channel_message *incoming,
                      uint64_t now_ms)
 {
     struct server_gather *state = self->gather;
-    enum status status =
-        gather_take_sum(state->gather, number, header->id, header->index, data, size_bytes, now_ms);
+    size_t size_bytes = incoming->body_size_bytes;
+    bool awaited = gather_waits_for_sum(state->gather, number, header->id, header->index);
+    enum status status = gather_take_sum(state->gather, number, header->id, header->index,
+                                         incoming->body, size_bytes, now_ms);
     if (status == STATUS_PROTOCOL) {
-        server_drop(self, session, "sent a sum that is not its own");
+        server_breach(self, session, "sent a sum that is not its own");
+    } else if (!awaited) {
+        server_unasked(self, incoming);
     } else if (status == STATUS_OK) {
         double bytes = (double)size_bytes / (double)chunks_values(value_count(self), header->index);
         state->sum_bytes += 0.05 * (bytes - state->sum_bytes);
@@ -381,6 +385,7 @@ static void take_part(struct server *self, struct session *session, uint32_t ent
                       const struct channel_message *incoming, uint64_t now_ms)
 {
     struct gather *gather = self->gather->gather;
+    bool awaited = gather_waits_for_part(gather, entry, header->index);
     enum status status = STATUS_CORRUPT;
     if (blob_tree_proves(&session->offer->blob.root, chunks_count(value_count(self)),
                          incoming->head, incoming->head_size_bytes)) {
@@ -389,9 +394,14 @@ static void take_part(struct server *self, struct session *session, uint32_t ent
     } else {
         gather_refuse_part(gather, entry);
     }
-    if (status != STATUS_OK) { /* gather does what follows from it */
+    if (!awaited) {
+        server_unasked(self, incoming);
+    } else if (status != STATUS_OK && server_may_tell(self)) { /* gather does what follows */
         log_warn("gather", "part_refused", "peer=%s chunk=%" PRIu32 " reason=\"%s\"", session->id,
                  header->index, status_text(status));
+    }
+    if (awaited && status == STATUS_CORRUPT) {
+        (void)server_offend(self, session, CONDUCT_WRONG_BYTES, "sent a chunk without its proof");
     }
 }
 
@@ -411,18 +421,19 @@ bool server_gather_chunk(struct server *self, struct session *session,
         return false;
     }
     if (!state->begun || state->merged || peer == NULL || header->size_bytes != size_bytes) {
-        return true; /* late, or torn: what is wanted is granted again */
+        server_unasked(self, incoming); /* late, or torn: what is wanted is granted again */
+        return true;
     }
     struct digest hash = digest_of(data, size_bytes);
     if (!digest_equal(&hash, &header->hash)) {
-        log_warn("gather", "chunk_refused", "peer=%s chunk=%" PRIu32, session->id, header->index);
+        (void)server_offend(self, session, CONDUCT_WRONG_BYTES, "sent a chunk of another hash");
         return true;
     }
     state->busy = true;
     if (of_entry) {
         take_part(self, session, entry, header, incoming, now_ms);
     } else {
-        take_sum(self, session, peer->number, header, data, size_bytes, now_ms);
+        take_sum(self, session, peer->number, header, incoming, now_ms);
     }
     return true;
 }

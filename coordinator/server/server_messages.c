@@ -1,65 +1,59 @@
 #include "common/log.h"
+#include "common/secret.h"
 #include "coordinator/server/server_gather.h"
+#include "coordinator/server/server_incident.h"
+#include "coordinator/server/server_members.h"
 #include "coordinator/server/server_rest.h"
 #include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
-#include "coordinator/store/invites.h"
+#include "proto/attest.h"
 
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Sends self->message to a key that has no session. */
-static void answer(struct server *self, const uint8_t *curve_key)
+/* A peer says something each second. */
+enum { SPEAKS_MS = 2000 };
+
+/* Sends self->message over a connection that has no session. */
+static void answer(struct server *self, uint64_t connection)
 {
     size_t head_size_bytes = 0;
     if (wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &head_size_bytes) != STATUS_OK ||
-        channel_server_send(self->channel, curve_key, self->head, head_size_bytes, NULL, 0) !=
+        channel_server_send(self->channel, connection, self->head, head_size_bytes, NULL, 0) !=
             STATUS_OK) {
-        log_warn("peers", "unreachable", "message=%s", wire_type_name(self->message.type));
+        log_event(LOG_DEBUG, "peers", "unreachable", "message=%s",
+                  wire_type_name(self->message.type));
     }
 }
 
-static void refuse(struct server *self, const uint8_t *curve_key, enum wire_refusal code,
+static void refuse(struct server *self, uint64_t connection, enum wire_refusal code,
                    const char *text)
 {
     struct wire_refused *refused = &self->message.as.refused;
     self->message.type = WIRE_REFUSED;
     refused->code = code;
     (void)snprintf(refused->text, sizeof refused->text, "%s", text);
-    answer(self, curve_key);
+    answer(self, connection);
 }
 
 void server_tell_unknown(struct server *self, struct session *session)
 {
-    refuse(self, session->curve_key, WIRE_REFUSED_UNKNOWN, "the run's settings changed; say hello");
+    refuse(self, session->connection, WIRE_REFUSED_UNKNOWN,
+           "the run's settings changed; say hello");
+}
+
+void server_tell_refused(struct server *self, struct session *session, enum wire_refusal code,
+                         const char *text)
+{
+    refuse(self, session->connection, code, text);
 }
 
 void server_tell_gone(struct server *self, struct session *session)
 {
-    refuse(self, session->curve_key, WIRE_REFUSED_GONE, "that version is no longer kept");
-}
-
-/* 0 when the hello is right. */
-static enum wire_refusal judge_hello(const struct server *self, const struct wire_hello *hello,
-                                     const uint8_t *curve_key, const char **out_text)
-{
-    uint8_t bound[IDENTITY_KEY_BYTES];
-    if (hello->protocol_version != WIRE_PROTOCOL_VERSION) {
-        *out_text = "this coordinator speaks another protocol version; install the same release";
-        return WIRE_REFUSED_PROTOCOL;
-    }
-    if (identity_curve_of(hello->public_key, bound) != STATUS_OK ||
-        memcmp(bound, curve_key, sizeof bound) != 0) {
-        *out_text = "the identity does not belong to the key of this connection";
-        return WIRE_REFUSED_IDENTITY;
-    }
-    if (!invites_known(self->run->path, hello->token)) {
-        *out_text = "the invite in this link is not known here; ask for a new link";
-        return WIRE_REFUSED_TOKEN;
-    }
-    return 0;
+    refuse(self, session->connection, WIRE_REFUSED_GONE, "that version is no longer kept");
 }
 
 static enum status fill_welcome(struct server *self, bool has_snapshot)
@@ -82,6 +76,7 @@ static enum status fill_welcome(struct server *self, bool has_snapshot)
     welcome->has_snapshot = has_snapshot;
     welcome->max_staleness = config->max_staleness;
     welcome->predicts = config->predict;
+    welcome->bulk_port = self->status.bulk_port;
     return STATUS_OK;
 }
 
@@ -140,19 +135,30 @@ static void welcome_peer(struct server *self, struct session *session,
     }
 }
 
+/* From now on the peer speaks over this connection, and over no other. */
+static void admit(struct server *self, struct session *session, uint64_t connection)
+{
+    session->connection = connection;
+    session->heard_ms = self->turn_ms;
+    conduct_meet(self->conduct->conduct, session->curve_key, self->turn_ms);
+    channel_server_admit(self->channel, connection);
+}
+
 /* A peer that comes back with the parameters of the step in progress may still hold samples of it:
  * they stay its own until it has said which. */
 static bool welcome_back(struct server *self, struct session *session,
-                         const struct wire_hello *hello, const char *host)
+                         const struct wire_hello *hello, const struct channel_message *incoming)
 {
     uint64_t version = master_version(aggregate_master(self->aggregate));
     if (!may_hold_samples(self, hello, version)) {
         return false;
     }
     server_upload_end(self, session);
+    server_bulk_end(self, session);
     if (sessions_return(self->sessions, session, hello) != STATUS_OK) {
         return false;
     }
+    admit(self, session, incoming->connection);
     server_push(self, &(struct core_event){.type = CORE_RETURNED,
                                            .peer = sessions_index(self->sessions, session),
                                            .threads = hello->thread_count});
@@ -160,39 +166,68 @@ static bool welcome_back(struct server *self, struct session *session,
     log_info("peers", "returned", "peer=%s name=\"%s\" threads=%" PRIu32 " peers=%" PRIu32,
              session->id, session->name, session->threads, self->sessions->count);
     welcome_peer(self, session, hello);
-    server_routes_join(self, session, hello, host);
+    server_routes_join(self, session, hello, incoming->host);
     return true;
 }
 
+static void refuse_hello(struct server *self, uint64_t connection, enum wire_refusal code,
+                         const char *text)
+{
+    if (server_may_tell(self)) {
+        log_warn("peers", "refused", "reason=\"%s\"", text);
+    }
+    refuse(self, connection, code, text);
+}
+
+/* When a line breaks, its connection is gone, or silent for longer, before its peer comes back over
+ * another. One that stands and speaks may be a copy's, or the original's: nobody can tell which. */
+static void note_second(struct server *self, const struct session *session,
+                        const struct channel_message *incoming)
+{
+    if (!session->away && session->connection != incoming->connection &&
+        self->turn_ms - session->heard_ms < SPEAKS_MS &&
+        channel_server_received_bytes(self->channel, session->connection) > 0) {
+        server_incident(self, session, incoming->host, "second_connection",
+                        "a hello over another connection while the one before stood and spoke");
+    }
+}
+
+/* Whoever says hello again gets a new session, unless it may still hold samples. */
 static void take_hello(struct server *self, const struct channel_message *incoming)
 {
     const uint8_t *curve_key = incoming->curve_key;
     struct wire_hello hello = self->message.as.hello;
-    const char *text = "";
-    enum wire_refusal refusal = judge_hello(self, &hello, curve_key, &text);
+    const struct hello_answer judged = server_members_judge(self, &hello, incoming);
+    sodium_memzero(hello.token, sizeof hello.token);
+    if (judged.ignored) {
+        return;
+    }
+    if (judged.refusal != 0) { /* the key's session is another connection's concern */
+        refuse_hello(self, incoming->connection, judged.refusal, judged.text);
+        return;
+    }
     struct session *session = sessions_find(self->sessions, curve_key);
-    if (session != NULL && refusal == 0 && !self->finishing &&
-        welcome_back(self, session, &hello, incoming->host)) {
+    if (session != NULL) {
+        note_second(self, session, incoming);
+    }
+    if (session != NULL && !self->finishing && welcome_back(self, session, &hello, incoming)) {
         return;
     }
     if (session != NULL) {
         server_drop(self, session, "hello again");
     }
-    if (refusal == 0 && self->finishing) {
+    if (self->finishing) {
         self->message.type = WIRE_FINISHED;
         self->message.as.finished.step_count = core_current_step(self->core);
-        answer(self, curve_key);
+        answer(self, incoming->connection);
         return;
     }
-    if (refusal == 0 && sessions_add(self->sessions, &hello, curve_key, &session) != STATUS_OK) {
-        refusal = WIRE_REFUSED_FULL;
-        text = "this run has as many peers as it can take; trying again later";
-    }
-    if (refusal != 0) {
-        log_warn("peers", "refused", "reason=\"%s\"", text);
-        refuse(self, curve_key, refusal, text);
+    if (sessions_add(self->sessions, &hello, curve_key, &session) != STATUS_OK) {
+        refuse_hello(self, incoming->connection, WIRE_REFUSED_FULL,
+                     "this run has as many peers as it can take; trying again later");
         return;
     }
+    admit(self, session, incoming->connection);
     server_push(self, &(struct core_event){.type = CORE_JOINED,
                                            .peer = sessions_index(self->sessions, session),
                                            .threads = hello.thread_count});
@@ -217,8 +252,10 @@ static void take_applied(struct server *self, struct session *session, uint64_t 
         self->status.digests_agreed++;
     } else {
         self->status.digest_mismatches++;
-        log_error("peers", "digest_mismatch", "peer=%s version=%" PRIu64, session->id,
-                  applied->version);
+        if (server_may_tell(self)) {
+            log_error("peers", "digest_mismatch", "peer=%s version=%" PRIu64, session->id,
+                      applied->version);
+        }
     }
     if (self->finishing && applied->version == version) {
         self->message.type = WIRE_FINISHED;
@@ -268,11 +305,18 @@ static void take_contribution(struct server *self, struct session *session)
     const struct wire_contribution *offer = &self->message.as.contribution;
     uint64_t samples = copy_ranges(offer->ranges, offer->range_count, self->ranges);
     if (session->offer != NULL) {
-        server_drop(self, session, "offered a contribution before the last was judged");
+        server_breach(self, session, "offered a contribution before the last was judged");
         return;
     }
     if (offer->tokens != samples * self->run->config.context) {
-        server_drop(self, session, "offered a contribution that does not add up");
+        server_breach(self, session, "offered a contribution that does not add up");
+        return;
+    }
+    if (!attest_contribution_is_good(offer, &self->run->run_id, session->public_key)) {
+        server_incident(self, session, "", "bad_contribution_signature",
+                        "a contribution that its key did not sign");
+        (void)server_offend(self, session, CONDUCT_FORBIDDEN,
+                            "offered a contribution that it did not sign");
         return;
     }
     session->offer = malloc(sizeof *session->offer);
@@ -296,28 +340,43 @@ static void push_simple(struct server *self, const struct session *session, stru
     server_push(self, &event);
 }
 
+static void take_ready(struct server *self, const struct session *session, uint64_t version)
+{
+    bool rests = server_routes_ready(self, session, version);
+    rests = server_conduct_rests(self, session) || rests;
+    push_simple(self, session,
+                (struct core_event){.type = CORE_READY, .version = version, .rests = rests});
+}
+
+/* Progress, or what is kept of a lease: never more than the lease has, which only this peer makes
+ * smaller. Of a lease that is gone, the core does not care. */
+static void take_samples(struct server *self, struct session *session, enum core_event_type type,
+                         uint64_t lease_id, uint64_t samples)
+{
+    uint32_t leased =
+        core_lease_samples(self->core, sessions_index(self->sessions, session), lease_id);
+    if (leased > 0 && samples > leased) {
+        (void)server_offend(self, session, CONDUCT_FALSE_WORD, "did more samples than it was lent");
+        return;
+    }
+    push_simple(self, session,
+                (struct core_event){.type = type, .lease_id = lease_id, .samples = samples});
+}
+
 static void take_control(struct server *self, struct session *session, uint64_t now_ms)
 {
     const struct wire_message *message = &self->message;
     switch (message->type) {
     case WIRE_READY:
-        push_simple(self, session,
-                    (struct core_event){
-                        .type = CORE_READY,
-                        .version = message->as.ready.version,
-                        .rests = server_routes_ready(self, session, message->as.ready.version)});
+        take_ready(self, session, message->as.ready.version);
         break;
     case WIRE_PROGRESS:
-        push_simple(self, session,
-                    (struct core_event){.type = CORE_PROGRESS,
-                                        .lease_id = message->as.progress.lease_id,
-                                        .samples = message->as.progress.samples_done});
+        take_samples(self, session, CORE_PROGRESS, message->as.progress.lease_id,
+                     message->as.progress.samples_done);
         break;
     case WIRE_YIELDED:
-        push_simple(self, session,
-                    (struct core_event){.type = CORE_YIELDED,
-                                        .lease_id = message->as.yielded.lease_id,
-                                        .samples = message->as.yielded.kept});
+        take_samples(self, session, CORE_YIELDED, message->as.yielded.lease_id,
+                     message->as.yielded.kept);
         break;
     case WIRE_CONTRIBUTION:
         take_contribution(self, session);
@@ -362,37 +421,61 @@ static void take_control(struct server *self, struct session *session, uint64_t 
     case WIRE_PROBE: /* its body counts: server_receive */
     case WIRE_TYPE_END:
     default:
-        server_drop(self, session, "sent a message that only a coordinator sends");
+        (void)server_offend(self, session, CONDUCT_FORBIDDEN,
+                            "sent a message that only a coordinator sends");
     }
+}
+
+/* The session that a message is of; NULL: none. All but a hello belongs to the connection over
+ * which the hello was accepted: what comes over another one of the same key, or was meant for the
+ * process before this one, has no session. */
+static struct session *session_of(struct server *self, const struct channel_message *incoming)
+{
+    struct session *session = sessions_find(self->sessions, incoming->curve_key);
+    return session != NULL && !session->away && session->connection == incoming->connection
+               ? session
+               : NULL;
 }
 
 void server_receive(struct server *self, const struct channel_message *incoming, uint64_t now_ms)
 {
-    struct session *session = sessions_find(self->sessions, incoming->curve_key);
-    if (session != NULL && session->away) {
-        session = NULL; /* all but a hello was meant for the process before this one */
+    if (incoming->bulk) {
+        server_bulk_receive(self, incoming, now_ms);
+        return;
+    }
+    struct session *session = session_of(self, incoming);
+    if (session != NULL) {
+        session->heard_ms = now_ms;
     }
     if (wire_is_chunk(incoming->head, incoming->head_size_bytes)) {
-        if (session != NULL) {
-            push_simple(self, session, (struct core_event){.type = CORE_HEARD});
-            server_upload_chunk(self, session, incoming, now_ms);
+        if (session == NULL) {
+            server_unasked(self, incoming);
+            return;
         }
+        push_simple(self, session, (struct core_event){.type = CORE_HEARD});
+        server_upload_chunk(self, session, incoming, now_ms);
         return;
     }
     if (wire_decode(incoming->head, incoming->head_size_bytes, &self->message) != STATUS_OK) {
-        if (session != NULL) {
-            server_drop(self, session, "sent a malformed message");
-        }
-        channel_server_disconnect(self->channel, incoming->curve_key);
+        server_malformed(self, incoming);
         return;
     }
     if (self->message.type == WIRE_HELLO) {
-        take_hello(self, incoming);
+        if (server_may_greet(self, incoming)) {
+            take_hello(self, incoming);
+        }
+        secret_wipe(self->message.as.hello.token, sizeof self->message.as.hello.token);
     } else if (session == NULL) {
-        refuse(self, incoming->curve_key, WIRE_REFUSED_UNKNOWN, "no session; say hello");
+        if (server_may_answer(self, incoming)) {
+            refuse(self, incoming->connection, WIRE_REFUSED_UNKNOWN, "no session; say hello");
+        }
     } else {
+        server_note_said(session, incoming);
         push_simple(self, session, (struct core_event){.type = CORE_HEARD});
         server_routes_heard(self, session);
+        if (!server_may_say(self, session, self->message.type)) {
+            return;
+        }
         if (self->message.type == WIRE_PROBE) {
             server_rest_answer(self, session, &self->message.as.probe, incoming->body_size_bytes,
                                now_ms);

@@ -47,20 +47,20 @@ bool rest_raise_rates(struct route_peer *peer, uint64_t elapsed_ms)
 {
     double up = routes_up(peer);
     double down = routes_down(peer);
-    if (up <= 0.0 || down <= 0.0) {
-        return false; /* planned with the median */
-    }
     double elapsed_s = (double)(elapsed_ms > 0 ? elapsed_ms : 1) / 1000.0;
-    double faster = (REST_PROBE_BYTES / up + REST_PROBE_BYTES / down) / elapsed_s;
+    double expected_s =
+        (up > 0.0 ? REST_PROBE_BYTES / up : 0.0) + (down > 0.0 ? REST_PROBE_BYTES / down : 0.0);
+    double faster = expected_s / elapsed_s;
     if (faster < faster_min) {
         return false;
     }
-    peer->said_up = (uint64_t)(up * faster);
-    peer->said_down = (uint64_t)(down * faster);
+    /* A way that is not known is planned with the median, and stays so. */
+    peer->said_up = up > 0.0 ? (uint64_t)(up * faster) : peer->said_up;
+    peer->said_down = down > 0.0 ? (uint64_t)(down * faster) : peer->said_down;
     return true;
 }
 
-void server_rest_answer(struct server *self, const struct session *session,
+void server_rest_answer(struct server *self, struct session *session,
                         const struct wire_probe *probe, size_t body_size_bytes, uint64_t now_ms)
 {
     struct route_peer *peer =
@@ -68,6 +68,8 @@ void server_rest_answer(struct server *self, const struct session *session,
     bool asked = peer != NULL && peer->rest_sent_ms > 0 && probe->answer &&
                  probe->nonce == peer->rest_nonce && body_size_bytes == REST_PROBE_BYTES;
     if (!asked) {
+        (void)server_offend(self, session, CONDUCT_FALSE_WORD,
+                            "answered a probe that was not sent");
         return;
     }
     uint64_t elapsed_ms = now_ms - peer->rest_sent_ms;

@@ -16,7 +16,7 @@ struct server;
 void server_rest_tick(struct server *self, uint64_t now_ms);
 
 /* PROBE of a peer, with so many bytes; what was not asked for is ignored. */
-void server_rest_answer(struct server *self, const struct session *session,
+void server_rest_answer(struct server *self, struct session *session,
                         const struct wire_probe *probe, size_t body_size_bytes, uint64_t now_ms);
 
 /* The probe went there and back in elapsed_ms. A peer's rates are raised, both alike, when it took

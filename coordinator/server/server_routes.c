@@ -445,6 +445,14 @@ enum codec server_routes_update_codec(const struct server *self)
 void server_routes_reset(struct server *self)
 {
     routes_reset(self->routes->routes);
+    routes_forget_codecs(self->routes->routes);
+}
+
+/* A probe crosses its link both ways. 0: none. */
+static uint64_t least_cap(const struct route_peer *peer)
+{
+    bool up = peer->up_max > 0 && (peer->down_max == 0 || peer->up_max < peer->down_max);
+    return up ? peer->up_max : peer->down_max;
 }
 
 static void dial_peers(struct server *self, uint64_t now_ms)
@@ -456,8 +464,11 @@ static void dial_peers(struct server *self, uint64_t now_ms)
             peer->dialling || now_ms < peer->dial_ms || peer->dial_address[0] == '\0') {
             continue;
         }
-        enum status status =
-            dials_start(routes->dials, peer->number, peer->dial_address, peer->public_key, now_ms);
+        const struct dial_peer who = {.number = peer->number,
+                                      .address = peer->dial_address,
+                                      .public_key = peer->public_key,
+                                      .bytes_per_s_max = least_cap(peer)};
+        enum status status = dials_start(routes->dials, &who, now_ms);
         if (status == STATUS_FULL) {
             return;
         }

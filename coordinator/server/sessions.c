@@ -1,8 +1,17 @@
 #include "coordinator/server/sessions.h"
 
+#include "coordinator/core/core.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* What members can make the server and its core keep for each of them, besides the few
+ * contributions that are being fetched: a session, and an offer with its ranges. */
+enum { SESSIONS_BYTES_MAX = 192 << 20 };
+_Static_assert(SESSIONS_MAX *(sizeof(struct session) + sizeof(struct wire_contribution) +
+                              CORE_RANGES_MAX * sizeof(struct core_range)) <= SESSIONS_BYTES_MAX,
+               "all sessions together stay below their ceiling");
 
 struct session *sessions_find(struct sessions *self, const uint8_t curve_key[IDENTITY_KEY_BYTES])
 {
@@ -104,6 +113,7 @@ void session_drop_upload(struct session *self)
     self->receiver = NULL;
     self->offer = NULL;
     self->upload = UPLOAD_NONE;
+    self->upload_owed = false;
 }
 
 void sessions_remove(struct sessions *self, struct session *session)

@@ -12,10 +12,24 @@ enum { SESSIONS_MAX = 4096, SESSIONS_KEYS_MAX = 65536 };
 
 enum upload_state { UPLOAD_NONE, UPLOAD_WAITING, UPLOAD_RUNNING };
 
+/* What a connection had carried when something moved on it last. */
+struct session_pulse {
+    uint64_t ms;
+    uint64_t received_bytes; /* by the client's TCP, */
+    uint64_t said_bytes;     /* of which these are messages that are no chunks */
+    uint64_t delivered_bytes;
+};
+
 struct session {
     bool used;
-    bool away;   /* it has not said hello to this process yet; is sent nothing */
-    bool missed; /* a full queue did not take a message to it */
+    bool away;           /* it has not said hello to this process yet; is sent nothing */
+    bool missed;         /* a full queue did not take a message to it */
+    bool bulk_lost;      /* its latest connection for chunks broke, and no other has come */
+    uint64_t connection; /* over which its hello was accepted; 0: none */
+    uint64_t heard_ms;   /* when something came over it */
+    uint64_t bulk;       /* over which chunks come and go; 0: none, they use that one */
+    uint64_t bulk_ms;    /* when something came over it, */
+    uint64_t bulk_bytes; /* so many so far, at the latest look; 0: not known */
     uint8_t curve_key[IDENTITY_KEY_BYTES];
     uint8_t public_key[IDENTITY_KEY_BYTES]; /* Ed25519: who it is in the journal */
     char id[IDENTITY_NAME_BYTES];           /* short form of its Ed25519 key */
@@ -25,6 +39,12 @@ struct session {
     enum upload_state upload;
     struct blob_receiver *receiver;
     uint64_t upload_ms;            /* when the latest chunk came */
+    uint64_t upload_wait_ms;       /* since when it waits for a place, */
+    uint64_t upload_place_ms;      /* or has one */
+    bool upload_owed;              /* it was granted chunks that have not come */
+    struct session_pulse pulse;    /* since it was */
+    uint64_t said_bytes;           /* messages that are no chunks, and what carried them */
+    uint32_t leases_open;          /* given since its latest counted contribution */
     struct blob_senders downloads; /* what it was granted and has not been sent */
 };
 

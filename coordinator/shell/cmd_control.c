@@ -117,8 +117,11 @@ static enum status ask(int argc, char **argv, const struct option *options, cons
             status = take_option(option, request);
         }
     }
-    if (status == STATUS_OK && (path == NULL || optind != argc)) {
+    if (status == STATUS_OK && path == NULL) {
         status = fault(STATUS_USAGE, "%s needs --dir RUN", argv[0]);
+    }
+    if (status == STATUS_OK) {
+        status = command_end(argc, argv, optind);
     }
     if (status == STATUS_OK) {
         status = control_socket_ask(path, request, reply);

@@ -66,11 +66,10 @@ static enum status parse(int argc, char **argv, struct fork_options *out, bool *
             return fault(STATUS_USAGE, "see 'dugnad-coordinator fork --help'");
         }
     }
-    if (status == STATUS_OK &&
-        (out->from == NULL || out->to == NULL || !out->has_step || optind != argc)) {
+    if (status == STATUS_OK && (out->from == NULL || out->to == NULL || !out->has_step)) {
         status = fault(STATUS_USAGE, "fork needs --dir RUN, --step N and --to NEW");
     }
-    return status;
+    return status == STATUS_OK ? command_end(argc, argv, optind) : status;
 }
 
 enum status cmd_fork(int argc, char **argv)

@@ -60,8 +60,9 @@ enum status cmd_init(int argc, char **argv)
             return fault(STATUS_USAGE, "see 'dugnad-coordinator init --help'");
         }
     }
-    if (config_path == NULL || path == NULL || optind != argc) {
+    if (config_path == NULL || path == NULL) {
         return fault(STATUS_USAGE, "init needs --config RUN.yaml and --dir RUN");
     }
-    return make_run(config_path, path);
+    enum status status = command_end(argc, argv, optind);
+    return status == STATUS_OK ? make_run(config_path, path) : status;
 }

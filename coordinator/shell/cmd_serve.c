@@ -2,6 +2,8 @@
 #include "common/cores.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/open_files.h"
+#include "common/secret.h"
 #include "common/slices.h"
 #include "coordinator/server/server.h"
 #include "coordinator/shell/commands.h"
@@ -12,24 +14,31 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+enum { FILES_NEEDED = 24 }; /* with nobody there */
+
 static const char help[] =
-    "dugnad-coordinator serve --dir RUN [--listen tcp://0.0.0.0:7700] [--threads N]\n"
-    "                         [--log text|json]\n"
+    "dugnad-coordinator serve --dir RUN [--listen tcp://0.0.0.0:7700]\n"
+    "                         [--listen-bulk tcp://0.0.0.0:7701] [--threads N] [--log text|json]\n"
     "\n"
     "Serves a run until its last step. Peers join with a link from 'dugnad-coordinator invite'.\n"
     "Ctrl-C or SIGTERM writes a checkpoint and ends; the next serve goes on from it.\n"
-    "  --listen ADDRESS  where peers connect (tcp://0.0.0.0:7700; port 0 takes a free one)\n"
-    "  --threads N       threads that sum gradients and run the optimizer (the machine's cores)\n"
-    "  --log FORMAT      text (logfmt) or json, on stderr\n";
+    "  --listen ADDRESS       where peers connect (tcp://0.0.0.0:7700; port 0 takes a free one)\n"
+    "  --listen-bulk ADDRESS  where they send and fetch chunks (the port after that one)\n"
+    "  --threads N            threads that sum gradients and run the optimizer (the machine's\n"
+    "                         cores)\n"
+    "  --log FORMAT           text (logfmt) or json, on stderr\n";
 
 /* *out_help: only help was asked for and printed. */
 static enum status parse(int argc, char **argv, const char **out_path, struct server_options *out,
                          bool *out_help)
 {
-    static const struct option options[] = {
-        {"dir", required_argument, NULL, 'd'},     {"listen", required_argument, NULL, 'l'},
-        {"threads", required_argument, NULL, 't'}, {"log", required_argument, NULL, 'o'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"dir", required_argument, NULL, 'd'},
+                                            {"listen", required_argument, NULL, 'l'},
+                                            {"listen-bulk", required_argument, NULL, 'b'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"log", required_argument, NULL, 'o'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     enum status status = STATUS_OK;
     for (int option;
          status == STATUS_OK && (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -39,6 +48,9 @@ static enum status parse(int argc, char **argv, const char **out_path, struct se
             break;
         case 'l':
             out->listen = optarg;
+            break;
+        case 'b':
+            out->listen_bulk = optarg;
             break;
         case 't':
             status = command_threads(optarg, &out->thread_count);
@@ -54,10 +66,10 @@ static enum status parse(int argc, char **argv, const char **out_path, struct se
             return fault(STATUS_USAGE, "see 'dugnad-coordinator serve --help'");
         }
     }
-    if (status == STATUS_OK && (*out_path == NULL || optind != argc)) {
+    if (status == STATUS_OK && *out_path == NULL) {
         status = fault(STATUS_USAGE, "serve needs --dir RUN");
     }
-    return status;
+    return status == STATUS_OK ? command_end(argc, argv, optind) : status;
 }
 
 static volatile sig_atomic_t stop_requested;
@@ -124,7 +136,14 @@ enum status cmd_serve(int argc, char **argv)
         return status;
     }
     struct run_dir run;
+    status = open_files_prepare(FILES_NEEDED); /* before one is lacking somewhere else */
+    if (status != STATUS_OK) {
+        return status;
+    }
     status = run_dir_open(path, &run);
+    if (status == STATUS_OK && !secret_all_locked()) {
+        log_warn("serve", "key_not_locked", "%s", SECRET_NOT_LOCKED_ADVICE);
+    }
     if (status == STATUS_OK) {
         status = serve(&run, &options);
         run_dir_close(&run);

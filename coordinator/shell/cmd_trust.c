@@ -53,10 +53,11 @@ static enum status run(int argc, char **argv, bool trusted)
         }
         path = optarg;
     }
-    if (path == NULL || optind + 1 != argc) {
+    if (path == NULL || optind == argc) {
         return fault(STATUS_USAGE, "%s needs --dir RUN and a key", argv[0]);
     }
-    return change(path, argv[optind], trusted);
+    enum status status = command_end(argc, argv, optind + 1);
+    return status == STATUS_OK ? change(path, argv[optind], trusted) : status;
 }
 
 enum status cmd_trust(int argc, char **argv)

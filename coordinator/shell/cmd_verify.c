@@ -106,8 +106,9 @@ enum status cmd_verify(int argc, char **argv)
             return fault(STATUS_USAGE, "see 'dugnad-coordinator verify --help'");
         }
     }
-    if (status == STATUS_OK && (path == NULL || optind != argc)) {
-        status = fault(STATUS_USAGE, "verify needs --dir RUN");
+    if (status == STATUS_OK) {
+        status = path != NULL ? command_end(argc, argv, optind)
+                              : fault(STATUS_USAGE, "verify needs --dir RUN");
     }
     struct run_dir run;
     if (status == STATUS_OK) {

@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum status command_threads(const char *text, size_t *out)
 {
@@ -17,6 +18,30 @@ enum status command_threads(const char *text, size_t *out)
     }
     *out = count;
     return STATUS_OK;
+}
+
+enum status command_text(const char *option, const char *text, char *out, size_t size_max)
+{
+    size_t length = strlen(text);
+    bool fine = length < size_max;
+    for (size_t i = 0; i < length && fine; i++) {
+        fine = text[i] >= ' ' && text[i] <= '~' && text[i] != '"' && text[i] != '\\';
+    }
+    if (!fine) {
+        return fault(STATUS_USAGE, "%s takes at most %zu printable ASCII letters without \" and \\",
+                     option, size_max - 1);
+    }
+    memcpy(out, text, length + 1);
+    return STATUS_OK;
+}
+
+enum status command_end(int argc, char **argv, int index)
+{
+    return index >= argc ? STATUS_OK
+                         : fault(STATUS_USAGE,
+                                 "'%.80s' is one argument too many; see 'dugnad-coordinator %s "
+                                 "--help'",
+                                 argv[index], argv[0]);
 }
 
 enum status command_dir(int argc, char **argv, const char *help, const char *flag,
@@ -43,6 +68,6 @@ enum status command_dir(int argc, char **argv, const char *help, const char *fla
             return fault(STATUS_USAGE, "see 'dugnad-coordinator %s --help'", argv[0]);
         }
     }
-    return out->path != NULL && optind == argc ? STATUS_OK
-                                               : fault(STATUS_USAGE, "%s needs --dir RUN", argv[0]);
+    return out->path != NULL ? command_end(argc, argv, optind)
+                             : fault(STATUS_USAGE, "%s needs --dir RUN", argv[0]);
 }

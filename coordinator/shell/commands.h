@@ -24,10 +24,25 @@ MUST_CHECK enum status cmd_set(int argc, char **argv);
 MUST_CHECK enum status cmd_plan(int argc, char **argv);
 MUST_CHECK enum status cmd_trust(int argc, char **argv);
 MUST_CHECK enum status cmd_untrust(int argc, char **argv);
+MUST_CHECK enum status cmd_invites(int argc, char **argv);
+MUST_CHECK enum status cmd_peers(int argc, char **argv);
+MUST_CHECK enum status cmd_allow(int argc, char **argv);
+MUST_CHECK enum status cmd_ban(int argc, char **argv);
+MUST_CHECK enum status cmd_unban(int argc, char **argv);
+MUST_CHECK enum status cmd_revoke(int argc, char **argv);
+MUST_CHECK enum status cmd_incidents(int argc, char **argv);
 MUST_CHECK enum status cmd_fork(int argc, char **argv);
 
 /* The number behind --threads. Errors: USAGE. */
 MUST_CHECK enum status command_threads(const char *text, size_t *out);
+
+/* A text that lists and logs can show, of less than size_max bytes. Errors: USAGE, which names the
+ * option. */
+MUST_CHECK enum status command_text(const char *option, const char *text, char *out,
+                                    size_t size_max);
+
+/* Fine when no argument is left at argv[index]. Errors: USAGE, which names it. */
+MUST_CHECK enum status command_end(int argc, char **argv, int index);
 
 struct command_dir {
     const char *path; /* behind --dir */

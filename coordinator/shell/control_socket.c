@@ -2,6 +2,7 @@
 
 #include "common/fault.h"
 #include "common/log.h"
+#include "coordinator/shell/control_proof.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,17 +14,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 8, ASKER_WAIT_MS = 500, ANSWER_WAIT_MS = 60000 };
+enum { BACKLOG = 8, ASKER_WAIT_MS = 500, ANSWER_WAIT_MS = 60000, REFUSED_LOG_MS = 1000 };
 
-/* The first byte of an answer. */
+/* The first byte of an answer; behind that of a refusal stand the two digits of its exit code. */
 static const char answer_done = '+';
 static const char answer_refused = '-';
+enum { CODE_DIGITS = 2, ANSWER_BYTES_MAX = 1 + CODE_DIGITS + CONTROL_REPLY_BYTES_MAX };
 
 struct control_socket {
     int fd;
     int folder_fd;                  /* the run's */
     int waiting_fd;                 /* of one whose answer is not there yet; -1: none */
     struct control_request waiting; /* what it asked */
+    uint64_t refused_ms;            /* when a refusal was last told; 0: never */
 };
 
 /* A socket's name has room for some hundred bytes, a run's path may be longer: it is reached
@@ -107,29 +110,45 @@ int control_socket_fd(const struct control_socket *self)
 
 static void answer(int fd, enum status status, const char *text)
 {
-    char line[CONTROL_REPLY_BYTES_MAX + 1];
-    int length = snprintf(line, sizeof line, "%c%s",
-                          status == STATUS_OK ? answer_done : answer_refused, text);
+    char line[ANSWER_BYTES_MAX];
+    int length = status == STATUS_OK ? snprintf(line, sizeof line, "%c%s", answer_done, text)
+                                     : snprintf(line, sizeof line, "%c%02d%s", answer_refused,
+                                                status_exit_code(status), text);
     size_t size_bytes = length < (int)sizeof line ? (size_t)length : sizeof line - 1;
     if (send(fd, line, size_bytes, MSG_NOSIGNAL) < 0) {
         log_warn("control", "not_answered", "reason=\"%s\"", strerror(errno));
     }
 }
 
+/* Told at most once a second: somebody may go on trying. */
+static void refuse(struct control_socket *self, int fd, uint64_t now_ms)
+{
+    answer(fd, STATUS_REFUSED,
+           "only who may write the run's folder may command it; use a dugnad-coordinator of the "
+           "same release");
+    if (self->refused_ms == 0 || now_ms - self->refused_ms >= REFUSED_LOG_MS) {
+        self->refused_ms = now_ms;
+        log_warn("control", "refused", "reason=\"it did not show that the run is its own\"");
+    }
+}
+
 /* Reads what a new one asks; closes a silent one. -1: there is none. */
-static int take_asker(const struct control_socket *self, struct control_request *out)
+static int take_asker(struct control_socket *self, uint64_t now_ms, struct control_request *out)
 {
     char text[CONTROL_REQUEST_BYTES_MAX];
+    bool proven = false;
     int fd = accept4(self->fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) {
         return -1;
     }
     limit_wait(fd, ASKER_WAIT_MS);
-    ssize_t got = recv(fd, text, sizeof text, 0);
-    if (got > 0 && control_decode(text, (size_t)got, out) == STATUS_OK) {
+    ssize_t got = control_proof_receive(fd, self->folder_fd, text, sizeof text, &proven);
+    if (got > 0 && proven && control_decode(text, (size_t)got, out) == STATUS_OK) {
         return fd;
     }
-    if (got > 0) {
+    if (got > 0 && !proven) {
+        refuse(self, fd, now_ms);
+    } else if (got > 0) {
         answer(fd, STATUS_BAD_DATA, fault_text());
     }
     (void)close(fd);
@@ -169,7 +188,7 @@ static enum status serve_waiting(struct control_socket *self, struct server *ser
 static enum status serve_new(struct control_socket *self, struct server *server, uint64_t now_ms)
 {
     struct control_request request;
-    int fd = take_asker(self, &request);
+    int fd = take_asker(self, now_ms, &request);
     if (fd < 0) {
         return STATUS_OK;
     }
@@ -195,19 +214,40 @@ enum status control_socket_serve(struct control_socket *self, struct server *ser
     return status == STATUS_OK ? serve_new(self, server, now_ms) : status;
 }
 
-/* `set` is answered when the step in progress is over, however long that takes. */
-static enum status exchange(int fd, const char *text, bool patient, char *reply)
+/* Who asks ends with the same exit code whether a coordinator serves the run or not. */
+static enum status refused(const char *text)
 {
-    char line[CONTROL_REPLY_BYTES_MAX + 1];
+    int code = 0;
+    for (int i = 0; i < CODE_DIGITS; i++) {
+        if (text[i] < '0' || text[i] > '9') {
+            return fault(STATUS_REFUSED, "%s", text);
+        }
+        code = code * 10 + (text[i] - '0');
+    }
+    for (int i = STATUS_OK + 1; i < STATUS_COUNT; i++) {
+        if (status_exit_code((enum status)i) == code) {
+            return fault((enum status)i, "%s", text + CODE_DIGITS);
+        }
+    }
+    return fault(STATUS_REFUSED, "%s", text + CODE_DIGITS);
+}
+
+/* `set` is answered when the step in progress is over, however long that takes. */
+static enum status exchange(int fd, int proof_fd, const char *text, bool patient, char *reply)
+{
+    char line[ANSWER_BYTES_MAX];
     limit_wait(fd, patient ? 0 : ANSWER_WAIT_MS);
-    ssize_t sent = send(fd, text, strlen(text), MSG_NOSIGNAL);
+    ssize_t sent = control_proof_send(fd, text, strlen(text), proof_fd);
     ssize_t got = sent >= 0 ? recv(fd, line, sizeof line - 1, 0) : -1;
     if (got <= 0) {
         return fault(STATUS_UNAVAILABLE, "the coordinator did not answer; look at its log");
     }
     line[got] = '\0';
-    (void)snprintf(reply, CONTROL_REPLY_BYTES_MAX, "%s", line + 1);
-    return line[0] == answer_done ? STATUS_OK : fault(STATUS_REFUSED, "%s", reply);
+    if (line[0] != answer_done) {
+        return refused(line + 1);
+    }
+    (void)snprintf(reply, CONTROL_REPLY_BYTES_MAX, "%.*s", CONTROL_REPLY_BYTES_MAX - 1, line + 1);
+    return STATUS_OK;
 }
 
 static enum status connect_and_ask(const char *run_path, int folder_fd, int fd, const char *text,
@@ -220,7 +260,16 @@ static enum status connect_and_ask(const char *run_path, int folder_fd, int fd, 
                      "nobody serves %s; start it with 'dugnad-coordinator serve --dir %s'",
                      run_path, run_path);
     }
-    return exchange(fd, text, patient, reply);
+    int proof_fd = control_proof_open(folder_fd);
+    if (proof_fd < 0) {
+        return fault(STATUS_REFUSED,
+                     "cannot open %s/lock for writing: %s; only who may write the run's folder may "
+                     "command it",
+                     run_path, strerror(errno));
+    }
+    enum status status = exchange(fd, proof_fd, text, patient, reply);
+    (void)close(proof_fd);
+    return status;
 }
 
 enum status control_socket_ask(const char *run_path, const struct control_request *request,

@@ -1,7 +1,7 @@
 /* control_socket - the door through which the owner's commands reach a coordinator that serves.
  *
  * A Unix socket in the run's folder (control.sock, 0600): who may write the folder may command the
- * run. One packet asks, one answers. */
+ * run, and shows it with each request (control_proof.h). One packet asks, one answers. */
 #ifndef DUGNAD_COORDINATOR_SHELL_CONTROL_SOCKET_H
 #define DUGNAD_COORDINATOR_SHELL_CONTROL_SOCKET_H
 
@@ -24,7 +24,8 @@ MUST_CHECK enum status control_socket_serve(struct control_socket *self, struct 
                                             uint64_t now_ms);
 
 /* Asks the coordinator that serves the run; `reply` gets its words. Errors: UNAVAILABLE (nobody
- * serves it), REFUSED (with the coordinator's sentence), BAD_DATA, NO_MEMORY. */
+ * serves it), REFUSED (with the coordinator's sentence, or the run's lock cannot be opened for
+ * writing), BAD_DATA, NO_MEMORY. */
 MUST_CHECK enum status control_socket_ask(const char *run_path,
                                           const struct control_request *request,
                                           char reply[CONTROL_REPLY_BYTES_MAX]);

@@ -1,5 +1,6 @@
 /* dugnad-coordinator - owns a run: hands out work, sums gradients, applies the optimizer. */
 #include "common/fault.h"
+#include "common/process.h"
 #include "coordinator/shell/commands.h"
 
 #include <sodium.h>
@@ -11,7 +12,15 @@ static const char help[] =
     "\n"
     "  init    --config RUN.yaml --dir RUN    make the folder of a new run\n"
     "  serve   --dir RUN [--listen ADDRESS]   serve it until its last step\n"
-    "  invite  --dir RUN [--address H:P]      print a link with which peers join\n"
+    "  invite  --dir RUN [--address H:P] [--uses N] [--expires 7d] [--label TEXT] [--out FILE]\n"
+    "                                         print a link with which peers join\n"
+    "  invites --dir RUN [--json]             list the invites\n"
+    "  peers   --dir RUN [--json]             list who ever joined, and who is here\n"
+    "  allow   --dir RUN KEY                  let the peer with this key in\n"
+    "  ban     --dir RUN KEY [--reason TEXT]  throw it out, for good; unban takes it back\n"
+    "  unban   --dir RUN KEY\n"
+    "  revoke  --dir RUN KEY|INVITE           end a membership, or an invite\n"
+    "  incidents --dir RUN [--json]           list what peers did that they should not\n"
     "  status  --dir RUN [--json]             print where it stands\n"
     "  log     --dir RUN                      print its steps and events as JSON lines\n"
     "  verify  --dir RUN [--json]             prove that nothing was lost or done twice\n"
@@ -32,14 +41,29 @@ static const char help[] =
 static const struct {
     const char *name;
     enum status (*run)(int argc, char **argv);
-} commands[] = {{"init", cmd_init},       {"serve", cmd_serve},
-                {"invite", cmd_invite},   {"status", cmd_status},
-                {"log", cmd_log},         {"credit", cmd_credit},
-                {"pause", cmd_pause},     {"resume", cmd_resume},
-                {"stop", cmd_stop},       {"set", cmd_set},
-                {"plan", cmd_plan},       {"trust", cmd_trust},
-                {"untrust", cmd_untrust}, {"verify", cmd_verify},
-                {"fork", cmd_fork},       {"rebuild-ledger", cmd_rebuild_ledger}};
+} commands[] = {{"init", cmd_init},
+                {"serve", cmd_serve},
+                {"invite", cmd_invite},
+                {"status", cmd_status},
+                {"log", cmd_log},
+                {"credit", cmd_credit},
+                {"pause", cmd_pause},
+                {"resume", cmd_resume},
+                {"stop", cmd_stop},
+                {"set", cmd_set},
+                {"plan", cmd_plan},
+                {"trust", cmd_trust},
+                {"untrust", cmd_untrust},
+                {"verify", cmd_verify},
+                {"fork", cmd_fork},
+                {"rebuild-ledger", cmd_rebuild_ledger},
+                {"invites", cmd_invites},
+                {"peers", cmd_peers},
+                {"allow", cmd_allow},
+                {"ban", cmd_ban},
+                {"unban", cmd_unban},
+                {"revoke", cmd_revoke},
+                {"incidents", cmd_incidents}};
 
 static enum status dispatch(int argc, char **argv)
 {
@@ -62,10 +86,14 @@ static enum status dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    enum status status = process_protect();
+    if (status != STATUS_OK) {
+        return fault_report("dugnad-coordinator", status);
+    }
     if (sodium_init() < 0) {
         return fault_report("dugnad-coordinator",
                             fault(STATUS_OS, "libsodium found no source of random numbers"));
     }
-    enum status status = dispatch(argc, argv);
+    status = dispatch(argc, argv);
     return status == STATUS_OK ? 0 : fault_report("dugnad-coordinator", status);
 }

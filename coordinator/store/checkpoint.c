@@ -64,7 +64,7 @@ enum status checkpoint_write(const struct run_dir *run, struct master *master,
     (void)snprintf(temporary, sizeof temporary, "%s.tmp", out_path);
     status = files_remove_folder(temporary);
     if (status == STATUS_OK) {
-        status = files_make_folder(temporary);
+        status = files_make_folder_as(temporary, 0755);
     }
     if (status == STATUS_OK) {
         status = write_folder(temporary, run, master, mark);

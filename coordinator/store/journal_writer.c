@@ -213,7 +213,7 @@ static enum status make_folder(const char *run_path)
     if (segment_count > 0) {
         return fault(STATUS_CANNOT_CREATE, "%s holds a journal already", folder);
     }
-    if (disk_kind_of(folder) == DISK_MISSING && !disk_make_folder(folder, 0777)) {
+    if (disk_kind_of(folder) == DISK_MISSING && !disk_make_folder(folder, 0755)) {
         return fault(STATUS_CANNOT_CREATE, "cannot create the folder %s: %s", folder,
                      strerror(errno));
     }

@@ -3,7 +3,7 @@
 #include "common/check.h"
 #include "common/disk.h"
 #include "common/fault.h"
-#include "coordinator/store/ledger_sql.h"
+#include "coordinator/store/ledger_schema.h"
 #include "coordinator/store/ledger_state.h"
 
 #include <errno.h>
@@ -14,16 +14,16 @@
 static enum status read_position(struct ledger *self, struct digest *out_hash)
 {
     uint64_t halves = 0;
-    struct ledger_query query = ledger_query_begin(&self->statements, LEDGER_READ_POSITION);
-    if (ledger_query_next(&query)) {
-        self->next_sequence = ledger_take_integer(&query);
-        ledger_take_blob(&query, out_hash->bytes, sizeof out_hash->bytes);
-        halves = ledger_take_integer(&query);
+    struct sql_query query = sql_query_begin(&self->statements, LEDGER_READ_POSITION);
+    if (sql_query_next(&query)) {
+        self->next_sequence = sql_take_integer(&query);
+        sql_take_blob(&query, out_hash->bytes, sizeof out_hash->bytes);
+        halves = sql_take_integer(&query);
     }
-    enum status status = ledger_query_end(&query);
+    enum status status = sql_query_end(&query);
     if (status == STATUS_OK && halves != 0 && halves != 2) {
         status = fault(STATUS_CORRUPT, "%s is damaged (it has half a position); %s", self->path,
-                       LEDGER_SQL_REMEDY);
+                       LEDGER_REMEDY);
     }
     return status;
 }
@@ -56,9 +56,10 @@ enum status ledger_open(const char *run_path, const char *run_name, struct ledge
         return status;
     }
     (void)snprintf(self->run_name, sizeof self->run_name, "%s", run_name);
-    status = ledger_sql_open(self->path, ledger_schema_current(), &self->db);
+    status = sql_file_open(self->path, ledger_schema_current(), &self->file);
     if (status == STATUS_OK) {
-        status = ledger_statements_init(&self->statements, self->db, self->path);
+        status = sql_statements_init(&self->statements, &self->file, LEDGER_STATEMENTS,
+                                     LEDGER_STATEMENT_COUNT);
     }
     if (status == STATUS_OK) {
         status = read_position(self, out_hash);
@@ -81,9 +82,17 @@ enum status ledger_open_to_read(const char *run_path, struct ledger **out)
         return status;
     }
     self->read_only = true;
-    status = ledger_sql_open_to_read(self->path, ledger_schema_current(), &self->db);
+    if (disk_kind_of(self->path) == DISK_MISSING) {
+        status = fault(STATUS_NO_INPUT,
+                       "%s is missing: nobody has served this run yet, or it is to be made again "
+                       "with 'dugnad-coordinator rebuild-ledger'",
+                       self->path);
+    } else {
+        status = sql_file_open_to_read(self->path, ledger_schema_current(), &self->file);
+    }
     if (status == STATUS_OK) {
-        status = ledger_statements_init(&self->statements, self->db, self->path);
+        status = sql_statements_init(&self->statements, &self->file, LEDGER_STATEMENTS,
+                                     LEDGER_STATEMENT_COUNT);
     }
     if (status != STATUS_OK) {
         ledger_close(self);
@@ -98,11 +107,8 @@ void ledger_close(struct ledger *self)
     if (self == NULL) {
         return;
     }
-    ledger_statements_deinit(&self->statements);
-    /* What was committed is durable in the write-ahead log, whether or not it can be folded in now.
-     */
-    int code = sqlite3_close(self->db);
-    CHECK(code != SQLITE_BUSY);
+    sql_statements_deinit(&self->statements);
+    sql_file_close(&self->file);
     free(self);
 }
 
@@ -147,8 +153,8 @@ enum status ledger_remove(const char *run_path)
 enum status ledger_begin(struct ledger *self)
 {
     CHECK(!self->read_only && !self->in_batch);
-    struct ledger_query query = ledger_query_begin(&self->statements, LEDGER_BEGIN);
-    enum status status = ledger_query_run(&query);
+    struct sql_query query = sql_query_begin(&self->statements, LEDGER_BEGIN);
+    enum status status = sql_query_run(&query);
     self->in_batch = status == STATUS_OK;
     self->batch_lost = false;
     self->batch_sequence = self->next_sequence;
@@ -162,13 +168,13 @@ enum status ledger_end(struct ledger *self)
     if (self->batch_lost) {
         return fault(STATUS_IO, "%s gave a transaction up after an error", self->path);
     }
-    struct ledger_query query = ledger_query_begin(&self->statements, LEDGER_COMMIT);
-    enum status status = ledger_query_run(&query);
+    struct sql_query query = sql_query_begin(&self->statements, LEDGER_COMMIT);
+    enum status status = sql_query_run(&query);
     if (status != STATUS_OK) {
         self->next_sequence = self->batch_sequence;
-        if (sqlite3_get_autocommit(self->db) == 0) {
-            query = ledger_query_begin(&self->statements, LEDGER_ROLLBACK);
-            enum status undone = ledger_query_run(&query);
+        if (sqlite3_get_autocommit(self->file.db) == 0) {
+            query = sql_query_begin(&self->statements, LEDGER_ROLLBACK);
+            enum status undone = sql_query_run(&query);
             status = undone == STATUS_OK ? status : undone;
         }
     }
@@ -181,48 +187,48 @@ enum status ledger_name_peer(struct ledger *self, const uint8_t key[IDENTITY_KEY
     CHECK(!self->read_only);
     char kept[WIRE_NAME_MAX];
     (void)snprintf(kept, sizeof kept, "%s", name);
-    struct ledger_query query = ledger_query_begin(&self->statements, LEDGER_NAME_PEER);
-    ledger_put_blob(&query, key, IDENTITY_KEY_BYTES);
-    ledger_put_text(&query, kept);
-    return ledger_query_run(&query);
+    struct sql_query query = sql_query_begin(&self->statements, LEDGER_NAME_PEER);
+    sql_put_blob(&query, key, IDENTITY_KEY_BYTES);
+    sql_put_text(&query, kept);
+    return sql_query_run(&query);
 }
 
 enum status ledger_totals(struct ledger *self, struct ledger_totals *out)
 {
     *out = (struct ledger_totals){0};
-    struct ledger_query query = ledger_query_begin(&self->statements, LEDGER_READ_TOTALS);
-    if (ledger_query_next(&query)) {
-        out->steps = ledger_take_integer(&query);
-        out->samples = ledger_take_integer(&query);
-        out->tokens = ledger_take_integer(&query);
-        out->credit_tokens = ledger_take_integer(&query);
-        out->peers = ledger_take_integer(&query);
+    struct sql_query query = sql_query_begin(&self->statements, LEDGER_READ_TOTALS);
+    if (sql_query_next(&query)) {
+        out->steps = sql_take_integer(&query);
+        out->samples = sql_take_integer(&query);
+        out->tokens = sql_take_integer(&query);
+        out->credit_tokens = sql_take_integer(&query);
+        out->peers = sql_take_integer(&query);
     }
-    return ledger_query_end(&query);
+    return sql_query_end(&query);
 }
 
 enum status ledger_credit(struct ledger *self, const uint8_t key[IDENTITY_KEY_BYTES],
                           uint64_t *out_tokens)
 {
     *out_tokens = 0;
-    struct ledger_query query = ledger_query_begin(&self->statements, LEDGER_READ_CREDIT);
-    ledger_put_blob(&query, key, IDENTITY_KEY_BYTES);
-    if (ledger_query_next(&query)) {
-        *out_tokens = ledger_take_integer(&query);
+    struct sql_query query = sql_query_begin(&self->statements, LEDGER_READ_CREDIT);
+    sql_put_blob(&query, key, IDENTITY_KEY_BYTES);
+    if (sql_query_next(&query)) {
+        *out_tokens = sql_take_integer(&query);
     }
-    return ledger_query_end(&query);
+    return sql_query_end(&query);
 }
 
-static struct ledger_peer take_peer(struct ledger_query *query)
+static struct ledger_peer take_peer(struct sql_query *query)
 {
     struct ledger_peer peer;
-    ledger_take_blob(query, peer.key, sizeof peer.key);
-    ledger_take_text(query, peer.name, sizeof peer.name);
-    peer.tokens = ledger_take_integer(query);
-    peer.samples = ledger_take_integer(query);
-    peer.contributions = ledger_take_integer(query);
-    peer.first_ms = ledger_take_integer(query);
-    peer.last_ms = ledger_take_integer(query);
+    sql_take_blob(query, peer.key, sizeof peer.key);
+    sql_take_text(query, peer.name, sizeof peer.name);
+    peer.tokens = sql_take_integer(query);
+    peer.samples = sql_take_integer(query);
+    peer.contributions = sql_take_integer(query);
+    peer.first_ms = sql_take_integer(query);
+    peer.last_ms = sql_take_integer(query);
     return peer;
 }
 
@@ -232,8 +238,8 @@ enum status ledger_peers(struct ledger *self, struct ledger_peer **out, size_t *
     size_t count = 0;
     size_t capacity = 0;
     enum status status = STATUS_OK;
-    struct ledger_query query = ledger_query_begin(&self->statements, LEDGER_READ_PEERS);
-    while (status == STATUS_OK && ledger_query_next(&query)) {
+    struct sql_query query = sql_query_begin(&self->statements, LEDGER_READ_PEERS);
+    while (status == STATUS_OK && sql_query_next(&query)) {
         if (count == capacity) {
             capacity = capacity == 0 ? 64 : 2 * capacity;
             struct ledger_peer *grown = realloc(peers, capacity * sizeof *peers);
@@ -245,7 +251,7 @@ enum status ledger_peers(struct ledger *self, struct ledger_peer **out, size_t *
         }
         peers[count++] = take_peer(&query);
     }
-    enum status ended = ledger_query_end(&query);
+    enum status ended = sql_query_end(&query);
     status = status == STATUS_OK ? ended : status;
     if (status != STATUS_OK) {
         free(peers);

@@ -1,6 +1,6 @@
 #include "common/check.h"
 #include "common/fault.h"
-#include "coordinator/store/ledger_sql.h"
+#include "coordinator/store/ledger_schema.h"
 #include "coordinator/store/ledger_state.h"
 
 #include <inttypes.h>
@@ -9,15 +9,15 @@
 
 enum { SETTINGS_BYTES = 160 };
 
-static struct ledger_query begin(struct ledger *self, enum ledger_statement which)
+static struct sql_query begin(struct ledger *self, enum ledger_statement which)
 {
-    return ledger_query_begin(&self->statements, which);
+    return sql_query_begin(&self->statements, which);
 }
 
 static enum status run(struct ledger *self, enum ledger_statement which)
 {
-    struct ledger_query query = begin(self, which);
-    return ledger_query_run(&query);
+    struct sql_query query = begin(self, which);
+    return sql_query_run(&query);
 }
 
 /* 17 digits bring a double back to the bit. */
@@ -43,16 +43,15 @@ static enum status add_segment(struct ledger *self, const struct journal_state *
     if (status != STATUS_OK) {
         return status;
     }
-    struct ledger_query query = begin(self, LEDGER_ADD_RUN);
-    ledger_put_blob(&query, state->run_id.bytes, sizeof state->run_id.bytes);
-    ledger_put_text(&query, self->run_name);
-    ledger_put_integer(&query, state->serial);
-    ledger_put_integer(&query, state->paused ? 1 : 0);
-    ledger_put_text(&query, settings);
-    status = ledger_query_run(&query);
-    if (status == STATUS_OK && sqlite3_changes(self->db) == 0) {
-        status =
-            fault(STATUS_CORRUPT, "%s is that of another run; %s", self->path, LEDGER_SQL_REMEDY);
+    struct sql_query query = begin(self, LEDGER_ADD_RUN);
+    sql_put_blob(&query, state->run_id.bytes, sizeof state->run_id.bytes);
+    sql_put_text(&query, self->run_name);
+    sql_put_integer(&query, state->serial);
+    sql_put_integer(&query, state->paused ? 1 : 0);
+    sql_put_text(&query, settings);
+    status = sql_query_run(&query);
+    if (status == STATUS_OK && sqlite3_changes(self->file.db) == 0) {
+        status = fault(STATUS_CORRUPT, "%s is that of another run; %s", self->path, LEDGER_REMEDY);
     }
     return status;
 }
@@ -60,19 +59,19 @@ static enum status add_segment(struct ledger *self, const struct journal_state *
 static enum status change_run(struct ledger *self, const struct journal_event *event,
                               const char *settings)
 {
-    struct ledger_query query;
+    struct sql_query query;
     switch (event->type) {
     case JOURNAL_SERVED:
         return run(self, LEDGER_COUNT_SERVE);
     case JOURNAL_SETTINGS:
         query = begin(self, LEDGER_SET_SETTINGS);
-        ledger_put_text(&query, settings);
-        return ledger_query_run(&query);
+        sql_put_text(&query, settings);
+        return sql_query_run(&query);
     case JOURNAL_PAUSED:
     case JOURNAL_RESUMED:
         query = begin(self, LEDGER_SET_PAUSED);
-        ledger_put_integer(&query, event->type == JOURNAL_PAUSED ? 1 : 0);
-        return ledger_query_run(&query);
+        sql_put_integer(&query, event->type == JOURNAL_PAUSED ? 1 : 0);
+        return sql_query_run(&query);
     case JOURNAL_NOTE:
     default:
         return STATUS_OK;
@@ -98,14 +97,14 @@ static enum status add_event(struct ledger *self, const struct journal_record *r
     if (status != STATUS_OK) {
         return status;
     }
-    struct ledger_query query = begin(self, LEDGER_ADD_EVENT);
-    ledger_put_integer(&query, record->sequence);
-    ledger_put_text(&query, names[event->type]);
-    ledger_put_integer(&query, event->version);
-    ledger_put_integer(&query, event->unix_ms);
-    ledger_put_text(&query, text);
-    ledger_put_text(&query, event->type == JOURNAL_SETTINGS ? settings : NULL);
-    status = ledger_query_run(&query);
+    struct sql_query query = begin(self, LEDGER_ADD_EVENT);
+    sql_put_integer(&query, record->sequence);
+    sql_put_text(&query, names[event->type]);
+    sql_put_integer(&query, event->version);
+    sql_put_integer(&query, event->unix_ms);
+    sql_put_text(&query, text);
+    sql_put_text(&query, event->type == JOURNAL_SETTINGS ? settings : NULL);
+    status = sql_query_run(&query);
     return status == STATUS_OK ? change_run(self, event, settings) : status;
 }
 
@@ -113,13 +112,13 @@ static enum status see_peer(struct ledger *self, const uint8_t key[IDENTITY_KEY_
                             uint64_t unix_ms, uint64_t *out_peer)
 {
     *out_peer = 0;
-    struct ledger_query query = begin(self, LEDGER_SEE_PEER);
-    ledger_put_blob(&query, key, IDENTITY_KEY_BYTES);
-    ledger_put_integer(&query, unix_ms);
-    while (ledger_query_next(&query)) {
-        *out_peer = ledger_take_integer(&query);
+    struct sql_query query = begin(self, LEDGER_SEE_PEER);
+    sql_put_blob(&query, key, IDENTITY_KEY_BYTES);
+    sql_put_integer(&query, unix_ms);
+    while (sql_query_next(&query)) {
+        *out_peer = sql_take_integer(&query);
     }
-    return ledger_query_end(&query);
+    return sql_query_end(&query);
 }
 
 static enum status add_ranges(struct ledger *self, uint64_t step, size_t number,
@@ -127,12 +126,12 @@ static enum status add_ranges(struct ledger *self, uint64_t step, size_t number,
 {
     enum status status = STATUS_OK;
     for (size_t i = 0; i < contribution->range_count && status == STATUS_OK; i++) {
-        struct ledger_query query = begin(self, LEDGER_ADD_RANGE);
-        ledger_put_integer(&query, contribution->ranges[i].first);
-        ledger_put_integer(&query, contribution->ranges[i].count);
-        ledger_put_integer(&query, step);
-        ledger_put_integer(&query, number);
-        status = ledger_query_run(&query);
+        struct sql_query query = begin(self, LEDGER_ADD_RANGE);
+        sql_put_integer(&query, contribution->ranges[i].first);
+        sql_put_integer(&query, contribution->ranges[i].count);
+        sql_put_integer(&query, step);
+        sql_put_integer(&query, number);
+        status = sql_query_run(&query);
     }
     return status;
 }
@@ -158,46 +157,46 @@ static enum status add_contribution(struct ledger *self, const struct journal_st
     if (status != STATUS_OK) {
         return status;
     }
-    struct ledger_query query = begin(self, LEDGER_ADD_CONTRIBUTION);
-    ledger_put_integer(&query, step->step);
-    ledger_put_integer(&query, number);
-    ledger_put_integer(&query, peer);
-    ledger_put_integer(&query, contribution->tokens);
-    ledger_put_integer(&query, samples);
-    ledger_put_real(&query, contribution->loss_sum);
-    status = ledger_query_run(&query);
+    struct sql_query query = begin(self, LEDGER_ADD_CONTRIBUTION);
+    sql_put_integer(&query, step->step);
+    sql_put_integer(&query, number);
+    sql_put_integer(&query, peer);
+    sql_put_integer(&query, contribution->tokens);
+    sql_put_integer(&query, samples);
+    sql_put_real(&query, contribution->loss_sum);
+    status = sql_query_run(&query);
     if (status == STATUS_OK) {
         status = add_ranges(self, step->step, number, contribution);
     }
     if (status == STATUS_OK) {
         query = begin(self, LEDGER_ADD_CREDIT);
-        ledger_put_integer(&query, peer);
-        ledger_put_integer(&query, contribution->tokens);
-        ledger_put_integer(&query, samples);
-        status = ledger_query_run(&query);
+        sql_put_integer(&query, peer);
+        sql_put_integer(&query, contribution->tokens);
+        sql_put_integer(&query, samples);
+        status = sql_query_run(&query);
     }
     return status;
 }
 
 static enum status add_step(struct ledger *self, const struct journal_step *step)
 {
-    struct ledger_query query = begin(self, LEDGER_ADD_STEP);
-    ledger_put_integer(&query, step->step);
-    ledger_put_integer(&query, step->samples.first);
-    ledger_put_integer(&query, step->samples.count);
-    ledger_put_integer(&query, step->tokens);
+    struct sql_query query = begin(self, LEDGER_ADD_STEP);
+    sql_put_integer(&query, step->step);
+    sql_put_integer(&query, step->samples.first);
+    sql_put_integer(&query, step->samples.count);
+    sql_put_integer(&query, step->tokens);
     /* Of no tokens at all it is not finite, and refused as that. */
-    ledger_put_real(&query, step->loss_sum / (double)step->tokens);
-    ledger_put_real(&query, step->grad_l2);
-    ledger_put_real(&query, step->learning_rate);
-    ledger_put_integer(&query, step->unix_ms);
-    ledger_put_blob(&query, step->digest.bytes, sizeof step->digest.bytes);
-    enum status status = ledger_query_run(&query);
+    sql_put_real(&query, step->loss_sum / (double)step->tokens);
+    sql_put_real(&query, step->grad_l2);
+    sql_put_real(&query, step->learning_rate);
+    sql_put_integer(&query, step->unix_ms);
+    sql_put_blob(&query, step->digest.bytes, sizeof step->digest.bytes);
+    enum status status = sql_query_run(&query);
     if (status == STATUS_OK) {
         query = begin(self, LEDGER_COUNT_STEP);
-        ledger_put_integer(&query, step->samples.count);
-        ledger_put_integer(&query, step->tokens);
-        status = ledger_query_run(&query);
+        sql_put_integer(&query, step->samples.count);
+        sql_put_integer(&query, step->tokens);
+        status = sql_query_run(&query);
     }
     for (size_t i = 0; i < step->contribution_count && status == STATUS_OK; i++) {
         status = add_contribution(self, step, i);
@@ -222,27 +221,27 @@ static enum status add_record(struct ledger *self, const struct journal_record *
 
 static enum status write_position(struct ledger *self, const struct journal_record *record)
 {
-    struct ledger_query query = begin(self, LEDGER_WRITE_POSITION);
-    ledger_put_integer(&query, record->sequence + 1);
-    ledger_put_blob(&query, record->hash.bytes, sizeof record->hash.bytes);
-    return ledger_query_run(&query);
+    struct sql_query query = begin(self, LEDGER_WRITE_POSITION);
+    sql_put_integer(&query, record->sequence + 1);
+    sql_put_blob(&query, record->hash.bytes, sizeof record->hash.bytes);
+    return sql_query_run(&query);
 }
 
 /* Takes back what is there of a record; the status of what went wrong stays. */
 static enum status undo_record(struct ledger *self, enum status status)
 {
     enum status undone = STATUS_OK;
-    if (sqlite3_get_autocommit(self->db) == 0) {
+    if (sqlite3_get_autocommit(self->file.db) == 0) {
         undone = run(self, self->in_batch ? LEDGER_ROLLBACK_RECORD : LEDGER_ROLLBACK);
         if (undone == STATUS_OK && self->in_batch) {
             undone = run(self, LEDGER_COMMIT_RECORD);
         }
     }
     /* SQLite gives the whole transaction up when the disk is full or fails, or memory runs out. */
-    if (self->in_batch && (undone != STATUS_OK || sqlite3_get_autocommit(self->db) != 0)) {
+    if (self->in_batch && (undone != STATUS_OK || sqlite3_get_autocommit(self->file.db) != 0)) {
         self->batch_lost = true;
         self->next_sequence = self->batch_sequence;
-        if (sqlite3_get_autocommit(self->db) == 0) {
+        if (sqlite3_get_autocommit(self->file.db) == 0) {
             undone = run(self, LEDGER_ROLLBACK);
         }
     }

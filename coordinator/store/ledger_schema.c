@@ -1,11 +1,5 @@
 #include "coordinator/store/ledger_schema.h"
 
-#include "common/fault.h"
-#include "coordinator/store/ledger_sql.h"
-
-#include <inttypes.h>
-#include <stdio.h>
-
 /* meta holds the place in the journal, and totals that must agree with the steps. Settings are
  * JSON. Keys of 32 bytes are Ed25519, run_id and digest BLAKE2b-256; times are milliseconds since
  * 1970. A contribution has a number and not only a peer: who hands in and is given more hands in
@@ -80,96 +74,34 @@ static const char version_1[] =
     " settings TEXT"
     ") STRICT;";
 
-const struct ledger_schema *ledger_schema_current(void)
+/* Figures that are there twice must agree. */
+static const char credit_differs[] =
+    "WITH due AS (SELECT peer, sum(tokens), sum(samples), count(*)"
+    "  FROM contributions GROUP BY peer),"
+    " held AS (SELECT peer, tokens, samples, contributions FROM credit)"
+    " SELECT (SELECT count(*) FROM (SELECT * FROM held EXCEPT SELECT * FROM due))"
+    "  + abs((SELECT count(*) FROM due) - (SELECT count(*) FROM held))";
+static const char samples_differ[] = "SELECT (SELECT sum(samples) FROM contributions) IS NOT"
+                                     " (SELECT sum(sample_count) FROM sample_ranges)";
+static const char steps_differ[] =
+    "SELECT count(*) FROM (SELECT count(*) AS times, sum(sample_count) AS samples,"
+    " sum(tokens) AS tokens FROM steps) AS held"
+    " WHERE held.times <> ifnull((SELECT value FROM meta WHERE key = 'steps'), 0)"
+    "  OR held.samples IS NOT (SELECT value FROM meta WHERE key = 'samples')"
+    "  OR held.tokens IS NOT (SELECT value FROM meta WHERE key = 'tokens')";
+
+const struct sql_schema *ledger_schema_current(void)
 {
     static const char *const steps[] = {version_1};
-    static const struct ledger_schema schema = {.version = sizeof steps / sizeof steps[0],
-                                                .steps = steps};
+    static const char *const checks[] = {credit_differs, samples_differ, steps_differ};
+    static const struct sql_schema schema = {
+        .application_id = LEDGER_APPLICATION_ID,
+        .kind = "a ledger",
+        .remedy = LEDGER_REMEDY,
+        .later = ", or have the ledger made again by this one: 'dugnad-coordinator rebuild-ledger'",
+        .version = sizeof steps / sizeof steps[0],
+        .steps = steps,
+        .checks = checks,
+        .check_count = sizeof checks / sizeof checks[0]};
     return &schema;
-}
-
-/* The file's version, 0 when it is empty. */
-static enum status read_version(const struct ledger_schema *self, sqlite3 *db, const char *path,
-                                size_t *out)
-{
-    int64_t application = 0;
-    int64_t version = 0;
-    int64_t objects = 0;
-    *out = 0;
-    enum status status = ledger_sql_integer(db, path, "PRAGMA application_id", &application);
-    if (status == STATUS_OK) {
-        status = ledger_sql_integer(db, path, "PRAGMA user_version", &version);
-    }
-    if (status == STATUS_OK) {
-        status = ledger_sql_integer(db, path, "SELECT count(*) FROM sqlite_schema", &objects);
-    }
-    if (status != STATUS_OK) {
-        return status;
-    }
-    if (application == 0 && version == 0 && objects == 0) {
-        return STATUS_OK;
-    }
-    if (application != LEDGER_APPLICATION_ID || version < 1 || objects == 0) {
-        return fault(STATUS_CORRUPT, "%s is not a ledger of dugnad, or is damaged; %s", path,
-                     LEDGER_SQL_REMEDY);
-    }
-    if ((uint64_t)version > self->version) {
-        return fault(STATUS_CORRUPT,
-                     "%s was written by a later release of dugnad (tables of version %" PRId64
-                     ", this one knows %zu); install that release, or have the ledger made again "
-                     "by this one: 'dugnad-coordinator rebuild-ledger'",
-                     path, version, self->version);
-    }
-    *out = (size_t)version;
-    return STATUS_OK;
-}
-
-enum status ledger_schema_know(const struct ledger_schema *self, sqlite3 *db, const char *path)
-{
-    size_t version = 0;
-    return read_version(self, db, path, &version);
-}
-
-enum status ledger_schema_require(const struct ledger_schema *self, sqlite3 *db, const char *path)
-{
-    size_t version = 0;
-    enum status status = read_version(self, db, path, &version);
-    if (status == STATUS_OK && version != self->version) {
-        status = fault(STATUS_CORRUPT,
-                       "%s was written by an earlier release of dugnad, or not finished; "
-                       "'dugnad-coordinator serve' brings it up to date",
-                       path);
-    }
-    return status;
-}
-
-enum status ledger_schema_apply(const struct ledger_schema *self, sqlite3 *db, const char *path)
-{
-    char mark[96];
-    size_t version = 0;
-    enum status status = read_version(self, db, path, &version);
-    if (status != STATUS_OK || version == self->version) {
-        return status;
-    }
-    status = ledger_sql_run(db, path, "BEGIN IMMEDIATE");
-    if (status != STATUS_OK) {
-        return status;
-    }
-    for (size_t i = version; i < self->version && status == STATUS_OK; i++) {
-        status = ledger_sql_run(db, path, self->steps[i]);
-    }
-    if (status == STATUS_OK) {
-        /* A PRAGMA takes no bound values; both are numbers of ours. */
-        (void)snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = %zu",
-                       LEDGER_APPLICATION_ID, self->version);
-        status = ledger_sql_run(db, path, mark);
-    }
-    if (status == STATUS_OK) {
-        status = ledger_sql_run(db, path, "COMMIT");
-    }
-    if (status != STATUS_OK && sqlite3_get_autocommit(db) == 0) {
-        /* The sentence of what went wrong stays; a rollback that fails ends with the connection. */
-        (void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-    }
-    return status;
 }

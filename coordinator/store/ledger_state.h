@@ -3,13 +3,14 @@
 #define DUGNAD_COORDINATOR_STORE_LEDGER_STATE_H
 
 #include "coordinator/store/ledger.h"
-#include "coordinator/store/ledger_query.h"
+#include "coordinator/store/ledger_statements.h"
+#include "coordinator/store/sql_query.h"
 
 #include <stdbool.h>
 
 struct ledger {
-    sqlite3 *db;
-    struct ledger_statements statements;
+    struct sql_file file;
+    struct sql_statements statements;
     char path[FILES_PATH_MAX];
     char run_name[WIRE_NAME_MAX];
     uint64_t next_sequence; /* of the journal; leases are counted in it but not on disk */

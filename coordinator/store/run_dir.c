@@ -141,7 +141,10 @@ enum status run_dir_prepare(const char *path)
     char checkpoints[FILES_PATH_MAX];
     enum status status = files_join(path, "checkpoints", checkpoints);
     if (status == STATUS_OK) {
-        status = files_make_folder(checkpoints);
+        status = files_make_folder_as(path, 0700);
+    }
+    if (status == STATUS_OK) {
+        status = files_make_folder_as(checkpoints, 0755);
     }
     return status == STATUS_OK ? make_identity(path) : status;
 }
@@ -248,7 +251,7 @@ enum status run_dir_lock(struct run_dir *self)
     if (status != STATUS_OK) {
         return status;
     }
-    int fd = disk_open(path, DISK_LOCK, 0644);
+    int fd = disk_open(path, DISK_LOCK, 0600);
     if (fd >= 0) {
         self->lock_fd = fd;
         return STATUS_OK;

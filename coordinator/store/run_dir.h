@@ -3,7 +3,7 @@
  *   run.yaml           the run as it was understood, every value written out
  *   model.json         the model's config.json
  *   identity.key       the coordinator's secret key (0600)
- *   invites.json       hashes of invite tokens
+ *   members.db         invites, members, bans, incidents (members.h)
  *   trusted            keys of peers whose sums are believed (trusted.h)
  *   journal/           what happened, in order: every committed step (journal.h)
  *   checkpoints/       step-NNNNNN folders (checkpoint.h)

@@ -107,8 +107,9 @@ static void print_manifest(FILE *out, const struct run_config *config)
 
 static void print_run(FILE *out, const struct run_config *config)
 {
-    (void)fprintf(out, "name: %s\nseed: %" PRIu64 "\nmodel:\n  config: model.json\n", config->name,
-                  config->seed);
+    (void)fprintf(out, "name: %s\nseed: %" PRIu64 "\nmembership: %s\n", config->name, config->seed,
+                  membership_name(config->membership));
+    (void)fputs("model:\n  config: model.json\n", out);
     (void)fputs("data:\n  path: ", out);
     print_quoted(out, config->data_folder);
     (void)fprintf(out, "  context: %" PRIu32 "\n", config->context);

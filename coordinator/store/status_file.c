@@ -29,7 +29,7 @@ static json_t *path_to_json(const char *path)
 static json_t *to_json(const struct run_status *self)
 {
     return json_pack(
-        "{s:s,s:s,s:I,s:I,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:f,s:I,s:I,s:I,s:I,s:I,s:i,s:o}", "name",
+        "{s:s,s:s,s:I,s:I,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:f,s:I,s:I,s:I,s:I,s:I,s:i,s:i,s:o}", "name",
         self->name, "state", self->state, "step", (json_int_t)self->step, "steps",
         (json_int_t)self->step_count, "loss", self->loss, "train_loss_first",
         self->train_loss_first, "train_loss_last", self->loss, "tokens_per_s", self->tokens_per_s,
@@ -38,7 +38,8 @@ static json_t *to_json(const struct run_status *self)
         (json_int_t)self->stale_tokens, "digests_agreed", (json_int_t)self->digests_agreed,
         "digest_mismatches", (json_int_t)self->digest_mismatches, "refused_contributions",
         (json_int_t)self->refused_contributions, "updated_ms", (json_int_t)self->updated_ms, "port",
-        (int)self->port, "checkpoint", path_to_json(self->checkpoint));
+        (int)self->port, "bulk_port", (int)self->bulk_port, "checkpoint",
+        path_to_json(self->checkpoint));
 }
 
 enum status status_file_write(const char *run_path, const struct run_status *self)

@@ -25,6 +25,7 @@ struct run_status {
     uint64_t refused_contributions;
     uint64_t updated_ms; /* since 1970 */
     uint16_t port;       /* 0: never served */
+    uint16_t bulk_port;  /* for chunks, likewise */
     char checkpoint[FILES_PATH_MAX];
 };
 

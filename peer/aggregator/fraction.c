@@ -218,6 +218,11 @@ enum status fraction_add(struct fraction *self, uint64_t serial, uint32_t chunk,
     return STATUS_OK;
 }
 
+bool fraction_wants(const struct fraction *self, uint64_t serial)
+{
+    return self->begun && in_set(self, serial) && parts_find(&self->parts, serial) == NULL;
+}
+
 bool fraction_tear(struct fraction *self, uint64_t serial)
 {
     struct part *part = self->begun ? parts_find(&self->parts, serial) : NULL;

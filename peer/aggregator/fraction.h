@@ -46,7 +46,7 @@ struct fraction_holds {
     uint64_t lacking_serial; /* the one that lacks most; 0: none */
     uint64_t bad_serial;     /* one whose chunk failed its check, and that chunk; 0: none */
     uint32_t bad_chunk;
-    uint64_t torn_serial; /* one that fraction_tear was told of; 0: none */
+    uint64_t torn_serial; /* one that fraction_tear was told of, or without room; 0: none */
 };
 
 struct fraction;
@@ -75,6 +75,9 @@ MUST_CHECK enum status fraction_open(struct fraction *self, const struct fractio
  * PROTOCOL (not a chunk of this fraction), BAD_SHAPE and OUT_OF_RANGE (a bad part). */
 MUST_CHECK enum status fraction_add(struct fraction *self, uint64_t serial, uint32_t chunk,
                                     const uint8_t *data, size_t size_bytes);
+
+/* The set has it, and it is not open. */
+bool fraction_wants(const struct fraction *self, uint64_t serial);
 
 /* Its contributor sends other bytes than it promised: what is here of it stays, nothing more is
  * granted, and it is reported from now on. True: this is news. */

@@ -8,10 +8,11 @@
 
 struct fractions {
     uint64_t bytes_max;
-    uint64_t epoch;  /* the newest that any range was told; 0: none */
-    bool shrunk;     /* a range of this step was given up: what is on its way for it is no fault */
-    uint32_t sum_of; /* the range that gave the latest sum */
-    uint32_t count;  /* the first range stays the first */
+    uint64_t epoch; /* the newest that any range was told; 0: none */
+    bool shrunk;    /* a range of this step was given up: what is on its way for it is no fault */
+    uint64_t roomless_serial; /* a contribution that found no room in the first range; 0: none */
+    uint32_t sum_of;          /* the range that gave the latest sum */
+    uint32_t count;           /* the first range stays the first */
     struct fraction *items[FRACTIONS_MAX];
 };
 
@@ -139,6 +140,7 @@ enum status fractions_begin(struct fractions *self, const struct fraction_task *
     }
     remove_further(self);
     self->shrunk = false;
+    self->roomless_serial = 0;
     self->epoch = 0;
     share_memory(self, 0);
     return fraction_begin(self->items[0], task);
@@ -147,7 +149,12 @@ enum status fractions_begin(struct fractions *self, const struct fraction_task *
 enum status fractions_open(struct fractions *self, const struct fraction_part *part)
 {
     share_memory(self, 0);
-    return fraction_open(self->items[0], part);
+    enum status status = fraction_open(self->items[0], part);
+    bool roomless = status == STATUS_FULL || status == STATUS_NO_MEMORY;
+    if (roomless && !fraction_wants(self->items[0], self->roomless_serial)) {
+        self->roomless_serial = part->serial;
+    }
+    return status;
 }
 
 /* Whether what is open in the first range is open in this one as well, now. */
@@ -192,6 +199,13 @@ enum status fractions_add(struct fractions *self, uint64_t serial, uint32_t chun
     return i == 0 || opens(self, i, serial)
                ? fraction_add(self->items[i], serial, chunk, data, size_bytes)
                : STATUS_STALE;
+}
+
+bool fractions_has(const struct fractions *self, uint64_t serial, uint32_t chunk)
+{
+    uint32_t i = find_range(self, chunk);
+    const struct part *part = i < FRACTIONS_MAX ? parts_find(&self->items[i]->parts, serial) : NULL;
+    return part != NULL && part->held[chunk - self->items[i]->task.first_chunk] != 0;
 }
 
 bool fractions_grant(struct fractions *self, uint64_t serial, uint32_t window, uint64_t now_ms,
@@ -246,6 +260,9 @@ enum status fractions_set(struct fractions *self, uint32_t first_chunk, uint64_t
         struct fraction *fraction = self->items[i];
         if (fraction->begun && fraction->task.first_chunk == first_chunk) {
             enum status status = fraction_set(fraction, epoch, serials, count);
+            if (status == STATUS_OK && epoch > self->epoch) {
+                self->roomless_serial = 0; /* what the new set does not need may give way */
+            }
             self->epoch = status == STATUS_OK && epoch > self->epoch ? epoch : self->epoch;
             return status;
         }
@@ -307,5 +324,10 @@ void fractions_holds(const struct fractions *self, struct fraction_holds *out)
             out->bad_serial = one.bad_serial;
             out->bad_chunk = one.bad_chunk;
         }
+    }
+    /* Further ranges are given up before a contribution is. */
+    if (out->torn_serial == 0 && self->count == 1 &&
+        fraction_wants(self->items[0], self->roomless_serial)) {
+        out->torn_serial = self->roomless_serial;
     }
 }

@@ -34,7 +34,8 @@ bool fractions_belongs(const struct fractions *self, const struct fraction_task 
 /* Chunks of all ranges that are summed. */
 uint32_t fractions_chunk_count(const struct fractions *self);
 
-/* As fraction_open, in the first range; in the others it is opened when it is needed there. */
+/* As fraction_open, in the first range; in the others it is opened when it is needed there. One
+ * of the set that finds no room is reported from now on. */
 MUST_CHECK enum status fractions_open(struct fractions *self, const struct fraction_part *part);
 
 /* As the functions of fraction.h, in the range that has the chunk, or in one after the other. */
@@ -51,6 +52,9 @@ MUST_CHECK bool fractions_next_sum(struct fractions *self, uint32_t *out_chunk);
 /* Of the chunk that fractions_next_sum gave last (CHECKed), before anything else is changed. */
 size_t fractions_pack(const struct fractions *self, uint32_t chunk, uint8_t *out);
 void fractions_sum_sent(struct fractions *self, uint32_t chunk);
+
+/* This chunk of an open contribution is here. */
+bool fractions_has(const struct fractions *self, uint64_t serial, uint32_t chunk);
 
 /* A chunk of an open contribution that is not here, for who does not wait for grants. False: all
  * are. */

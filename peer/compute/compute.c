@@ -31,7 +31,8 @@ struct compute {
     struct team_source source;
     bool started;
     uint32_t context;
-    enum codec codec; /* of contributions */
+    enum codec codec;   /* of contributions */
+    uint64_t bytes_max; /* that may be used for all of this */
     struct exact_grid grid;
     size_t value_count;
     float *params;   /* P as the coordinator has it */
@@ -123,17 +124,26 @@ static void sample_done(void *context, const struct team_item *item, double loss
     rest(self, busy_ns);
 }
 
-static enum status check_memory(const struct compute *self)
+/* All that is held at most, with what is on its way: a snapshot coming, or an update coming while
+ * offers are kept. Both only where there is room (compute_has_room). */
+static uint64_t need_bytes(const struct compute *self, enum codec offers, enum codec updates,
+                           bool predicts)
 {
     uint64_t values = self->value_count;
-    /* What is on its way: a snapshot coming, or an update coming while offers are kept. */
     uint64_t snapshot = values * sizeof(float);
-    uint64_t encoded = compute_encoded_bytes(self) * (OFFERS_MAX + 1);
+    uint64_t encoded =
+        codec_encoded_bytes(offers, values) * OFFERS_MAX + codec_encoded_bytes(updates, values);
     uint64_t predicted =
-        self->predicts ? codec_encoded_bytes(self->codec, values) + values * sizeof(float) : 0;
-    uint64_t need = values * (2 * sizeof(float)) + (snapshot > encoded ? snapshot : encoded) +
-                    predicted + weights_bytes(self->model) + team_bytes(self->model, &self->plan);
+        predicts ? codec_encoded_bytes(updates, values) + values * sizeof(float) : 0;
+    return values * (2 * sizeof(float)) + (snapshot > encoded ? snapshot : encoded) + predicted +
+           weights_bytes(self->model) + team_bytes(self->model, &self->plan);
+}
+
+static enum status check_memory(struct compute *self)
+{
+    uint64_t need = need_bytes(self, self->codec, self->codec, self->predicts);
     uint64_t limit = self->settings.memory_bytes_max;
+    self->bytes_max = limit > 0 ? limit : memory_available_bytes();
     log_info("compute", "plan", "memory_mb=%llu sequences_per_pass=%zu",
              (unsigned long long)need / 1000000, self->plan.workspace.sequence_count);
     if (limit > 0 && need > limit) {
@@ -144,6 +154,46 @@ static enum status check_memory(const struct compute *self)
     }
     return memory_check_fits("computing for this run", need,
                              "use fewer --threads, --recompute blocks, or another machine");
+}
+
+enum status compute_allows(const struct compute *self, enum codec offers, enum codec updates,
+                           bool predicts)
+{
+    uint64_t need = need_bytes(self, offers, updates, predicts || self->predicts);
+    if (need <= self->bytes_max) {
+        return STATUS_OK;
+    }
+    return fault(STATUS_NO_MEMORY,
+                 "the run's settings have changed: with contributions in %s it needs %llu MiB of "
+                 "memory, and here are %llu; allow more with --memory, if there is more",
+                 codec_name(offers), (unsigned long long)(need >> 20) + 1,
+                 (unsigned long long)(self->bytes_max >> 20));
+}
+
+bool compute_has_room(const struct compute *self)
+{
+    /* A snapshot is as large as an update in the largest codec. */
+    return need_bytes(self, CODEC_FP32, CODEC_FP32, self->predicts) <= self->bytes_max;
+}
+
+/* Measuring the backends already takes matrices of the model's sizes. */
+static enum status check_parameters(const struct compute *self, const struct model_config *config)
+{
+    struct layout *layout = NULL;
+    enum status status = layout_new(config, &layout);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    uint64_t need = (uint64_t)layout_value_count(layout) * 3 * sizeof(float);
+    uint64_t limit = self->settings.memory_bytes_max;
+    layout_free(layout);
+    if (limit > 0 && need > limit) {
+        return fault(STATUS_NO_MEMORY,
+                     "the parameters of this run alone need %llu MiB of memory and --memory allows "
+                     "%llu; allow more, or join another run",
+                     (unsigned long long)(need >> 20) + 1, (unsigned long long)(limit >> 20));
+    }
+    return memory_check_fits("holding this run's parameters", need, "join another run");
 }
 
 static enum status allocate(struct compute *self)
@@ -213,7 +263,10 @@ static enum status build(struct compute *self, const struct wire_welcome *welcom
         return fault(STATUS_OUT_OF_RANGE, "the coordinator describes a run that cannot be: its "
                                           "context or target batch is out of range");
     }
-    status = choose_backend(self, &config);
+    status = check_parameters(self, &config);
+    if (status == STATUS_OK) {
+        status = choose_backend(self, &config);
+    }
     if (status == STATUS_OK) {
         status = model_new(&config, self->settings.backend, &self->model);
     }

@@ -47,6 +47,15 @@ void compute_free(struct compute *self);
  * prediction. */
 void compute_follow(struct compute *self, const struct wire_welcome *welcome);
 
+/* Whether contributions and updates in these codecs, and prediction, stay within the owner's
+ * memory, or what the machine had when this began. Errors: NO_MEMORY with the figures. */
+MUST_CHECK enum status compute_allows(const struct compute *self, enum codec offers,
+                                      enum codec updates, bool predicts);
+
+/* Whether a snapshot that comes beside contributions that are kept stays within it too, in whatever
+ * codecs they will be. Nobody is required to have that much: without, these are given up before. */
+bool compute_has_room(const struct compute *self);
+
 size_t compute_value_count(const struct compute *self);
 uint32_t compute_vocab_size(const struct compute *self);
 

@@ -149,9 +149,13 @@ static void take_refusal(struct session *self, uint64_t now_ms, const struct wir
     case WIRE_REFUSED_TOKEN:
     case WIRE_REFUSED_PROTOCOL:
     case WIRE_REFUSED_IDENTITY:
+    case WIRE_REFUSED_SEQUENCE:
+    case WIRE_REFUSED_BANNED:
+    case WIRE_REFUSED_NOT_ALLOWED:
         session_end(self, actions, STATUS_REFUSED, refused->text);
         return;
     case WIRE_REFUSED_FULL:
+        (void)snprintf(self->refusal, sizeof self->refusal, "%s", refused->text);
         session_restart(self, now_ms + self->settings.hello_ms_max, self->version, actions);
         return;
     case WIRE_REFUSED_GONE:
@@ -266,6 +270,7 @@ static void take_message(struct session *self, uint64_t now_ms, const struct ses
     self->heard_ms = now_ms;
     switch (message->type) {
     case WIRE_WELCOME:
+        self->cramped = event->cramped;
         sync_welcome(self, now_ms, &message->as.welcome, actions);
         break;
     case WIRE_REFUSED:
@@ -327,7 +332,9 @@ static void report_progress(struct session *self, uint64_t now_ms, struct sessio
     if (self->draining || self->phase != SESSION_TRAIN || self->claim_open) {
         return;
     }
-    bool due = now_ms - self->progress_ms >= self->settings.progress_ms;
+    /* What was set aside in the middle of a lease counts as far as that is known to be done. */
+    bool due = now_ms - self->progress_ms >= self->settings.progress_ms ||
+               claim_offers_due(self, session_step_of(self));
     struct work_report report;
     while (work_report(&self->work, !due, &report)) {
         self->progress_ms = now_ms;
@@ -442,15 +449,18 @@ static void keep_in_touch(struct session *self, uint64_t now_ms, struct session_
 {
     if (!self->welcomed && self->settings.first_ms_max > 0 &&
         now_ms - self->started_ms > self->settings.first_ms_max) {
-        session_end(self, actions, STATUS_NO_HOST, "nobody answered");
+        bool refused = self->refusal[0] != '\0';
+        session_end(self, actions, refused ? STATUS_UNAVAILABLE : STATUS_NO_HOST,
+                    refused ? self->refusal : "nobody answered");
+    } else if (now_ms - self->heard_ms > self->settings.silence_ms_max) {
+        /* Also from one whose hello nobody answers: the name may stand for another address now. */
+        self->heard_ms = now_ms;
+        session_add(actions, SESSION_RECONNECT);
+        session_restart(self, now_ms, self->version, actions);
     } else if (self->phase == SESSION_HELLO) {
         if (now_ms >= self->hello_at_ms) {
             say_hello(self, now_ms, actions);
         }
-    } else if (now_ms - self->heard_ms > self->settings.silence_ms_max) {
-        self->heard_ms = now_ms;
-        session_add(actions, SESSION_RECONNECT);
-        session_restart(self, now_ms, self->version, actions);
     } else {
         claim_repeat(self, now_ms, actions);
         say_alive(self, now_ms, actions);

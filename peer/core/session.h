@@ -57,6 +57,7 @@ struct session {
     struct work work;
     bool welcomed;     /* ever */
     bool may_be_stale; /* as the coordinator said last */
+    bool cramped;      /* as the latest welcome came with */
     bool rests;        /* as the plan says: it will get no work */
     bool follows; /* it takes every update as it comes. Who rests, and holds nothing of any step,
                      only notes them, and catches up when it is to compute again */
@@ -91,8 +92,9 @@ struct session {
     bool claim_open;   /* a claim without an answer */
     uint64_t claim_ms; /* when it was said last */
     bool stopping;
-    bool finished;        /* the run is over; what is left is to apply the last update */
-    struct digest run_id; /* of the first welcome; another run later is refused */
+    bool finished;               /* the run is over; what is left is to apply the last update */
+    struct digest run_id;        /* of the first welcome; another run later is refused */
+    char refusal[WIRE_TEXT_MAX]; /* the latest for lack of room; "": none */
     uint64_t started_ms;
     uint64_t heard_ms;
     uint64_t said_ms;
@@ -118,6 +120,7 @@ struct session_event {
     const struct wire_message *message; /* borrowed */
     uint16_t *tokens;                   /* of a lease, else NULL: taken, (count, context + 1) */
     bool ok;
+    bool cramped; /* of a welcome: no memory for a snapshot beside contributions that are kept */
     struct digest digest;
 };
 

@@ -3,14 +3,14 @@
 #include <string.h>
 
 /* The snapshot is what this peer's next update would have led to, and there is work for it: it goes
- * on with that meanwhile. */
+ * on with that meanwhile, where there is memory for both. */
 static bool leads_on(const struct session *self, uint64_t version)
 {
     bool kept = false;
     for (size_t i = 0; i < self->kept_count; i++) {
         kept = kept || self->kept[i].step == version;
     }
-    return self->may_be_stale && self->version != WIRE_VERSION_NONE &&
+    return self->may_be_stale && !self->cramped && self->version != WIRE_VERSION_NONE &&
            version == self->version + 1 &&
            ((!self->draining && work_goes_past(&self->work, self->version)) || kept);
 }

@@ -6,6 +6,7 @@
 #include "peer/daemon/daemon_state.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ enum {
     PROGRESS_MS = 200,
     LEAVE_MS_MAX = 30000,
     WRONG_KEY_MS_MAX = 3000,
+    SHUT_OUT_MS_MAX = 60000,
     MISSED_MS = 1000, /* a queue that was full gets room meanwhile */
     MESSAGES_PER_TURN = 64,
     IO_THREADS = 1 /* the cores are the workers' */
@@ -66,7 +68,7 @@ void daemon_send(struct daemon *self)
         log_error("peer", "too_large", "message=%s", wire_type_name(self->outgoing.type));
         return;
     }
-    if (self->channel == NULL ||
+    if (self->channel == NULL || self->cut_off ||
         channel_client_send(self->channel, self->head, size_bytes, NULL, 0) != STATUS_OK) {
         log_event(LOG_DEBUG, "peer", "not_sent", "message=%s", wire_type_name(self->outgoing.type));
         self->missed_ms = is_repeated(self->outgoing.type) ? self->missed_ms : self->now_ms;
@@ -159,9 +161,16 @@ static void note_message(struct daemon *self, const struct wire_message *message
     case WIRE_COMMITTED:
         progress_step(&self->progress, message->as.committed.step + 1, message->as.committed.loss);
         break;
-    case WIRE_HELLO:
-    case WIRE_WELCOME:
     case WIRE_REFUSED:
+        if (message->as.refused.code == WIRE_REFUSED_FULL && !self->told_full) {
+            self->told_full = true;
+            log_warn("peer", "refused", "reason=\"%s\"", message->as.refused.text);
+        }
+        break;
+    case WIRE_WELCOME:
+        self->told_full = false;
+        break;
+    case WIRE_HELLO:
     case WIRE_READY:
     case WIRE_LEASE:
     case WIRE_PROGRESS:
@@ -195,6 +204,8 @@ static void take_message(struct daemon *self, const struct channel_message *inco
         daemon_take_chunk(self, FETCH_COORDINATOR, incoming);
         return;
     }
+    pace_came_unasked(&self->pace, incoming->head_size_bytes + incoming->body_size_bytes,
+                      self->now_ms);
     if (self->over) {
         return; /* it only passes on what it has */
     }
@@ -215,19 +226,29 @@ static void take_message(struct daemon *self, const struct channel_message *inco
         }
     }
     note_message(self, &self->incoming);
-    if (self->incoming.type == WIRE_WELCOME && self->session.phase == SESSION_HELLO &&
-        self->compute != NULL) {
-        compute_follow(self->compute, &self->incoming.as.welcome);
+    bool welcomed = self->incoming.type == WIRE_WELCOME && self->session.phase == SESSION_HELLO;
+    if (welcomed) {
+        if (!daemon_judge_welcome(self, &self->incoming.as.welcome)) {
+            return;
+        }
+        if (self->compute != NULL) {
+            compute_follow(self->compute, &self->incoming.as.welcome);
+            event.cramped = !compute_has_room(self->compute);
+        }
+        daemon_line_open(self, self->incoming.as.welcome.bulk_port);
     }
     daemon_step(self, &event);
-    if (!self->over) {
+    if (!self->over && welcomed) {
+        daemon_plan_follow(self);
+    } else if (!self->over) {
         daemon_plan_message(self, incoming);
     }
 }
 
 static void receive_all(struct daemon *self)
 {
-    for (int i = 0; i < MESSAGES_PER_TURN && self->channel != NULL; i++) {
+    self->flooded = pace_is_flooded(&self->pace, self->now_ms);
+    for (int i = 0; i < MESSAGES_PER_TURN && self->channel != NULL && !self->flooded; i++) {
         struct channel_message incoming;
         if (channel_client_receive(self->channel, &incoming) != STATUS_OK) {
             return;
@@ -237,18 +258,75 @@ static void receive_all(struct daemon *self)
     }
 }
 
-/* A link with another coordinator's key never gets anywhere: say so instead of trying for ever. */
+/* What the coordinator says, then what it sends. */
+static void receive_both(struct daemon *self)
+{
+    receive_all(self);
+    if (!self->flooded) {
+        daemon_line_receive(self, MESSAGES_PER_TURN);
+    }
+}
+
+enum status daemon_shut_out(const struct daemon *self)
+{
+    return fault(STATUS_REFUSED,
+                 "%s answers, but is not the coordinator of this link, or has banned this key; ask "
+                 "its owner, or for a new link",
+                 self->options->link.address);
+}
+
+/* What closes the connection may be a tunnel or a container's proxy whose coordinator is away, so
+ * that is tried on: who never joined ends with its wait. */
+static void watch_key(struct daemon *self, uint64_t now_ms)
+{
+    self->shut_out_ms = 0;
+    self->wrong_key_ms = self->wrong_key_ms > 0 ? self->wrong_key_ms : now_ms;
+    if (!self->told_wrong_key && now_ms - self->wrong_key_ms > WRONG_KEY_MS_MAX) {
+        self->told_wrong_key = true;
+        progress_break(&self->progress);
+        log_warn("peer", "wrong_key",
+                 "address=%s reason=\"somebody answers, but not as the coordinator of this link; "
+                 "trying on\"",
+                 self->options->link.address);
+    }
+}
+
+/* A key that is banned never gets anywhere: say so instead of trying for ever. Between two tries
+ * nothing is known. Who took part already has time for a ban that was a mistake. */
 static void watch_handshake(struct daemon *self, enum channel_trouble trouble, uint64_t now_ms)
 {
-    if (trouble != CHANNEL_WRONG_KEY) {
+    if (trouble == CHANNEL_FINE) {
         self->wrong_key_ms = 0;
-    } else if (self->wrong_key_ms == 0) {
-        self->wrong_key_ms = now_ms;
-    } else if (!self->session.welcomed && now_ms - self->wrong_key_ms > WRONG_KEY_MS_MAX) {
-        daemon_fail(self, fault(STATUS_REFUSED,
-                                "%s answers, but is not the coordinator of this link; ask for a "
-                                "new link",
-                                self->options->link.address));
+        self->shut_out_ms = 0;
+        self->told_wrong_key = false;
+    } else if (trouble == CHANNEL_WRONG_KEY) {
+        watch_key(self, now_ms);
+    } else if (trouble == CHANNEL_SHUT_OUT) {
+        uint64_t limit_ms = self->session.welcomed ? SHUT_OUT_MS_MAX : WRONG_KEY_MS_MAX;
+        self->shut_out_ms = self->shut_out_ms > 0 ? self->shut_out_ms : now_ms;
+        if (now_ms - self->shut_out_ms > limit_ms) {
+            daemon_fail(self, daemon_shut_out(self));
+        }
+    }
+}
+
+/* What was still to be said over a connection that is gone must not come before the hello on the
+ * next one: from whom the coordinator has not admitted, it bears little. What came over it counts.
+ */
+static void lose_connection(struct daemon *self)
+{
+    receive_both(self);
+    if (self->over) {
+        return;
+    }
+    daemon_line_close(self);
+    channel_client_drop(self->channel);
+    self->channel = NULL;
+    self->connections = 0;
+    self->cut_off = true;
+    enum status status = daemon_connect(self);
+    if (status != STATUS_OK) {
+        daemon_fail(self, status);
     }
 }
 
@@ -259,21 +337,37 @@ static void watch_connection(struct daemon *self, uint64_t now_ms)
 {
     enum channel_trouble trouble = channel_client_trouble(self->channel);
     uint64_t connections = channel_client_connections(self->channel);
-    bool again = connections > self->connections && self->connections > 0;
     bool missed = self->missed_ms > 0 && now_ms - self->missed_ms >= MISSED_MS;
+    if (self->connections > 0 && (trouble != CHANNEL_FINE || connections > self->connections)) {
+        lose_connection(self);
+        return;
+    }
     self->connections = connections;
-    if (trouble == CHANNEL_FINE && (again || missed)) {
-        log_info("peer", "connected_again", "address=%s lost=%s", self->options->link.address,
-                 again ? "connection" : "message");
+    if (trouble == CHANNEL_FINE && (self->cut_off || missed)) {
+        if (self->has_stood) {
+            log_info("peer", "connected_again", "address=%s lost=%s", self->options->link.address,
+                     self->cut_off ? "connection" : "message");
+        }
+        self->has_stood = true;
+        self->told_away = false;
+        self->cut_off = false;
         self->missed_ms = 0;
-        blob_senders_clear(&self->uploads); /* it asks again for what is missing */
+        daemon_forget_uploads(self); /* it asks again for what is missing */
         self->flow = (struct pace_flow){.delivered_bytes = 0};
         daemon_step(self, &(struct session_event){.type = SESSION_CONNECTED});
     }
     watch_handshake(self, trouble, now_ms);
 }
 
-static const char *doing(const struct daemon *self)
+static bool computes(struct daemon *self)
+{
+    (void)pthread_mutex_lock(&self->shared.lock);
+    bool any = work_ready(&self->session.work) > 0;
+    (void)pthread_mutex_unlock(&self->shared.lock);
+    return any;
+}
+
+static const char *doing(struct daemon *self)
 {
     switch (self->session.phase) {
     case SESSION_HELLO:
@@ -281,14 +375,14 @@ static const char *doing(const struct daemon *self)
     case SESSION_SYNC:
         return "fetching parameters";
     case SESSION_TRAIN:
-        return self->options->aggregates_only        ? "summing for others"
-               : self->session.stopping              ? "leaving"
-               : work_ready(&self->session.work) > 0 ? "computing"
-               : self->session.offer_open            ? "handing in"
-               : self->session.update_count > 0      ? "updating"
-               : self->session.rests                 ? "resting: the links are better without it"
-               : self->session.asked                 ? "waiting for work"
-                                                     : "computing";
+        return self->options->aggregates_only   ? "summing for others"
+               : self->session.stopping         ? "leaving"
+               : computes(self)                 ? "computing"
+               : self->session.offer_open       ? "handing in"
+               : self->session.update_count > 0 ? "updating"
+               : self->session.rests            ? "resting: the links are better without it"
+               : self->session.asked            ? "waiting for work"
+                                                : "computing";
     case SESSION_OVER:
     default:
         return "ending";
@@ -310,7 +404,8 @@ bool daemon_turn(struct daemon *self, uint64_t now_ms, bool stop, enum status *o
     if (!self->over) {
         watch_connection(self, now_ms);
     }
-    receive_all(self);
+    daemon_line_turn(self);
+    receive_both(self);
     daemon_plan_turn(self);
     struct session_event event = {.type = SESSION_WORKED};
     if (stop && !self->stop_told) {
@@ -341,6 +436,11 @@ void daemon_wait(struct daemon *self)
 {
     uint64_t capped_ms = pace_wait_ms(&self->pace, self->now_ms);
     int timeout_ms = capped_ms > 0 && capped_ms < TICK_MS ? (int)capped_ms : TICK_MS;
+    if (self->flooded) { /* what waits at the channel must not keep this from resting */
+        struct pollfd wakeup = {.fd = self->shared.wake_fd, .events = POLLIN};
+        (void)poll(&wakeup, 1, timeout_ms);
+        return;
+    }
     channel_set_wait(self->channels, self->shared.wake_fd, self->more ? 0 : timeout_ms);
 }
 
@@ -407,11 +507,12 @@ void daemon_free(struct daemon *self)
     }
     compute_free(self->compute);
     channel_client_free(self->channel);
+    daemon_line_close(self);
     daemon_owner_free(self->owner);
     bulk_free(self->bulk);
     channel_set_free(self->channels);
     shelf_clear(&self->shelf);
-    blob_senders_clear(&self->uploads);
+    daemon_forget_uploads(self);
     offers_clear(&self->offers);
     session_deinit(&self->session);
     (void)pthread_cond_destroy(&self->shared.changed);
@@ -434,6 +535,7 @@ enum status daemon_new(const struct daemon_options *options, const struct identi
     }
     self->options = options;
     self->identity = identity;
+    self->cut_off = true;
     enum status status = open_daemon(self, now_ms);
     if (status != STATUS_OK) {
         daemon_free(self);

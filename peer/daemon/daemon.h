@@ -6,12 +6,14 @@
 #define DUGNAD_PEER_DAEMON_DAEMON_H
 
 #include "peer/compute/compute.h"
+#include "peer/daemon/sequence.h"
 #include "proto/link.h"
 
 #include <stdbool.h>
 
 struct daemon_options {
     struct join_link link;
+    struct sequence *sequence; /* of this identity's hellos; borrowed */
     char name[WIRE_NAME_MAX];
     struct compute_settings compute;
     uint64_t first_ms_max; /* give up when nobody answers for this long at the start; 0: never */
@@ -22,6 +24,9 @@ struct daemon_options {
     bool aggregates_only;                 /* it computes nothing */
     uint64_t up_bytes_per_s_max;          /* the owner's limits; 0: none */
     uint64_t down_bytes_per_s_max;
+    const char *pins_folder; /* the state folder, where the shapes of runs are kept; NULL: they are
+                                not (run_pin.h) */
+    uint64_t disk_bytes_max; /* what it may hold */
 };
 
 struct daemon;

@@ -1,18 +1,37 @@
 #include "common/check.h"
 #include "common/fault.h"
 #include "common/log.h"
+#include "common/secret.h"
 #include "peer/daemon/daemon_state.h"
-#include "trainer/layout/layout.h"
+#include "proto/attest.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* Each hello has a number of its own, also one that is repeated. False: none could be had. */
+static bool take_sequence(struct daemon *self, uint64_t *out)
+{
+    enum status status = sequence_next(self->options->sequence, out);
+    if (status == STATUS_CANNOT_CREATE && self->session.welcomed) {
+        /* What was computed must not be lost because the disk is full for a while. */
+        log_warn("peer", "not_sent", "message=hello reason=\"%s\"", fault_text());
+        return false;
+    }
+    if (status != STATUS_OK) {
+        daemon_fail(self, status);
+    }
+    return status == STATUS_OK;
+}
+
 static void send_hello(struct daemon *self, uint64_t version_held)
 {
     struct wire_hello *hello = &self->outgoing.as.hello;
     memset(hello, 0, sizeof *hello);
+    if (self->cut_off || !take_sequence(self, &hello->sequence)) {
+        return;
+    }
     self->outgoing.type = WIRE_HELLO;
     hello->protocol_version = WIRE_PROTOCOL_VERSION;
     memcpy(hello->public_key, self->identity->public_key, sizeof hello->public_key);
@@ -29,7 +48,11 @@ static void send_hello(struct daemon *self, uint64_t version_held)
     }
     hello->up_bytes_per_s_max = self->options->up_bytes_per_s_max;
     hello->down_bytes_per_s_max = self->options->down_bytes_per_s_max;
+    attest_hello_sign(self->identity, self->options->link.coordinator_key, hello);
     daemon_send(self);
+    /* The token stays in the options alone. */
+    secret_wipe(hello->token, sizeof hello->token);
+    secret_wipe(self->head, WIRE_HEAD_MAX);
 }
 
 _Static_assert((int)WORK_RANGES_MAX <= (int)WIRE_RANGES_MAX, "a claim holds all ranges");
@@ -131,44 +154,12 @@ static void send_message(struct daemon *self, const struct session_action *actio
     daemon_send(self);
 }
 
-/* The length of the vector of a model that is not computed here. */
-static enum status read_size(const struct wire_welcome *welcome, size_t *out_value_count)
-{
-    struct model_config config;
-    struct layout *layout = NULL;
-    enum status status =
-        model_config_from_json(welcome->model_json, strlen(welcome->model_json), &config);
-    if (status == STATUS_OK) {
-        status = layout_new(&config, &layout);
-    }
-    if (status == STATUS_OK) {
-        *out_value_count = layout_value_count(layout);
-        layout_free(layout);
-    }
-    return status;
-}
-
-static void set_up(struct daemon *self)
-{
-    const struct wire_welcome *welcome = &self->incoming.as.welcome;
-    enum status status =
-        self->options->aggregates_only
-            ? read_size(welcome, &self->value_count)
-            : compute_new(welcome, &self->options->compute, &self->shared, &self->compute);
-    if (status != STATUS_OK) {
-        daemon_fail(self, status);
-        return;
-    }
-    if (self->compute != NULL) {
-        self->value_count = compute_value_count(self->compute);
-    }
-    log_info("peer", "joined", "run=%s parameters=%zu", welcome->run_name, self->value_count);
-}
-
 static void send_offer(struct daemon *self, const struct offer *offer)
 {
     self->outgoing.type = WIRE_CONTRIBUTION;
     self->outgoing.as.contribution = offer->facts;
+    attest_contribution_sign(self->identity, &self->session.run_id,
+                             &self->outgoing.as.contribution);
     daemon_send(self);
 }
 
@@ -243,13 +234,18 @@ static void report_mismatch(struct daemon *self)
 
 static void reconnect(struct daemon *self)
 {
-    progress_break(&self->progress);
-    log_warn("peer", "reconnecting", "address=%s", self->options->link.address);
+    if (!self->told_away) {
+        self->told_away = true;
+        progress_break(&self->progress);
+        log_warn("peer", "reconnecting", "address=%s", self->options->link.address);
+    }
+    daemon_line_close(self);
     channel_client_drop(self->channel); /* what it still had to say must not come after a hello */
-    blob_senders_clear(&self->uploads);
+    daemon_forget_uploads(self);
     self->flow = (struct pace_flow){.delivered_bytes = 0};
     self->channel = NULL;
     self->connections = 0;
+    self->cut_off = true; /* hellos would pile up; one is said when the connection stands */
     enum status status = daemon_connect(self);
     if (status != STATUS_OK) {
         daemon_fail(self, status);
@@ -258,11 +254,7 @@ static void reconnect(struct daemon *self)
 
 static void tell_applied(struct daemon *self, struct digest digest)
 {
-    if (self->owner != NULL && fetch_ref(self->shelf.coming)->kind == BLOB_UPDATE) {
-        shelf_keep(&self->shelf);
-    } else {
-        shelf_drop(&self->shelf);
-    }
+    shelf_finish(&self->shelf, self->owner != NULL);
     self->digest = digest;
     struct session_event event = {.type = SESSION_APPLIED, .digest = digest};
     daemon_step(self, &event);
@@ -276,7 +268,9 @@ static void end(struct daemon *self, const struct session_action *action)
     progress_break(&self->progress);
     self->over = true;
     self->result = action->status;
-    if (action->status == STATUS_NO_HOST) {
+    if (action->status == STATUS_NO_HOST && self->wrong_key_ms > 0) {
+        self->result = daemon_shut_out(self);
+    } else if (action->status == STATUS_NO_HOST) {
         self->result = fault(STATUS_NO_HOST,
                              "nobody answers at %s; check that the coordinator runs and that "
                              "this port can be reached",
@@ -296,7 +290,7 @@ void daemon_act(struct daemon *self, const struct session_action *action)
         send_message(self, action);
         break;
     case SESSION_SETUP:
-        set_up(self);
+        daemon_set_up(self);
         break;
     case SESSION_FETCH:
         daemon_fetch(self, &action->ref, action->codec);

@@ -1,6 +1,8 @@
 #include "peer/daemon/daemon_bulk.h"
 
 #include "common/log.h"
+#include "peer/daemon/guests.h"
+#include "peer/daemon/reach.h"
 #include "proto/blob_sender.h"
 
 #include <inttypes.h>
@@ -10,10 +12,16 @@
 
 enum {
     UNSENT_MAX = 8,
-    MESSAGES_PER_CALL = 64,
+    IN_A_ROW_MAX = 16, /* messages of one owner, then it is another's turn */
     LOST_MS = 1500,
+    OPENS_MAX = 2 * WIRE_OWNERS_MAX, /* a plan and its successor at once, */
+    OPEN_EVERY_MS = 50,              /* and so many over a longer time: nobody is to be flooded */
     CONNECT_MS_MAX = 3000,
-    REPAIRS_MAX = 3 /* times that a contribution's chunks go to others than their owners */
+    REPAIRS_MAX = 3, /* times that a contribution's chunks go to others than their owners */
+    UNASKED_BYTES_MAX = 1 << 20,
+    WORD_BYTES = 256,        /* what an owner has to say about each chunk that it is sent, */
+    WORD_BYTES_PER_S = 1024, /* and besides */
+    SHUT_MS = 600000
 };
 
 struct owner_link {
@@ -26,6 +34,9 @@ struct owner_link {
     struct blob_senders sends;
     struct pace_flow flow;
     struct rate_meter meter;
+    uint64_t owed_bytes;    /* that it was asked for, and have not come */
+    uint64_t unasked_bytes; /* that came, beyond what it has to say */
+    uint64_t shut_until_ms; /* it is not called before */
     uint32_t unsent_count;
     bool self; /* this peer owns the chunks itself */
     bool crowded;
@@ -46,7 +57,12 @@ struct bulk {
     struct owner_link *links; /* (link_count), as in the route */
     uint32_t delivery_count;
     struct delivery deliveries[OFFERS_MAX];
+    uint32_t opens_left; /* connections that may be made now */
+    uint64_t opens_ms;   /* when the latest of these was added */
+    uint64_t now_ms;     /* of this turn */
+    uint64_t words_ms;   /* up to when owners were given bytes to say */
     uint32_t receive_cursor;
+    uint32_t in_a_row; /* messages of the owner at the cursor */
     uint32_t send_cursor;
     struct wire_message message; /* scratch: it is large */
     uint8_t *head;               /* (WIRE_HEAD_MAX) scratch */
@@ -60,6 +76,7 @@ enum status bulk_new(const struct bulk_settings *settings, struct bulk **out)
         return STATUS_NO_MEMORY;
     }
     self->settings = *settings;
+    self->opens_left = OPENS_MAX;
     self->head = malloc(WIRE_HEAD_MAX);
     if (self->head == NULL) {
         free(self);
@@ -75,6 +92,7 @@ static void close_link(struct owner_link *link)
     link->client = NULL;
     link->connections = 0;
     link->unsent_count = 0;
+    link->owed_bytes = 0;
     link->flow = (struct pace_flow){.delivered_bytes = 0};
     blob_senders_clear(&link->sends);
 }
@@ -126,10 +144,15 @@ static void complete_address(const struct bulk *self, const struct wire_owner *o
 static bool open_link(struct bulk *self, struct owner_link *link)
 {
     char address[LINK_ADDRESS_MAX];
-    if (link->client != NULL || link->self) {
+    if (link->client != NULL || link->self || self->now_ms < link->shut_until_ms) {
         return link->client != NULL;
     }
     complete_address(self, &link->owner, address);
+    if (!reach_allowed(self->settings.coordinator_address, address) || self->opens_left == 0) {
+        log_event(LOG_DEBUG, "peer", "owner_not_called", "address=%s", address);
+        return false;
+    }
+    self->opens_left--;
     if (channel_client_new(self->settings.set, CHANNEL_BULK, address, link->owner.public_key,
                            self->settings.identity, &link->client) != STATUS_OK) {
         log_event(LOG_DEBUG, "peer", "owner_unreachable", "address=%s", address);
@@ -248,13 +271,25 @@ static void ask_unsent(struct bulk *self, struct owner_link *link)
     memmove(link->unsent, link->unsent + sent, link->unsent_count * sizeof link->unsent[0]);
 }
 
-bool bulk_ask(struct bulk *self, uint32_t owner, const struct wire_grant *grant)
+/* It keeps no more of what it is asked for than this, so no more can be on its way. */
+static void owe(struct owner_link *link, uint32_t chunk_count, uint32_t chunk_bytes)
+{
+    uint64_t each = (uint64_t)chunk_bytes + BLOB_HEAD_MAX;
+    uint64_t bytes_max = GUEST_PENDING_CHUNKS_MAX * each;
+    uint64_t bytes = link->owed_bytes + chunk_count * each;
+    bytes = bytes < bytes_max ? bytes : bytes_max;
+    link->owed_bytes = bytes > link->owed_bytes ? bytes : link->owed_bytes;
+}
+
+bool bulk_ask(struct bulk *self, uint32_t owner, const struct wire_grant *grant,
+              uint32_t chunk_bytes)
 {
     struct owner_link *link = owner < self->link_count ? &self->links[owner] : NULL;
     if (link == NULL || !open_link(self, link) || link->unsent_count == UNSENT_MAX) {
         return false;
     }
     link->unsent[link->unsent_count++] = *grant;
+    owe(link, grant->chunk_count, chunk_bytes);
     ask_unsent(self, link);
     return true;
 }
@@ -262,8 +297,11 @@ bool bulk_ask(struct bulk *self, uint32_t owner, const struct wire_grant *grant)
 bool bulk_is_lost(struct bulk *self, uint32_t owner, uint64_t now_ms)
 {
     const struct owner_link *link = owner < self->link_count ? &self->links[owner] : NULL;
-    if (link == NULL || link->self || link->down_ms == 0) {
-        return link == NULL || link->self;
+    if (link == NULL || link->self || now_ms < link->shut_until_ms) {
+        return true;
+    }
+    if (link->down_ms == 0) {
+        return false;
     }
     uint64_t patience_ms = link->connections > 0 ? LOST_MS : CONNECT_MS_MAX;
     return now_ms - link->down_ms > patience_ms;
@@ -293,8 +331,33 @@ static void tend_link(struct bulk *self, struct owner_link *link, uint64_t now_m
     }
 }
 
+static void refill_opens(struct bulk *self, uint64_t now_ms)
+{
+    uint64_t fresh = (now_ms - self->opens_ms) / OPEN_EVERY_MS;
+    self->opens_ms += fresh * OPEN_EVERY_MS;
+    self->opens_left =
+        fresh < OPENS_MAX - self->opens_left ? self->opens_left + (uint32_t)fresh : OPENS_MAX;
+}
+
+static void allow_bytes(struct owner_link *link, uint64_t bytes)
+{
+    link->unasked_bytes -= bytes < link->unasked_bytes ? bytes : link->unasked_bytes;
+}
+
+static void allow_words(struct bulk *self, uint64_t now_ms)
+{
+    uint64_t seconds = (now_ms - self->words_ms) / 1000;
+    self->words_ms += seconds * 1000;
+    for (uint32_t i = 0; seconds > 0 && i < self->link_count; i++) {
+        allow_bytes(&self->links[i], seconds * WORD_BYTES_PER_S);
+    }
+}
+
 void bulk_tend(struct bulk *self, uint64_t now_ms)
 {
+    self->now_ms = now_ms;
+    allow_words(self, now_ms);
+    refill_opens(self, now_ms);
     forget_ended(self);
     for (uint32_t i = 0; i < self->link_count; i++) {
         tend_link(self, &self->links[i], now_ms);
@@ -340,39 +403,67 @@ static void take_grant(struct bulk *self, struct owner_link *link, const struct 
     }
 }
 
+/* No honest owner sends a chunk that it was not asked for, or has so much to say. */
+static void count_unasked(struct bulk *self, struct owner_link *link, uint64_t bytes)
+{
+    pace_came_from_others(self->settings.pace, bytes, self->now_ms);
+    link->unasked_bytes += bytes;
+    if (link->unasked_bytes > UNASKED_BYTES_MAX) {
+        log_warn("peer", "owner_shut_out", "address=%s reason=\"it sends what nobody asked for\"",
+                 link->owner.address);
+        close_link(link);
+        link->unasked_bytes = 0;
+        link->shut_until_ms = self->now_ms + SHUT_MS;
+    }
+}
+
 /* True: it is news, and the message stays open if it is a chunk. */
 static bool take_message(struct bulk *self, uint32_t index, struct bulk_news *out)
 {
     struct channel_message *incoming = &out->message;
+    struct owner_link *link = &self->links[index];
+    uint64_t bytes = incoming->head_size_bytes + incoming->body_size_bytes;
+    bool is_chunk = wire_is_chunk(incoming->head, incoming->head_size_bytes);
     out->owner = index;
-    if (wire_is_chunk(incoming->head, incoming->head_size_bytes)) {
-        out->type = BULK_CHUNK;
+    out->type = BULK_CHUNK;
+    if (is_chunk && bytes <= link->owed_bytes) {
+        link->owed_bytes -= bytes;
         return true;
     }
-    if (wire_decode(incoming->head, incoming->head_size_bytes, &self->message) != STATUS_OK) {
+    count_unasked(self, link, bytes);
+    if (is_chunk || link->client == NULL ||
+        wire_decode(incoming->head, incoming->head_size_bytes, &self->message) != STATUS_OK) {
         return false;
     }
     if (self->message.type == WIRE_GRANT) {
-        take_grant(self, &self->links[index], &self->message.as.grant);
+        take_grant(self, link, &self->message.as.grant);
         return false;
     }
     out->type = self->message.type == WIRE_REFUSED ? BULK_GONE : BULK_ALIVE;
     return self->message.type == WIRE_REFUSED || self->message.type == WIRE_ALIVE;
 }
 
-bool bulk_receive(struct bulk *self, struct bulk_news *out)
+static void turn_to_next(struct bulk *self)
 {
-    unsigned taken = 0;
-    for (uint32_t silent = 0; taken < MESSAGES_PER_CALL && silent < self->link_count;) {
+    self->receive_cursor++;
+    self->in_a_row = 0;
+}
+
+bool bulk_receive(struct bulk *self, unsigned *budget, struct bulk_news *out)
+{
+    for (uint32_t silent = 0; *budget > 0 && silent < self->link_count;) {
         uint32_t index = self->receive_cursor % self->link_count;
         struct channel_client *client = self->links[index].client;
         if (client == NULL || channel_client_receive(client, &out->message) != STATUS_OK) {
-            self->receive_cursor++;
+            turn_to_next(self);
             silent++;
             continue;
         }
-        taken++;
+        (*budget)--;
         silent = 0;
+        if (++self->in_a_row == IN_A_ROW_MAX) {
+            turn_to_next(self);
+        }
         if (take_message(self, index, out)) {
             return true;
         }
@@ -398,7 +489,7 @@ static bool send_one(struct bulk *self, struct owner_link *link, uint64_t now_ms
         !blob_senders_next(&link->sends, &sender, &index)) {
         return false;
     }
-    const struct offer *offer = offers_find(self->settings.offers, blob_sender_id(sender));
+    struct offer *offer = offers_find(self->settings.offers, blob_sender_id(sender));
     if (offer == NULL || offer_chunk(offer, index, &chunk) != STATUS_OK) {
         blob_senders_drop(&link->sends, BLOB_CONTRIBUTION, blob_sender_id(sender));
         return false;
@@ -411,6 +502,7 @@ static bool send_one(struct bulk *self, struct owner_link *link, uint64_t now_ms
     blob_sender_sent(sender, index);
     pace_sent(self->settings.pace, chunk.size_bytes, now_ms);
     pace_flow_add(&link->flow, chunk.size_bytes);
+    allow_bytes(link, WORD_BYTES);
     return true;
 }
 

@@ -3,7 +3,8 @@
  *
  * A connection is opened when something first needs it and kept as long as the plan names its
  * owner. The first thing said on each is the pass, then the tickets of the contributions that are
- * being delivered. What owners send is as little trusted as what peers send to them.
+ * being delivered. What owners send is as little trusted as what peers send to them: an owner that
+ * sends more than it was asked for and has to say is shut out for a while.
  *
  * One owner. */
 #ifndef DUGNAD_PEER_DAEMON_DAEMON_BULK_H
@@ -35,20 +36,23 @@ void bulk_route(struct bulk *self, const struct wire_route *route);
  * what it grants. Ends when the offer is dropped. Telling twice is fine. */
 void bulk_deliver(struct bulk *self, const struct wire_deliver *deliver);
 
-/* Asks an owner for chunks. False: it cannot be asked. */
-MUST_CHECK bool bulk_ask(struct bulk *self, uint32_t owner, const struct wire_grant *grant);
+/* Asks an owner for chunks of at most chunk_bytes each. False: it cannot be asked. */
+MUST_CHECK bool bulk_ask(struct bulk *self, uint32_t owner, const struct wire_grant *grant,
+                         uint32_t chunk_bytes);
 
 /* The owner cannot be reached for so long that others should be asked. */
 bool bulk_is_lost(struct bulk *self, uint32_t owner, uint64_t now_ms);
 
-/* The next chunk or word of an owner about updates; grants of contributions are taken inside. The
- * caller closes out->message where this is true. False: nothing now. */
+/* The next chunk or word of an owner about updates; grants of contributions are taken inside, and
+ * what is more than it was asked for goes. Owners take turns. The caller closes out->message where
+ * this is true. False: nothing now, or *budget, from which each message that is read takes one, is
+ * at 0. */
 struct bulk_news {
     uint32_t owner;
     enum { BULK_CHUNK, BULK_ALIVE, BULK_GONE } type;
     struct channel_message message; /* of a chunk */
 };
-MUST_CHECK bool bulk_receive(struct bulk *self, struct bulk_news *out);
+MUST_CHECK bool bulk_receive(struct bulk *self, unsigned *budget, struct bulk_news *out);
 
 /* Tends the connections: what broke is opened again where something is under way. */
 void bulk_tend(struct bulk *self, uint64_t now_ms);

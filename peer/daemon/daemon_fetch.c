@@ -62,6 +62,9 @@ static void grant_more(struct daemon *self)
     uint32_t source = 0;
     uint64_t bytes_max = 0;
     struct wire_grant grant;
+    if (daemon_line_is_coming(self)) {
+        return; /* so that messages do not wait behind megabytes */
+    }
     while ((bytes_max = pace_may_ask(&self->pace, self->now_ms)) > 0 &&
            fetch_grant(fetch, self->now_ms, bytes_max, &source, &grant)) {
         pace_asked(&self->pace, (uint64_t)grant.chunk_count * fetch_ref(fetch)->chunk_bytes,
@@ -70,7 +73,7 @@ static void grant_more(struct daemon *self)
             self->outgoing.type = WIRE_GRANT;
             self->outgoing.as.grant = grant;
             daemon_send(self);
-        } else if (!bulk_ask(self->bulk, source - 1, &grant)) {
+        } else if (!bulk_ask(self->bulk, source - 1, &grant, fetch_ref(fetch)->chunk_bytes)) {
             fetch_owner_out(fetch, source);
         }
     }
@@ -93,6 +96,10 @@ void daemon_fetch(struct daemon *self, const struct blob_ref *ref, enum codec co
 {
     static const struct fetch_range all = {0, 0};
     struct fetch_plan plan;
+    if (self->compute != NULL && ref->kind == BLOB_UPDATE &&
+        !daemon_judge_codecs(self, compute_offer_codec(self->compute), codec)) {
+        return;
+    }
     make_plan(self, ref->kind, &plan);
     self->coming_codec = codec;
     self->fetch_ms = self->now_ms;
@@ -101,6 +108,9 @@ void daemon_fetch(struct daemon *self, const struct blob_ref *ref, enum codec co
         fetch_restart(self->shelf.coming, &plan); /* go on where the connection broke */
     } else {
         shelf_drop(&self->shelf);
+        if (ref->kind == BLOB_SNAPSHOT) {
+            shelf_pass(&self->shelf, ref->id); /* no update before it is fetched any more */
+        }
         enum status status = fits(self, ref, codec)
                                  ? fetch_new(ref, &all, &plan, &self->shelf.coming)
                                  : STATUS_BAD_SHAPE;
@@ -124,12 +134,15 @@ void daemon_fetch_own(struct daemon *self)
     make_plan(self, BLOB_UPDATE, &plan);
     shelf_drop(&self->shelf);
     if (plan.own.chunk_count == 0 || self->value_count == 0) {
-        return; /* it owns nothing of this */
+        shelf_pass(&self->shelf, latest->update.id); /* it owns nothing of this */
+        return;
     }
     self->fetch_ms = self->now_ms;
-    if (!fits(self, &latest->update, latest->codec) ||
+    uint64_t bytes = (uint64_t)plan.own.chunk_count * latest->update.chunk_bytes;
+    if (!fits(self, &latest->update, latest->codec) || !shelf_has_room(&self->shelf, bytes) ||
         fetch_new(&latest->update, &plan.own, &plan, &self->shelf.coming) != STATUS_OK) {
         log_warn("owner", "fetch_refused", "step=%" PRIu64, latest->step);
+        shelf_pass(&self->shelf, latest->update.id);
         return;
     }
     grant_more(self);
@@ -144,6 +157,22 @@ void daemon_fetch_replan(struct daemon *self)
     }
 }
 
+void daemon_fetch_line_back(struct daemon *self)
+{
+    if (is_fetching(self)) {
+        fetch_coordinator_lost(self->shelf.coming);
+        grant_more(self);
+    }
+}
+
+/* It does not come: others that wait for it here fetch it elsewhere. */
+static void give_up(struct daemon *self)
+{
+    uint64_t id = fetch_ref(self->shelf.coming)->id;
+    shelf_drop(&self->shelf);
+    shelf_pass(&self->shelf, id);
+}
+
 static void finish_fetch(struct daemon *self)
 {
     const struct blob_ref *ref = fetch_ref(self->shelf.coming);
@@ -156,7 +185,7 @@ static void finish_fetch(struct daemon *self)
     self->shelf.arrivals++;
     if (status != STATUS_OK) {
         log_warn("peer", "fetch_refused", "reason=\"%s\"", status_text(status));
-        shelf_drop(&self->shelf);
+        give_up(self);
     } else if (own) {
         shelf_keep(&self->shelf);
     }
@@ -165,16 +194,31 @@ static void finish_fetch(struct daemon *self)
     }
 }
 
+static void count_unasked(struct daemon *self, uint32_t source,
+                          const struct channel_message *incoming)
+{
+    uint64_t bytes = incoming->head_size_bytes + incoming->body_size_bytes;
+    if (source == FETCH_COORDINATOR) {
+        pace_came_unasked(&self->pace, bytes, self->now_ms);
+    } else {
+        pace_came_from_others(&self->pace, bytes, self->now_ms);
+    }
+}
+
 void daemon_take_chunk(struct daemon *self, uint32_t source, const struct channel_message *incoming)
 {
     struct blob_chunk_header header;
     if (!is_fetching(self) ||
-        blob_header_read(incoming->head, incoming->head_size_bytes, &header) != STATUS_OK) {
-        return; /* late, or nothing that was asked for */
+        blob_header_read(incoming->head, incoming->head_size_bytes, &header) != STATUS_OK ||
+        fetch_has(self->shelf.coming, &header)) {
+        count_unasked(self, source, incoming);
+        return; /* late, a second time, or not asked for: no reason to wait longer for who sends it
+                 */
     }
     enum status status = fetch_take(self->shelf.coming, source, &header, incoming->body,
                                     incoming->body_size_bytes, self->now_ms);
     if (status != STATUS_OK) {
+        count_unasked(self, source, incoming);
         log_event(status == STATUS_CORRUPT ? LOG_WARN : LOG_DEBUG, "peer", "chunk_refused",
                   "source=%" PRIu32 " reason=\"%s\"", source, status_text(status));
         return;
@@ -204,7 +248,7 @@ void daemon_fetch_tick(struct daemon *self)
         if (self->session.fetching) {
             tell_fetched(self, false);
         } else {
-            shelf_drop(&self->shelf);
+            give_up(self);
         }
     } else {
         judge_owners(self);

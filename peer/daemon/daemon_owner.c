@@ -317,7 +317,7 @@ static enum status say_grant(struct daemon_owner *self, struct guest *guest,
                                                  .id = delivery->blob_id,
                                                  .first_chunk = delivery->unsent.first_chunk,
                                                  .chunk_count = delivery->unsent.chunk_count};
-    enum status status = owner_say(self, guest->curve_key);
+    enum status status = owner_say(self, guest);
     delivery->unsent.chunk_count = status == STATUS_AGAIN ? delivery->unsent.chunk_count : 0;
     return status;
 }
@@ -360,6 +360,17 @@ static void grant_all(struct daemon_owner *self, uint64_t now_ms)
     }
 }
 
+/* One at each tick: the others wait, counted together. */
+static void log_incident(struct daemon_owner *self)
+{
+    struct channel_incident incident;
+    if (channel_server_incident(self->server, &incident)) {
+        log_warn("owner", "cut", "reason=%s address=%s count=%" PRIu64,
+                 channel_reason_name(incident.reason),
+                 incident.host[0] != '\0' ? incident.host : "unknown", incident.count);
+    }
+}
+
 bool daemon_owner_turn(struct daemon_owner *self, uint64_t now_ms)
 {
     bool more = owner_receive(self, now_ms);
@@ -367,6 +378,8 @@ bool daemon_owner_turn(struct daemon_owner *self, uint64_t now_ms)
     bool tick = now_ms - self->tick_ms >= OWNER_TICK_MS;
     if (tick) {
         owner_tell_alive(self, now_ms);
+        log_incident(self);
+        owner_pardon(self, now_ms);
     }
     if (tick || self->capped) {
         grant_all(self, now_ms);

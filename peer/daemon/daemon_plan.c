@@ -6,18 +6,25 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LINGER_MS = 1000, LINGER_MS_MAX = 10000 };
+enum { LINGER_MS = 1000, LINGER_MS_MAX = 10000, OWNERS_MESSAGES_PER_TURN = 256 };
+
+/* Of the memory for others, what is for updates that they fetch here; the rest is for their sums.
+ */
+enum { UPDATES_SHARE = 4 };
 
 enum status daemon_open_owner(struct daemon *self)
 {
     const struct daemon_options *options = self->options;
     char listen[sizeof "tcp://*:65535"];
+    uint64_t for_updates = options->aggregate_bytes_max / UPDATES_SHARE;
     struct daemon_owner_settings settings = {.listen = listen,
                                              .identity = self->identity,
-                                             .memory_bytes_max = options->aggregate_bytes_max,
+                                             .memory_bytes_max =
+                                                 options->aggregate_bytes_max - for_updates,
                                              .pace = &self->pace,
                                              .offers = &self->offers,
                                              .shelf = &self->shelf};
+    self->shelf.bytes_max = for_updates;
     (void)snprintf(listen, sizeof listen, "tcp://*:%u", (unsigned)options->bulk_port);
     memcpy(settings.coordinator_key, options->link.coordinator_key,
            sizeof settings.coordinator_key);
@@ -62,6 +69,9 @@ static void take_route(struct daemon *self, const struct wire_route *route)
     log_info("peer", "plan",
              "plan=%" PRIu64 " owners=%" PRIu32 " own_chunks=%" PRIu32 " computes=%d",
              route->plan_id, route->owner_count, own.chunk_count, route->computes ? 1 : 0);
+    if (!daemon_judge_codecs(self, route->codec, route->codec)) {
+        return;
+    }
     if (self->compute != NULL) {
         compute_offer_in(self->compute, route->codec);
     }
@@ -92,7 +102,8 @@ static void take_deliver(struct daemon *self, const struct wire_deliver *deliver
 static void answer_probe(struct daemon *self, const struct channel_message *incoming)
 {
     size_t size_bytes = 0;
-    if (self->incoming.as.probe.answer || self->channel == NULL) {
+    if (self->incoming.as.probe.answer || self->channel == NULL ||
+        !pace_may_answer(&self->pace, self->now_ms)) {
         return;
     }
     self->outgoing.type = WIRE_PROBE;
@@ -102,15 +113,18 @@ static void answer_probe(struct daemon *self, const struct channel_message *inco
         channel_client_send(self->channel, self->head, size_bytes, incoming->body,
                             incoming->body_size_bytes) != STATUS_OK) {
         log_event(LOG_DEBUG, "peer", "not_sent", "message=probe");
+        return;
     }
+    pace_sent(&self->pace, incoming->body_size_bytes, self->now_ms);
 }
 
-static void follow(struct daemon *self, const struct wire_welcome *welcome)
+void daemon_plan_follow(struct daemon *self)
 {
+    const struct wire_welcome *welcome = &self->incoming.as.welcome;
     const struct daemon_owner_run run = {.run_id = welcome->run_id,
                                          .value_count = self->value_count,
                                          .step_tokens = welcome->step_tokens};
-    if (self->value_count > 0) {
+    if (self->owner != NULL && self->value_count > 0) {
         daemon_owner_follow(self->owner, &run);
     }
 }
@@ -128,9 +142,7 @@ void daemon_plan_message(struct daemon *self, const struct channel_message *inco
     if (self->owner == NULL) {
         return;
     }
-    if (message->type == WIRE_WELCOME) {
-        follow(self, &message->as.welcome);
-    } else if (message->type == WIRE_SET) {
+    if (message->type == WIRE_SET) {
         daemon_owner_set(self->owner, &message->as.set, incoming->body, incoming->body_size_bytes);
     } else if (message->type == WIRE_COMMITTED) {
         daemon_owner_committed(self->owner, message->as.committed.step);
@@ -142,7 +154,8 @@ void daemon_plan_message(struct daemon *self, const struct channel_message *inco
 static void hear_owners(struct daemon *self)
 {
     struct bulk_news news;
-    while (bulk_receive(self->bulk, &news)) {
+    unsigned budget = OWNERS_MESSAGES_PER_TURN;
+    while (bulk_receive(self->bulk, &budget, &news)) {
         uint32_t source = 1 + news.owner;
         if (news.type == BULK_CHUNK) {
             daemon_take_chunk(self, source, &news.message);
@@ -156,6 +169,7 @@ static void hear_owners(struct daemon *self)
             return;
         }
     }
+    self->more = self->more || budget == 0;
 }
 
 void daemon_plan_turn(struct daemon *self)

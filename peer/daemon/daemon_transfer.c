@@ -12,10 +12,9 @@ enum { SEND_UPLOADS, SEND_SUMS, SEND_TO_OWNERS, SEND_TO_GUESTS, SEND_KINDS };
 static enum status send_chunk(struct daemon *self, const uint8_t *head, size_t head_bytes,
                               const uint8_t *data, size_t size_bytes)
 {
-    enum status status = channel_client_send(self->channel, head, head_bytes, data, size_bytes);
+    enum status status = daemon_line_send(self, head, head_bytes, data, size_bytes);
     if (status == STATUS_OK) {
         pace_sent(&self->pace, size_bytes, self->now_ms);
-        pace_flow_add(&self->flow, size_bytes);
     } else {
         self->upload_crowded = true;
     }
@@ -31,7 +30,7 @@ static bool send_upload(struct daemon *self)
     if (!blob_senders_next(&self->uploads, &sender, &index)) {
         return false;
     }
-    const struct offer *offer = offers_find(&self->offers, blob_sender_id(sender));
+    struct offer *offer = offers_find(&self->offers, blob_sender_id(sender));
     if (offer == NULL || offer_chunk(offer, index, &chunk) != STATUS_OK) {
         blob_senders_drop(&self->uploads, blob_sender_kind(sender), blob_sender_id(sender));
         return true;
@@ -61,7 +60,7 @@ static bool send_sum(struct daemon *self)
 /* To the coordinator. */
 static bool send_one(struct daemon *self, unsigned kind, unsigned *budget)
 {
-    if (self->channel == NULL || self->upload_crowded) {
+    if (self->channel == NULL || self->cut_off || self->upload_crowded) {
         return false;
     }
     bool sent = kind == SEND_UPLOADS ? send_upload(self) : send_sum(self);
@@ -83,6 +82,32 @@ static bool send_kind(struct daemon *self, unsigned kind, unsigned *budget)
     }
 }
 
+/* The coordinator takes a line for dead on which nothing moves when it has asked for a
+ * contribution. So the first chunk of each does not wait until what others were sent, or a probe
+ * was answered with, is paid back. */
+static void begin_upload(struct daemon *self)
+{
+    struct blob_sender *sender = NULL;
+    uint32_t index = 0;
+    unsigned budget = 1;
+    if (!blob_senders_next(&self->uploads, &sender, &index)) {
+        return;
+    }
+    uint64_t id = blob_sender_id(sender);
+    bool begun = self->upload_begun && self->begun_id == id;
+    if (!begun && pace_may_begin(&self->pace, self->now_ms) &&
+        send_one(self, SEND_UPLOADS, &budget)) {
+        self->upload_begun = true;
+        self->begun_id = id;
+    }
+}
+
+void daemon_forget_uploads(struct daemon *self)
+{
+    blob_senders_clear(&self->uploads);
+    self->upload_begun = false;
+}
+
 void daemon_transfer(struct daemon *self)
 {
     unsigned budget = CHUNKS_AT_ONCE;
@@ -92,6 +117,7 @@ void daemon_transfer(struct daemon *self)
     if (self->owner != NULL) {
         daemon_owner_serve_begin(self->owner);
     }
+    begin_upload(self);
     while (idle < SEND_KINDS && budget > 0 && pace_may_send(&self->pace, self->now_ms)) {
         idle = send_kind(self, self->send_turn++ % SEND_KINDS, &budget) ? 0 : idle + 1;
     }
@@ -124,16 +150,16 @@ static bool knows_session(const struct daemon *self)
 
 void daemon_measure(struct daemon *self)
 {
-    struct pace_look look = {
-        .receivers = self->shelf.coming != NULL ? fetch_waits_for(self->shelf.coming) : 0};
+    /* While there is no connection nothing can come, whatever the line carries. */
+    bool fetches = self->shelf.coming != NULL && !self->cut_off && knows_session(self);
+    struct pace_look look = {.receivers = fetches ? fetch_waits_for(self->shelf.coming) : 0};
     struct blob_sender *sender = NULL;
     uint32_t index = 0;
     if (self->channel == NULL || !pace_look_is_due(&self->pace, self->now_ms)) {
         return;
     }
-    look.delivered_bytes =
-        pace_flow_look(&self->flow, channel_client_delivered_bytes(self->channel));
-    bool sends = self->flow.backlog_bytes > PACE_BACKLOG_BYTES ||
+    look.delivered_bytes = daemon_line_look(self);
+    bool sends = self->flow.backlog_bytes + self->line.flow.backlog_bytes > PACE_BACKLOG_BYTES ||
                  blob_senders_next(&self->uploads, &sender, &index);
     look.senders = sends ? 1 : 0;
     bulk_look(self->bulk, self->now_ms, &look);

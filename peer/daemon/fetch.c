@@ -5,12 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WINDOW_MIN = 16, LISTS_MAX = 3 /* damaged ones, before it goes on without */ };
+enum {
+    WINDOW_MIN = 16,
+    LISTS_MAX = 3,   /* damaged ones, before it goes on without */
+    SETTLE_MS = 5000 /* a mean over less is a burst */
+};
 
 struct source {
     bool out;
-    uint64_t heard_ms; /* a chunk, or a sign of life */
+    uint64_t heard_ms; /* a chunk that was missing, or a sign of life */
     uint64_t chunk_ms;
+    uint64_t until_ms; /* it may owe something; put off by all that comes. 0: never asked */
 };
 
 struct fetch {
@@ -22,6 +27,9 @@ struct fetch {
     bool proven;   /* every chunk that is here is right */
     uint32_t turn; /* the source that is asked next */
     uint32_t window;
+    uint64_t began_ms; /* with the first that was asked; 0: nothing was */
+    uint64_t came_bytes;
+    uint64_t least_bytes_per_s; /* what the owners are held to */
     struct source sources[BLOB_SOURCES_MAX];
 };
 
@@ -37,6 +45,9 @@ static void begin(struct fetch *self, const struct fetch_plan *plan)
     CHECK(plan->owner_count <= WIRE_OWNERS_MAX);
     self->plan = *plan;
     self->turn = 0;
+    self->began_ms = 0;
+    self->came_bytes = 0;
+    self->least_bytes_per_s = FETCH_BYTES_PER_S_MIN;
     memset(self->sources, 0, sizeof self->sources);
     for (uint32_t i = 0; i < plan->owner_count; i++) {
         asked += plan->owners[i].chunk_count > 0 ? 1 : 0;
@@ -113,6 +124,25 @@ void fetch_restart(struct fetch *self, const struct fetch_plan *plan)
     }
 }
 
+/* It owed nothing up to now: that time does not count against it. */
+static void note_asked(struct fetch *self, uint32_t index, uint64_t now_ms)
+{
+    struct source *source = &self->sources[index];
+    uint64_t latest_ms = now_ms + FETCH_BEHIND_MS_MAX;
+    uint64_t until_ms = source->until_ms + (now_ms - source->chunk_ms);
+    self->began_ms = self->began_ms == 0 ? now_ms : self->began_ms;
+    source->until_ms = source->until_ms == 0 || until_ms > latest_ms ? latest_ms : until_ms;
+    source->heard_ms = source->chunk_ms = now_ms;
+}
+
+void fetch_coordinator_lost(struct fetch *self)
+{
+    blob_receiver_forget_source(self->receiver, FETCH_COORDINATOR);
+    if (self->list != NULL) {
+        blob_receiver_reset_grants(self->list);
+    }
+}
+
 /* Grants of a range to a source, within what may be asked for now. */
 static bool ask(struct fetch *self, struct blob_receiver *receiver, uint32_t source,
                 struct fetch_range range, const struct blob_ask *limits, struct wire_grant *out)
@@ -128,7 +158,7 @@ static bool ask(struct fetch *self, struct blob_receiver *receiver, uint32_t sou
         return false;
     }
     if (outstanding == 0) {
-        self->sources[source].heard_ms = self->sources[source].chunk_ms = limits->now_ms;
+        note_asked(self, source, limits->now_ms);
     }
     return true;
 }
@@ -224,6 +254,31 @@ static enum status take_list(struct fetch *self, uint32_t source,
     return status == STATUS_OK && blob_receiver_complete(self->list) ? finish_list(self) : status;
 }
 
+static uint64_t least_after(const struct fetch *self, uint64_t now_ms)
+{
+    uint64_t mean = self->came_bytes * 1000 / (now_ms - self->began_ms + SETTLE_MS);
+    uint64_t least = mean / FETCH_MEAN_SHARE;
+    least = least < FETCH_BYTES_PER_S_MAX ? least : FETCH_BYTES_PER_S_MAX;
+    return least > self->least_bytes_per_s ? least : self->least_bytes_per_s;
+}
+
+/* A chunk that was missing: it puts off what all owe. */
+static void note_came(struct fetch *self, uint32_t source, uint64_t bytes, uint64_t now_ms)
+{
+    self->sources[source].heard_ms = self->sources[source].chunk_ms = now_ms;
+    self->came_bytes += bytes;
+    self->least_bytes_per_s = least_after(self, now_ms);
+    uint64_t earned_ms = bytes * 1000 / self->least_bytes_per_s;
+    uint64_t latest_ms = now_ms + FETCH_BEHIND_MS_MAX;
+    for (uint32_t i = 1; i <= self->plan.owner_count; i++) {
+        uint64_t until_ms = self->sources[i].until_ms;
+        if (until_ms != 0) {
+            until_ms += earned_ms;
+            self->sources[i].until_ms = until_ms < latest_ms ? until_ms : latest_ms;
+        }
+    }
+}
+
 enum status fetch_take(struct fetch *self, uint32_t source, const struct blob_chunk_header *header,
                        const uint8_t *data, size_t size_bytes, uint64_t now_ms)
 {
@@ -231,13 +286,23 @@ enum status fetch_take(struct fetch *self, uint32_t source, const struct blob_ch
     if (header->kind == BLOB_HASHES) {
         return take_list(self, source, header, data, size_bytes);
     }
+    uint64_t before_bytes = fetch_received_bytes(self);
     enum status status = blob_receiver_add(self->receiver, header, data, size_bytes);
-    if (status == STATUS_OK) {
-        self->sources[source].heard_ms = self->sources[source].chunk_ms = now_ms;
+    if (fetch_received_bytes(self) > before_bytes) {
+        note_came(self, source, size_bytes, now_ms);
     } else if (status == STATUS_CORRUPT) {
         fetch_owner_out(self, source);
     }
     return status;
+}
+
+bool fetch_has(const struct fetch *self, const struct blob_chunk_header *header)
+{
+    const struct blob_receiver *receiver =
+        header->kind == BLOB_HASHES ? self->list : self->receiver;
+    return receiver != NULL && header->kind == blob_receiver_ref(receiver)->kind &&
+           header->id == blob_receiver_ref(receiver)->id &&
+           blob_receiver_chunk(receiver, header->index) != NULL;
 }
 
 void fetch_heard(struct fetch *self, uint32_t source, uint64_t now_ms)
@@ -261,13 +326,18 @@ bool fetch_judge(struct fetch *self, uint64_t now_ms, uint32_t *out_source)
         const struct source *source = &self->sources[i];
         if (!source->out && blob_receiver_outstanding(self->receiver, i) > 0 &&
             (now_ms - source->heard_ms > FETCH_SILENT_MS_MAX ||
-             now_ms - source->chunk_ms > FETCH_IDLE_MS_MAX)) {
+             now_ms - source->chunk_ms > FETCH_IDLE_MS_MAX || now_ms > source->until_ms)) {
             fetch_owner_out(self, i);
             *out_source = i;
             return true;
         }
     }
     return false;
+}
+
+uint64_t fetch_received_bytes(const struct fetch *self)
+{
+    return blob_receiver_received_bytes(self->receiver);
 }
 
 uint32_t fetch_waits_for(const struct fetch *self)

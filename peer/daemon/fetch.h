@@ -3,7 +3,8 @@
  * Chunks that no owner has, and those that this peer itself is to pass on, come from the
  * coordinator, the others from their owners. The list of the chunks' hashes comes from the
  * coordinator and is checked against the root, so a wrong chunk is known at once, whoever sent it.
- * An owner that sends a wrong one, or nothing, is out: its chunks come from the coordinator.
+ * An owner that sends a wrong one, or nothing, or so little that the whole hardly moves, is out:
+ * its chunks come from the coordinator.
  *
  * Pure. One owner. */
 #ifndef DUGNAD_PEER_DAEMON_FETCH_H
@@ -15,7 +16,15 @@ enum {
     FETCH_COORDINATOR = 0, /* as a source; owner i of the plan is source 1 + i */
     FETCH_RETRY_MS = 10000,
     FETCH_SILENT_MS_MAX = 8000, /* of an owner; links that are full lose segments for seconds */
-    FETCH_IDLE_MS_MAX = 15000   /* one that is alive and sends no chunk */
+    FETCH_IDLE_MS_MAX = 15000,  /* one that is alive and sends no chunk that was missing */
+
+    /* While an owner owes chunks, all sources together must bring a share of the best mean rate so
+     * far, within these bounds; whoever still owes when they are this much time behind it is out.
+     * All together, since slow links here, or many who fetch, slow all down alike. */
+    FETCH_BEHIND_MS_MAX = 15000,
+    FETCH_MEAN_SHARE = 4,
+    FETCH_BYTES_PER_S_MIN = 64 * 1024,
+    FETCH_BYTES_PER_S_MAX = 1024 * 1024
 };
 
 struct fetch_range {
@@ -41,20 +50,27 @@ void fetch_free(struct fetch *self); /* NULL is allowed. */
 const struct blob_ref *fetch_ref(const struct fetch *self);
 bool fetch_is_whole(const struct fetch *self); /* it fetches all of the blob */
 
-/* Another plan, or the connection to the coordinator was lost: what is under way is asked for
- * again, if it does not come by itself. */
+/* Another plan, or another session: all that is under way is asked for again, if it does not come
+ * by itself, of owners that were out too. */
 void fetch_restart(struct fetch *self, const struct fetch_plan *plan);
+
+/* The connection to the coordinator was lost, and nothing else: what it owes is asked for again.
+ * Owners that are out stay out. */
+void fetch_coordinator_lost(struct fetch *self);
 
 /* The next run of chunks to ask a source for, about bytes_max > 0 of them at most (one chunk more
  * is fine). False: nothing now. Call until false after each chunk and on a timer. */
 MUST_CHECK bool fetch_grant(struct fetch *self, uint64_t now_ms, uint64_t bytes_max,
                             uint32_t *out_source, struct wire_grant *out);
 
-/* Takes a chunk from outside, of the blob or of its list. Errors: PROTOCOL (not asked for),
- * CORRUPT (an owner is out then). */
+/* Takes a chunk from outside, of the blob or of its list. One that is here already is fine, and
+ * says nothing for its sender. Errors: PROTOCOL (not asked for), CORRUPT (an owner is out then). */
 MUST_CHECK enum status fetch_take(struct fetch *self, uint32_t source,
                                   const struct blob_chunk_header *header, const uint8_t *data,
                                   size_t size_bytes, uint64_t now_ms);
+
+/* A chunk of this name, of the blob or of its list, is here. */
+bool fetch_has(const struct fetch *self, const struct blob_chunk_header *header);
 
 /* An owner said that it is alive. */
 void fetch_heard(struct fetch *self, uint32_t source, uint64_t now_ms);
@@ -62,8 +78,11 @@ void fetch_heard(struct fetch *self, uint32_t source, uint64_t now_ms);
 /* An owner cannot be asked (any longer). Nothing happens when it is out already. */
 void fetch_owner_out(struct fetch *self, uint32_t source);
 
-/* The next owner that was silent for too long, which is out now. False: none. */
+/* The next owner that was silent or slow for too long, which is out now. False: none. */
 MUST_CHECK bool fetch_judge(struct fetch *self, uint64_t now_ms, uint32_t *out_source);
+
+/* Of the blob, its list left out: what is here. */
+uint64_t fetch_received_bytes(const struct fetch *self);
 
 /* How many sources were asked for something that has not come. */
 uint32_t fetch_waits_for(const struct fetch *self);

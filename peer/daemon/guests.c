@@ -21,12 +21,23 @@ void guests_deinit(struct guests *self)
     *self = (struct guests){.items = NULL};
 }
 
-struct guest *guests_find(struct guests *self, const uint8_t curve_key[IDENTITY_KEY_BYTES])
+struct guest *guests_find(struct guests *self, uint64_t connection)
+{
+    for (uint32_t i = 0; i < self->end; i++) {
+        struct guest *guest = &self->items[i];
+        if (guest->used && guest->connection == connection) {
+            guest->spoke = ++self->spoken;
+            return guest;
+        }
+    }
+    return NULL;
+}
+
+static struct guest *find_key(struct guests *self, const uint8_t curve_key[IDENTITY_KEY_BYTES])
 {
     for (uint32_t i = 0; i < self->end; i++) {
         struct guest *guest = &self->items[i];
         if (guest->used && memcmp(guest->curve_key, curve_key, IDENTITY_KEY_BYTES) == 0) {
-            guest->spoke = ++self->spoken;
             return guest;
         }
     }
@@ -51,14 +62,20 @@ static struct guest *make_room(struct guests *self)
     return oldest;
 }
 
-struct guest *guests_add(struct guests *self, const uint8_t curve_key[IDENTITY_KEY_BYTES])
+struct guest *guests_add(struct guests *self, const uint8_t curve_key[IDENTITY_KEY_BYTES],
+                         uint64_t connection)
 {
-    struct guest *guest = guests_find(self, curve_key);
+    struct guest *guest = find_key(self, curve_key);
     if (guest == NULL) {
         guest = make_room(self);
-        *guest = (struct guest){.used = true, .spoke = ++self->spoken};
+        *guest = (struct guest){.used = true};
         memcpy(guest->curve_key, curve_key, IDENTITY_KEY_BYTES);
     }
+    if (guest->connection != connection) {
+        guest->connection = connection;
+        guest->flow = (struct pace_flow){.delivered_bytes = 0};
+    }
+    guest->spoke = ++self->spoken;
     return guest;
 }
 
@@ -71,6 +88,14 @@ void guests_remove(struct guests *self, struct guest *guest)
     }
 }
 
+void guest_leave(struct guest *self)
+{
+    blob_senders_clear(&self->sends);
+    self->connection = 0;
+    self->has_pass = false;
+    self->delivery_count = 0;
+}
+
 struct guest_delivery *guest_delivery(struct guest *self, uint64_t blob_id)
 {
     for (uint32_t i = 0; i < self->delivery_count; i++) {
@@ -81,8 +106,19 @@ struct guest_delivery *guest_delivery(struct guest *self, uint64_t blob_id)
     return NULL;
 }
 
+static void note_ticket(struct guest *self, uint64_t step, uint64_t serial)
+{
+    if (step > self->newest_step || (step == self->newest_step && serial > self->newest_serial)) {
+        self->newest_step = step;
+        self->newest_serial = serial;
+        self->unasked_bytes = 0;
+        self->repeated_count = 0;
+    }
+}
+
 struct guest_delivery *guest_deliver(struct guest *self, const struct guest_delivery *delivery)
 {
+    note_ticket(self, delivery->step, delivery->part.serial);
     struct guest_delivery *place = guest_delivery(self, delivery->blob_id);
     if (place == NULL) {
         if (self->delivery_count == GUEST_DELIVERIES_MAX) {

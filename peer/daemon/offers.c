@@ -5,6 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The root and, where there is memory for it, the tree. */
+static void describe(struct offer *self, uint64_t id, size_t size_bytes, uint32_t chunk_bytes)
+{
+    uint32_t chunk_count = blob_chunk_count(size_bytes, chunk_bytes);
+    self->tree = calloc(blob_tree_size(chunk_count), sizeof *self->tree);
+    self->facts.blob =
+        blob_describe(BLOB_CONTRIBUTION, id, self->data, size_bytes, chunk_bytes, self->tree);
+    if (self->tree != NULL) {
+        blob_tree_grow(self->tree, chunk_count);
+    }
+}
+
 struct offer *offers_add(struct offers *self, uint64_t id, enum codec codec, uint8_t *data,
                          size_t size_bytes)
 {
@@ -13,14 +25,8 @@ struct offer *offers_add(struct offers *self, uint64_t id, enum codec codec, uin
     memset(&place->facts, 0, sizeof place->facts);
     uint32_t chunk_bytes = (uint32_t)codec_encoded_bytes(codec, CODEC_CHUNK_VALUES);
     place->data = data;
-    uint32_t chunk_count = blob_chunk_count(size_bytes, chunk_bytes);
-    place->tree = calloc(blob_tree_size(chunk_count), sizeof *place->tree);
     place->facts.codec = codec;
-    place->facts.blob =
-        blob_describe(BLOB_CONTRIBUTION, id, data, size_bytes, chunk_bytes, place->tree);
-    if (place->tree != NULL) {
-        blob_tree_grow(place->tree, chunk_count);
-    }
+    describe(place, id, size_bytes, chunk_bytes);
     return place;
 }
 
@@ -34,10 +40,16 @@ struct offer *offers_find(struct offers *self, uint64_t id)
     return NULL;
 }
 
-enum status offer_chunk(const struct offer *self, uint32_t index, struct offer_chunk *out)
+enum status offer_chunk(struct offer *self, uint32_t index, struct offer_chunk *out)
 {
     const struct blob_ref *ref = &self->facts.blob;
     struct blob_chunk_header header;
+    if (self->tree == NULL) {
+        describe(self, ref->id, ref->size_bytes, ref->chunk_bytes);
+    }
+    if (self->tree == NULL) {
+        return STATUS_NO_MEMORY; /* without its proof it would pass for a lie */
+    }
     enum status status = blob_chunk(ref, self->data, self->tree, index, &header, &out->data);
     if (status == STATUS_OK) {
         uint32_t chunk_count = blob_chunk_count(ref->size_bytes, ref->chunk_bytes);

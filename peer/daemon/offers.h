@@ -13,8 +13,8 @@ enum { OFFERS_MAX = SESSION_OFFERS_MAX };
 struct offer {
     struct wire_contribution facts; /* as it was offered; facts.blob names the bytes */
     uint8_t *data;                  /* owned */
-    struct digest *tree;            /* over its chunks (blob_tree.h); owned; NULL when there was no
-                                       memory: only who fetches all of it can know it then */
+    struct digest *tree;            /* over its chunks (blob_tree.h); owned; NULL while there is no
+                                       memory for it: no chunk is sent then */
 };
 
 struct offers {
@@ -32,15 +32,15 @@ struct offer *offers_add(struct offers *self, uint64_t id, enum codec codec, uin
 struct offer *offers_find(struct offers *self, uint64_t id);
 
 /* A chunk of an offer as it is sent: its head with its proof, and its bytes, which stay the
- * offer's. Errors: OUT_OF_RANGE (no such chunk). */
+ * offer's. Errors: OUT_OF_RANGE (no such chunk), NO_MEMORY (for its proof; it is asked for again).
+ */
 struct offer_chunk {
     uint8_t head[BLOB_HEAD_MAX];
     size_t head_bytes;
     const uint8_t *data;
     uint32_t size_bytes;
 };
-MUST_CHECK enum status offer_chunk(const struct offer *self, uint32_t index,
-                                   struct offer_chunk *out);
+MUST_CHECK enum status offer_chunk(struct offer *self, uint32_t index, struct offer_chunk *out);
 
 /* Forgets one, if it is there; or all. */
 void offers_drop(struct offers *self, uint64_t id);

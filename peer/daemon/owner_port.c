@@ -6,29 +6,55 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* A line for the first that was refused, and for every hundredth. */
-enum { REFUSED_PER_LINE = 100 };
-
-enum status owner_say(struct daemon_owner *self, const uint8_t curve_key[IDENTITY_KEY_BYTES])
+enum status owner_say(struct daemon_owner *self, const struct guest *guest)
 {
     size_t size_bytes = 0;
     enum status status = wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &size_bytes);
-    return status == STATUS_OK
-               ? channel_server_send(self->server, curve_key, self->head, size_bytes, NULL, 0)
-               : status;
+    return status == STATUS_OK ? channel_server_send(self->server, guest->connection, self->head,
+                                                     size_bytes, NULL, 0)
+                               : status;
 }
 
 /* Cuts whoever does not keep to the rules. */
 static void refuse(struct daemon_owner *self, const struct channel_message *incoming,
                    struct guest *guest, const char *reason)
 {
+    uint64_t now_ms = self->received_ms;
     if (guest != NULL) {
-        guests_remove(&self->guests, guest);
+        guest_leave(guest);
     }
-    channel_server_disconnect(self->server, incoming->curve_key);
-    if (self->refused_count++ % REFUSED_PER_LINE == 0) {
+    channel_server_cut(self->server, incoming->connection);
+    self->refused_count++;
+    if (self->refused_told_ms == 0 || now_ms - self->refused_told_ms >= OWNER_REFUSED_MS) {
+        self->refused_told_ms = now_ms;
         log_warn("owner", "refused", "address=%s reason=\"%s\" count=%" PRIu64, incoming->host,
                  reason, self->refused_count);
+    }
+}
+
+/* What no honest peer does by mistake: its key is kept out for a while. */
+static void bar(struct daemon_owner *self, const struct channel_message *incoming,
+                struct guest *guest, const char *reason)
+{
+    struct owner_bar *place = &self->bars[self->next_bar++ % OWNER_BARS_MAX];
+    if (place->until_ms > 0) {
+        (void)!channel_server_bar(self->server, place->curve_key, false);
+    }
+    place->until_ms = self->received_ms + OWNER_BAR_MS;
+    memcpy(place->curve_key, incoming->curve_key, sizeof place->curve_key);
+    refuse(self, incoming, NULL, reason);
+    guests_remove(&self->guests, guest);
+    (void)!channel_server_bar(self->server, incoming->curve_key, true); /* at least it is cut */
+}
+
+void owner_pardon(struct daemon_owner *self, uint64_t now_ms)
+{
+    for (size_t i = 0; i < OWNER_BARS_MAX; i++) {
+        struct owner_bar *place = &self->bars[i];
+        if (place->until_ms > 0 && now_ms >= place->until_ms) {
+            place->until_ms = 0;
+            (void)!channel_server_bar(self->server, place->curve_key, false);
+        }
     }
 }
 
@@ -41,7 +67,8 @@ static void take_open(struct daemon_owner *self, const struct channel_message *i
         refuse(self, incoming, guest, "its ticket is not good here");
         return;
     }
-    guest = guests_add(&self->guests, incoming->curve_key);
+    guest = guests_add(&self->guests, incoming->curve_key, incoming->connection);
+    channel_server_admit(self->server, incoming->connection);
     if (ticket.kind == TICKET_PASS) {
         guest->has_pass = true;
         return;
@@ -58,7 +85,7 @@ static void say_gone(struct daemon_owner *self, const struct guest *guest)
     self->message.type = WIRE_REFUSED;
     self->message.as.refused =
         (struct wire_refused){.code = WIRE_REFUSED_GONE, .text = "not kept here"};
-    (void)owner_say(self, guest->curve_key); /* who does not hear it waits a little longer */
+    (void)owner_say(self, guest); /* who does not hear it waits a little longer */
 }
 
 /* An update that is not here yet is waited for: a bit a chunk, of a few updates. */
@@ -78,8 +105,11 @@ static void take_grant(struct daemon_owner *self, const struct channel_message *
         blob_senders_grant(&guest->sends, grant, chunks_count(self->run.value_count));
     if (status == STATUS_OUT_OF_RANGE) {
         refuse(self, incoming, guest, "it asks for a chunk that does not exist");
+    } else if (blob_senders_pending(&guest->sends) > GUEST_PENDING_CHUNKS_MAX) {
+        refuse(self, incoming, guest, "it asks for more chunks at once than any window has");
+    } else {
+        guest->arrivals = UINT64_MAX;
     }
-    guest->arrivals = UINT64_MAX;
 }
 
 /* The coordinator may fetch the same chunk and sum it again: what its ticket's root does not prove
@@ -98,6 +128,28 @@ static bool is_proved(struct daemon_owner *self, const struct channel_message *i
     return false;
 }
 
+/* Of an earlier step, say, or a second time. */
+static void count_unasked(struct daemon_owner *self, const struct channel_message *incoming,
+                          struct guest *guest)
+{
+    pace_came_from_others(self->settings.pace, incoming->body_size_bytes, self->received_ms);
+    guest->unasked_bytes += incoming->body_size_bytes;
+    if (guest->unasked_bytes > GUEST_UNASKED_BYTES_MAX) {
+        bar(self, incoming, guest, "it sends chunks that nobody asked for");
+    }
+}
+
+/* Asked for twice, some come twice; beyond that nobody asked. */
+static void count_repeated(struct daemon_owner *self, const struct channel_message *incoming,
+                           struct guest *guest)
+{
+    if (++guest->repeated_count > 2 * chunks_count(self->run.value_count)) {
+        count_unasked(self, incoming, guest);
+    } else {
+        pace_came_from_others(self->settings.pace, incoming->body_size_bytes, self->received_ms);
+    }
+}
+
 static void take_chunk(struct daemon_owner *self, const struct channel_message *incoming,
                        struct guest *guest, uint64_t now_ms)
 {
@@ -110,33 +162,44 @@ static void take_chunk(struct daemon_owner *self, const struct channel_message *
     pace_came(self->settings.pace, incoming->body_size_bytes);
     struct guest_delivery *delivery = guest_delivery(guest, header.id);
     if (delivery == NULL || delivery->task != self->task) {
-        return; /* of an earlier step */
+        count_unasked(self, incoming, guest);
+        return;
     }
     struct digest hash = digest_of(incoming->body, incoming->body_size_bytes);
     if (!digest_equal(&hash, &header.hash) || !is_proved(self, incoming, delivery)) {
+        if (++guest->wrong_count > GUEST_WRONG_MAX) {
+            bar(self, incoming, guest, "its chunks are not what its ticket says");
+        }
         return;
     }
+    bool here = fractions_has(self->fractions, delivery->part.serial, header.index);
     enum status status = fractions_add(self->fractions, delivery->part.serial, header.index,
                                        incoming->body, incoming->body_size_bytes);
     if (status == STATUS_PROTOCOL) {
         refuse(self, incoming, guest, "it sends a chunk that is summed elsewhere");
+    } else if (here || status != STATUS_OK) {
+        count_repeated(self, incoming, guest);
     } else if (++delivery->came % OWNER_GRANT_EVERY == 0) {
         owner_grant(self, guest, delivery, now_ms);
     }
 }
 
-static void answer_probe(struct daemon_owner *self, const struct channel_message *incoming)
+static void answer_probe(struct daemon_owner *self, const struct channel_message *incoming,
+                         uint64_t now_ms)
 {
     size_t size_bytes = 0;
-    if (self->message.as.probe.answer) {
+    if (self->message.as.probe.answer || !pace_may_answer(self->settings.pace, now_ms)) {
         return;
     }
+    channel_server_admit(self->server, incoming->connection);
     self->message.as.probe.answer = true;
     if (wire_encode(&self->message, self->head, WIRE_HEAD_MAX, &size_bytes) != STATUS_OK ||
-        channel_server_send(self->server, incoming->curve_key, self->head, size_bytes,
+        channel_server_send(self->server, incoming->connection, self->head, size_bytes,
                             incoming->body, incoming->body_size_bytes) != STATUS_OK) {
         log_event(LOG_DEBUG, "owner", "not_sent", "message=probe");
+        return;
     }
+    pace_sent(self->settings.pace, incoming->body_size_bytes, now_ms);
 }
 
 static void take_message(struct daemon_owner *self, const struct channel_message *incoming,
@@ -144,7 +207,7 @@ static void take_message(struct daemon_owner *self, const struct channel_message
 {
     bool is_coordinator =
         memcmp(incoming->curve_key, self->coordinator_curve, IDENTITY_KEY_BYTES) == 0;
-    struct guest *guest = guests_find(&self->guests, incoming->curve_key);
+    struct guest *guest = guests_find(&self->guests, incoming->connection);
     if (wire_is_chunk(incoming->head, incoming->head_size_bytes)) {
         if (guest != NULL) {
             take_chunk(self, incoming, guest, now_ms);
@@ -160,7 +223,7 @@ static void take_message(struct daemon_owner *self, const struct channel_message
     if (self->message.type == WIRE_OPEN) {
         take_open(self, incoming, guest, now_ms);
     } else if (self->message.type == WIRE_PROBE && is_coordinator) {
-        answer_probe(self, incoming);
+        answer_probe(self, incoming, now_ms);
     } else if (self->message.type == WIRE_GRANT && guest != NULL) {
         take_grant(self, incoming, guest);
     } else if (self->message.type != WIRE_ALIVE || (guest == NULL && !is_coordinator)) {
@@ -171,6 +234,7 @@ static void take_message(struct daemon_owner *self, const struct channel_message
 
 bool owner_receive(struct daemon_owner *self, uint64_t now_ms)
 {
+    self->received_ms = now_ms > 0 ? now_ms : 1;
     for (int i = 0; i < OWNER_MESSAGES_PER_TURN; i++) {
         struct channel_message incoming;
         if (channel_server_receive(self->server, &incoming) != STATUS_OK) {
@@ -189,7 +253,7 @@ void owner_tell_alive(struct daemon_owner *self, uint64_t now_ms)
         if (guest->used && now_ms - guest->alive_ms >= OWNER_ALIVE_MS && guest_waits(guest)) {
             guest->alive_ms = now_ms;
             self->message.type = WIRE_ALIVE;
-            (void)owner_say(self, guest->curve_key);
+            (void)owner_say(self, guest);
         }
     }
 }
@@ -243,7 +307,7 @@ static bool serve_one(struct daemon_owner *self, struct guest *guest, uint64_t n
         return false;
     }
     blob_header_write(&header, head);
-    enum status status = channel_server_send(self->server, guest->curve_key, head, sizeof head,
+    enum status status = channel_server_send(self->server, guest->connection, head, sizeof head,
                                              data, header.size_bytes);
     if (status == STATUS_OK) {
         blob_sender_sent(sender, header.index);
@@ -298,7 +362,7 @@ void daemon_owner_look(struct daemon_owner *self, struct pace_look *look)
         if (!guest->used) {
             continue;
         }
-        uint64_t delivered = channel_server_delivered_bytes(self->server, guest->curve_key);
+        uint64_t delivered = channel_server_delivered_bytes(self->server, guest->connection);
         look->delivered_bytes += pace_flow_look(&guest->flow, delivered);
         look->senders +=
             guest->flow.backlog_bytes > PACE_BACKLOG_BYTES || has_here(self, guest) ? 1 : 0;

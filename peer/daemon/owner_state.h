@@ -16,7 +16,16 @@ enum {
     OWNER_HOLDS_AGAIN_MS = 1000,
     OWNER_ALIVE_MS = 1000,
     OWNER_MESSAGES_PER_TURN = 128,
-    OWNER_OWN_CHUNKS_PER_TURN = 64
+    OWNER_OWN_CHUNKS_PER_TURN = 64,
+    OWNER_BARS_MAX = 256, /* keys that are kept out; the oldest makes room */
+    OWNER_BAR_MS = 600000,
+    OWNER_REFUSED_MS = 1000 /* between two lines about who was refused */
+};
+
+/* A key that is kept out. */
+struct owner_bar {
+    uint8_t curve_key[IDENTITY_KEY_BYTES];
+    uint64_t until_ms; /* 0: nobody */
 };
 
 /* This peer's own contribution. */
@@ -47,6 +56,10 @@ struct daemon_owner {
     uint64_t told_ms;
     uint8_t *sum; /* (sum_pack_bytes_max of a chunk) */
     uint64_t refused_count;
+    uint64_t received_ms;     /* of the turn */
+    uint64_t refused_told_ms; /* of the latest line about it; 0: none */
+    struct owner_bar bars[OWNER_BARS_MAX];
+    uint32_t next_bar;
     struct wire_message message; /* scratch: it is large */
     uint8_t *head;               /* (WIRE_HEAD_MAX) scratch */
 };
@@ -71,10 +84,13 @@ struct guest_delivery owner_delivery_of(const struct ticket *ticket, uint64_t bl
 /* owner_port.c: takes what guests and strangers sent. True: there may be more. */
 bool owner_receive(struct daemon_owner *self, uint64_t now_ms);
 
+/* owner_port.c: lets in again who was kept out for long enough. */
+void owner_pardon(struct daemon_owner *self, uint64_t now_ms);
+
 /* Tells those that wait for chunks that they will come. */
 void owner_tell_alive(struct daemon_owner *self, uint64_t now_ms);
 
-/* Sends self->message to the key. Errors: AGAIN, STALE. */
-enum status owner_say(struct daemon_owner *self, const uint8_t curve_key[IDENTITY_KEY_BYTES]);
+/* Sends self->message to the guest. Errors: AGAIN, STALE. */
+enum status owner_say(struct daemon_owner *self, const struct guest *guest);
 
 #endif

@@ -1,6 +1,6 @@
 #include "peer/daemon/pace.h"
 
-enum { USER = 0 /* the turns are taken by whoever asks */ };
+enum { USER = 0 /* the turns are taken by whoever asks */, MS_PER_S = 1000 };
 
 void pace_flow_add(struct pace_flow *self, uint64_t bytes)
 {
@@ -55,6 +55,34 @@ void pace_asked(struct pace *self, uint64_t bytes, uint64_t now_ms)
 void pace_came(struct pace *self, uint64_t bytes)
 {
     self->came_bytes += bytes;
+}
+
+bool pace_may_answer(struct pace *self, uint64_t now_ms)
+{
+    return token_bucket_wait_ms(&self->up, now_ms) <= PACE_ANSWER_MS_MAX;
+}
+
+bool pace_may_begin(struct pace *self, uint64_t now_ms)
+{
+    return token_bucket_wait_ms(&self->up, now_ms) <= PACE_BEGIN_MS_MAX;
+}
+
+void pace_came_unasked(struct pace *self, uint64_t bytes, uint64_t now_ms)
+{
+    token_bucket_take(&self->down, USER, bytes, now_ms);
+}
+
+void pace_came_from_others(struct pace *self, uint64_t bytes, uint64_t now_ms)
+{
+    uint64_t wait_ms = token_bucket_wait_ms(&self->down, now_ms);
+    uint64_t room_ms = wait_ms < PACE_OTHERS_MS_MAX ? PACE_OTHERS_MS_MAX - wait_ms : 0;
+    uint64_t room_bytes = self->down.bytes_per_s * room_ms / MS_PER_S;
+    token_bucket_take(&self->down, USER, bytes < room_bytes ? bytes : room_bytes, now_ms);
+}
+
+bool pace_is_flooded(struct pace *self, uint64_t now_ms)
+{
+    return token_bucket_wait_ms(&self->down, now_ms) > PACE_FLOOD_MS;
 }
 
 uint64_t pace_wait_ms(struct pace *self, uint64_t now_ms)

@@ -14,6 +14,13 @@
 
 enum { PACE_LOOK_MS = 20, PACE_TELL_MS = 1000, PACE_BACKLOG_BYTES = 64 * 1024 };
 
+enum {
+    PACE_ANSWER_MS_MAX = 1000,
+    PACE_BEGIN_MS_MAX = 5000,
+    PACE_FLOOD_MS = 5000,
+    PACE_OTHERS_MS_MAX = 4000 /* of what others than the coordinator send unasked */
+};
+
 /* What one connection was handed and has delivered. A zeroed one is idle. */
 struct pace_flow {
     uint64_t delivered_bytes; /* as the kernel counts, at the last look */
@@ -65,6 +72,18 @@ void pace_asked(struct pace *self, uint64_t bytes, uint64_t now_ms);
 
 /* A chunk came. */
 void pace_came(struct pace *self, uint64_t bytes);
+
+/* An answer that the other side waits for may go now: the cap is overdrawn by little. The first
+ * chunk of what it asked for may as well, where it is overdrawn by more. */
+bool pace_may_answer(struct pace *self, uint64_t now_ms);
+bool pace_may_begin(struct pace *self, uint64_t now_ms);
+
+/* A message came that was not asked for; and what may be read now has long been overdrawn, so that
+ * the line's own brake is left to work. From others than the coordinator it counts up to
+ * PACE_OTHERS_MS_MAX: whatever they send, it is heard. */
+void pace_came_unasked(struct pace *self, uint64_t bytes, uint64_t now_ms);
+void pace_came_from_others(struct pace *self, uint64_t bytes, uint64_t now_ms);
+bool pace_is_flooded(struct pace *self, uint64_t now_ms);
 
 /* Milliseconds until something may be sent; 0: now. */
 uint64_t pace_wait_ms(struct pace *self, uint64_t now_ms);

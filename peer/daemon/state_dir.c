@@ -43,23 +43,57 @@ static enum status take_lock(const char *folder)
     return STATUS_OK; /* stays open, and so locked, as long as the process lives */
 }
 
-enum status state_dir_open(const char *path, struct identity *out)
+enum status state_dir_find(const char *path, char *out)
+{
+    if (path == NULL) {
+        return default_path(out);
+    }
+    size_t length = strlen(path);
+    if (length >= FILES_PATH_MAX) {
+        return fault(STATUS_USAGE, "the path of --state is too long");
+    }
+    memcpy(out, path, length + 1);
+    return STATUS_OK;
+}
+
+/* Made when it is missing. */
+static enum status choose(const char *path, char out[FILES_PATH_MAX])
+{
+    enum status status = state_dir_find(path, out);
+    return status == STATUS_OK ? files_make_folder_as(out, 0700) : status;
+}
+
+static enum status open_identity(const char *folder, struct identity *out)
+{
+    char path[FILES_PATH_MAX];
+    enum status status = files_join(folder, "identity.key", path);
+    return status == STATUS_OK ? identity_open(path, out) : status;
+}
+
+enum status state_dir_open(const char *path, struct identity *out, struct sequence *out_sequence)
 {
     char folder[FILES_PATH_MAX];
-    char key[FILES_PATH_MAX];
-    enum status status = STATUS_OK;
-    if (path == NULL) {
-        status = default_path(folder);
-        path = folder;
+    enum status status = choose(path, folder);
+    if (status == STATUS_OK) {
+        status = take_lock(folder);
     }
     if (status == STATUS_OK) {
-        status = files_make_folder(path);
+        status = sequence_open(folder, out_sequence);
+    }
+    return status == STATUS_OK ? open_identity(folder, out) : status;
+}
+
+enum status state_dir_key(const char *path, uint8_t out[IDENTITY_KEY_BYTES])
+{
+    char folder[FILES_PATH_MAX];
+    struct identity identity;
+    enum status status = choose(path, folder);
+    if (status == STATUS_OK) {
+        status = open_identity(folder, &identity);
     }
     if (status == STATUS_OK) {
-        status = take_lock(path);
+        memcpy(out, identity.public_key, IDENTITY_KEY_BYTES);
+        identity_wipe(&identity);
     }
-    if (status == STATUS_OK) {
-        status = files_join(path, "identity.key", key);
-    }
-    return status == STATUS_OK ? identity_open(key, out) : status;
+    return status;
 }

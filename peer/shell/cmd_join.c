@@ -5,33 +5,47 @@
 #include "common/files.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/open_files.h"
+#include "common/process.h"
+#include "common/secret.h"
 #include "peer/daemon/daemon.h"
 #include "peer/daemon/state_dir.h"
+#include "peer/shell/confine.h"
+#include "peer/shell/link_input.h"
 #include "proto/rate.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <getopt.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { WAIT_S_MAX = 86400, MEMORY_MIB_MAX = 1 << 30, LINK_FILE_BYTES_MAX = 4096, PORT_MAX = 65535 };
+enum { WAIT_S_MAX = 86400, MEMORY_MIB_MAX = 1 << 30, PORT_MAX = 65535 };
 
 /* Of the memory that the peer may use, what is for others' contributions and their sums: the rest
  * is for computing. */
+enum { DISK_MIB = 64 };
+
+/* A coordinator's messages cause lines: it must not fill the disk that they go to. */
+enum { LOG_LINES_PER_S = 20, LOG_LINES_AT_ONCE = 2000 };
+
+enum { FILES_NEEDED = 20 }; /* without owners to dial, or guests */
+
 enum { AGGREGATE_SHARE = 4, AGGREGATE_ONLY_PERCENT = 75 };
 
 static const char help[] =
     "dugnad-peer join LINK [OPTIONS]\n"
     "\n"
     "Joins a run and computes for it until the run is finished. LINK comes from whoever runs the\n"
-    "coordinator; @FILE reads it from a file and - from standard input. Ctrl-C finishes the\n"
-    "sequence, hands in what is done and leaves.\n"
+    "coordinator and is a secret: better than on the command line, where others on this machine\n"
+    "may see it for a moment, is @FILE, which reads it from a file, or - (standard input).\n"
+    "Ctrl-C finishes the sequence, hands in what is done and leaves.\n"
     "  --threads N          threads that compute (the machine's cores)\n"
     "  --cpu-limit PERCENT  share of the time that each thread computes (100)\n"
     "  --memory MIB         refuse a run that needs more than this (what the machine has)\n"
+    "  --disk MIB           what the state folder may hold (64)\n"
     "  --state DIR          where the identity is kept (~/.local/state/dugnad)\n"
     "  --name NAME          what others see in their logs (the host's name)\n"
     "  --wait SECONDS       give up when nobody answers for this long at the start; 0: never (60)\n"
@@ -46,13 +60,17 @@ static const char help[] =
     "  --no-compute         with --aggregate: do nothing else\n"
     "  --max-up RATE        send no faster than this, such as 20mbit or 2.5MB a second\n"
     "  --max-down RATE      and receive no faster\n"
+    "  --no-sandbox         keep all rights of the user who runs this, instead of what the peer\n"
+    "                       needs (docs/volunteering.md)\n"
     "  --log text|json      form of the log lines on stderr (text)\n"
     "  --verbose            more of them, to find out what went on\n";
 
 struct join_arguments {
     struct daemon_options daemon;
     const char *state;
-    const char *link;
+    uint64_t disk_bytes_max;
+    bool bare;  /* no sandbox */
+    char *link; /* one of main's arguments */
     bool helped;
 };
 
@@ -143,6 +161,13 @@ static enum status take_option(struct join_arguments *out, int option, const cha
         status = parse_number("--memory", value, 1, MEMORY_MIB_MAX, &number);
         out->daemon.compute.memory_bytes_max = (uint64_t)number << 20;
         return status;
+    case 'k':
+        status = parse_number("--disk", value, 1, MEMORY_MIB_MAX, &number);
+        out->disk_bytes_max = (uint64_t)number << 20;
+        return status;
+    case 'f':
+        out->bare = true;
+        return STATUS_OK;
     case 's':
         out->state = value;
         return STATUS_OK;
@@ -171,14 +196,24 @@ static enum status take_option(struct join_arguments *out, int option, const cha
         return log_set_format(value);
     case 'v':
         log_set_level(LOG_DEBUG);
+        log_limit(0, 0);
         return STATUS_OK;
     case 'h':
         (void)fputs(help, stdout);
         out->helped = true;
         return STATUS_OK;
     default:
-        return fault(STATUS_USAGE, "see 'dugnad-peer join --help'");
+        return STATUS_USAGE; /* the caller knows which it was */
     }
+}
+
+/* getopt's own sentence would repeat all of it, and it may hold a link. */
+static enum status bad_option(const char *argument)
+{
+    return fault(STATUS_USAGE,
+                 "'%.*s' is no option of join, or its value is missing; see 'dugnad-peer join "
+                 "--help'",
+                 (int)strcspn(argument, "=:/"), argument);
 }
 
 static enum status parse(int argc, char **argv, struct join_arguments *out)
@@ -188,6 +223,8 @@ static enum status parse(int argc, char **argv, struct join_arguments *out)
                                             {"precision", required_argument, NULL, 'p'},
                                             {"recompute", required_argument, NULL, 'r'},
                                             {"memory", required_argument, NULL, 'm'},
+                                            {"disk", required_argument, NULL, 'k'},
+                                            {"no-sandbox", no_argument, NULL, 'f'},
                                             {"pin", no_argument, NULL, 'i'},
                                             {"wait", required_argument, NULL, 'w'},
                                             {"state", required_argument, NULL, 's'},
@@ -202,9 +239,10 @@ static enum status parse(int argc, char **argv, struct join_arguments *out)
                                             {"help", no_argument, NULL, 'h'},
                                             {NULL, 0, NULL, 0}};
     enum status status = STATUS_OK;
+    opterr = 0;
     for (int option; status == STATUS_OK && !out->helped &&
                      (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        status = take_option(out, option, optarg);
+        status = option == '?' ? bad_option(argv[optind - 1]) : take_option(out, option, optarg);
     }
     if (status == STATUS_OK && !out->helped) {
         if (out->daemon.aggregates_only && !out->daemon.aggregates) {
@@ -220,31 +258,13 @@ static enum status parse(int argc, char **argv, struct join_arguments *out)
     return status;
 }
 
-/* The link itself, the content of @FILE, or a line of standard input. */
-static enum status read_link(const char *argument, struct join_link *out)
+/* oneDNN writes its kernels while it runs; OpenBLAS and our own do not. */
+static bool makes_code(const struct daemon_options *options)
 {
-    char line[LINK_FILE_BYTES_MAX] = "";
-    if (strcmp(argument, "-") == 0) {
-        if (fgets(line, sizeof line, stdin) == NULL) {
-            return fault(STATUS_NO_INPUT, "standard input holds no link");
-        }
-    } else if (argument[0] == '@') {
-        uint8_t *data = NULL;
-        size_t size_bytes = 0;
-        enum status status = files_read(argument + 1, sizeof line - 1, &data, &size_bytes);
-        if (status != STATUS_OK) {
-            return status;
-        }
-        memcpy(line, data, size_bytes);
-        sodium_memzero(data, size_bytes);
-        free(data);
-    } else {
-        (void)snprintf(line, sizeof line, "%s", argument);
-    }
-    line[strcspn(line, " \t\r\n")] = '\0';
-    enum status status = link_parse(line, out);
-    sodium_memzero(line, sizeof line);
-    return status;
+    const struct compute_settings *compute = &options->compute;
+    bool maybe_bf16 = compute->backend == NULL ? compute->precision != PRECISION_FP32
+                                               : strcmp(compute->backend->name, "bf16") == 0;
+    return !options->aggregates_only && maybe_bf16;
 }
 
 /* Memory for others, out of --memory or of what the machine has. */
@@ -261,28 +281,59 @@ static void share_memory(struct daemon_options *options)
     }
 }
 
+/* Nothing from outside was read before this but the link. */
+static enum status run_confined(struct join_arguments *arguments, const char *state,
+                                const struct identity *identity)
+{
+    struct daemon_options *options = &arguments->daemon;
+    const struct confine_wish wish = {.state = state,
+                                      .disk_bytes_max = arguments->disk_bytes_max,
+                                      .bare = arguments->bare,
+                                      .aggregates = options->aggregates,
+                                      .makes_code = makes_code(options)};
+    options->pins_folder = state;
+    options->disk_bytes_max = arguments->disk_bytes_max;
+    enum status status = confine(&wish);
+    return status == STATUS_OK ? daemon_run(options, identity) : status;
+}
+
 enum status cmd_join(int argc, char **argv)
 {
     struct join_arguments arguments = {
         .daemon = {.compute = {.thread_count = cores_usable(TEAM_THREADS_MAX), .cpu_percent = 100},
-                   .first_ms_max = 60000}};
+                   .first_ms_max = 60000},
+        .disk_bytes_max = (uint64_t)DISK_MIB << 20};
     char host[WIRE_NAME_MAX] = "peer";
     (void)gethostname(host, sizeof host - 1);
     set_name(&arguments.daemon, host);
+    log_limit(LOG_LINES_PER_S, LOG_LINES_AT_ONCE);
     enum status status = parse(argc, argv, &arguments);
     if (status != STATUS_OK || arguments.link == NULL) {
         return status; /* with --help there is no link */
     }
+    status = open_files_prepare(FILES_NEEDED); /* before one is lacking somewhere else */
+    if (status != STATUS_OK) {
+        return status;
+    }
     share_memory(&arguments.daemon);
     struct identity identity;
-    status = read_link(arguments.link, &arguments.daemon.link);
+    char state[FILES_PATH_MAX];
+    struct sequence sequence;
+    arguments.daemon.sequence = &sequence;
+    status = link_input_read(arguments.link, &arguments.daemon.link);
     if (status == STATUS_OK) {
-        status = state_dir_open(arguments.state, &identity);
+        status = state_dir_find(arguments.state, state);
     }
     if (status == STATUS_OK) {
-        status = daemon_run(&arguments.daemon, &identity);
+        status = state_dir_open(state, &identity, &sequence);
+    }
+    if (status == STATUS_OK && !secret_all_locked()) {
+        log_warn("join", "key_not_locked", "%s", SECRET_NOT_LOCKED_ADVICE);
+    }
+    if (status == STATUS_OK) {
+        status = run_confined(&arguments, state, &identity);
         identity_wipe(&identity);
     }
-    sodium_memzero(&arguments.daemon.link, sizeof arguments.daemon.link);
+    secret_wipe(&arguments.daemon.link, sizeof arguments.daemon.link);
     return status;
 }

@@ -25,7 +25,7 @@ struct end {
     struct channel_set *set;
     struct channel_server *server;
     struct channel_client *client;
-    uint8_t peer_key[IDENTITY_KEY_BYTES]; /* the server's way to the client */
+    uint64_t connection; /* the server's way to the client */
 };
 
 struct bench {
@@ -50,7 +50,7 @@ static enum status transmit(struct end *end, const uint8_t *head, size_t head_by
 {
     return end->client != NULL
                ? channel_client_send(end->client, head, head_bytes, body, body_bytes)
-               : channel_server_send(end->server, end->peer_key, head, head_bytes, body,
+               : channel_server_send(end->server, end->connection, head, head_bytes, body,
                                      body_bytes);
 }
 
@@ -209,7 +209,6 @@ static enum status connect_ends(struct end *server, struct end *client)
     }
     (void)snprintf(address, sizeof address, "127.0.0.1:%u",
                    (unsigned)channel_server_port(server->server));
-    memcpy(server->peer_key, peer.curve_public, sizeof server->peer_key);
     status = channel_client_new(client->set, CHANNEL_CONTROL, address, coordinator.public_key,
                                 &peer, &client->client);
     if (status != STATUS_OK ||
@@ -223,7 +222,9 @@ static enum status connect_ends(struct end *server, struct end *client)
         }
         channel_set_wait(server->set, -1, WAIT_MS);
     }
+    server->connection = hello.connection;
     channel_message_close(&hello);
+    channel_server_admit(server->server, server->connection);
     return STATUS_OK;
 }
 

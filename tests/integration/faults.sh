@@ -55,7 +55,7 @@ start_coordinator run
 port=$(status_of run port)
 init --config run.yaml --dir other > init.log
 wrong_key=$("$bin/dugnad-coordinator" invite --dir other --address "127.0.0.1:$port")
-expect 77 'new link' join "$wrong_key"
+expect 77 'new link' join "$wrong_key" --wait 2
 unknown_invite=$(echo "$link" | sed 's|/[^/]*$|/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA|')
 expect 77 'new link' join "$unknown_invite"
 nobody=$("$bin/dugnad-coordinator" invite --dir other --address 127.0.0.1:1)

@@ -69,7 +69,9 @@ wait_for_step run $((steps + 3))
 touch over
 wait_for "the coordinator to answer" 'control stop --dir run > stop.txt 2>/dev/null' 30
 wait_for "the end" '[ "$(status_of run state)" = stopped ]'
-pkill -9 -f "join $link" || true
+for i in $(seq $peers); do # by number: their command lines do not show the link
+    kill -9 "$(cat "peer-$i.pid")" 2> /dev/null || true
+done
 [ ! -e unexpected ] || fail "$(sort unexpected | uniq -c | head -5)"
 
 control verify --dir run --json > verify.json || fail "verify: $(cat verify.json)"

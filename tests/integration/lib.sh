@@ -1,7 +1,7 @@
 # What the integration tests share: a scratch folder, programs, assertions, clean-up.
 # Usage: . lib.sh BIN_FOLDER
 set -euo pipefail
-bin=$1
+bin=$(realpath -e "$1")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 repository=$(cd "$here/../.." && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/dugnad-integration-XXXXXX")
@@ -67,6 +67,7 @@ YAML
 # start_coordinator RUN: serves on a free port; sets coordinator (process) and link.
 start_coordinator() {
     "$bin/dugnad-coordinator" serve --dir "$1" --listen tcp://127.0.0.1:${2:-0} \
+        --listen-bulk tcp://127.0.0.1:0 \
         2>> coordinator.log &
     coordinator=$!
     wait_for "the coordinator to serve" "grep -q event=serving coordinator.log && [ \$(status_of $1 port) != 0 ] && [ \$(status_of $1 state) = running ]"
@@ -88,9 +89,9 @@ status_of() {
     "$bin/dugnad-coordinator" status --dir "$1" --json | jq -r ".$2"
 }
 
-# wait_for WHAT CONDITION [SECONDS]
+# wait_for WHAT CONDITION [SECONDS]: DUGNAD_TEST_PATIENCE times as long where programs are slowed down.
 wait_for() {
-    local tries=$((${3:-60} * 20))
+    local tries=$((${3:-60} * 20 * ${DUGNAD_TEST_PATIENCE:-1}))
     until eval "$2"; do
         tries=$((tries - 1))
         [ "$tries" -gt 0 ] || fail "waited too long for $1"

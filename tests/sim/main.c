@@ -162,6 +162,7 @@ static void choose_seeds(struct arguments *arguments)
     (void)!getrandom(&chance, sizeof chance, 0);
     arguments->jobs.first = 1 + (chance >> (64 - SEED_BITS_OF_CHANCE));
     arguments->jobs.last = arguments->jobs.first + arguments->count - 1;
+    arguments->jobs.by_chance = true;
     printf("seeds %" PRIu64 "..%" PRIu64 "\n", arguments->jobs.first, arguments->jobs.last);
 }
 

@@ -37,13 +37,18 @@ struct sim_peer {
     struct sim_process process;
     const struct sim_peer_plan *plan;
     const struct identity *identity;
+    uint64_t hellos; /* as its state folder says; a clone's is a copy */
+    struct sequence sequence;
     struct daemon_options options;
     struct daemon *daemon;
     struct compute *compute; /* NULL before the first welcome */
     bool stop;               /* its user asked it to leave */
     bool left;               /* it left for good */
     bool finished;           /* it ended knowing that the run is over */
-    uint64_t version;        /* of its parameters when they were compared last */
+    bool garbled;       /* bytes of it arrived that it did not send, which CURVE would not let be */
+    uint64_t blame;     /* what else it was found to do, in thousandths of a point, */
+    uint64_t blamed_us; /* and when it was last */
+    uint64_t version;   /* of its parameters when they were compared last */
 };
 
 struct sim_coordinator {
@@ -108,6 +113,10 @@ struct sim_figures {
     uint64_t swindles;       /* sums that were sent and are wrong */
     uint64_t swindlers_caught; /* takeovers because of them */
     uint64_t framed;           /* chunks that were sent and are not those that were promised */
+    uint64_t clones_seen;      /* hellos refused because a later one of the key came before */
+    uint64_t offences;         /* that were told, */
+    uint64_t cuts;             /* and what followed: ends of sessions, */
+    uint64_t rests;            /* and no work for a while */
     uint64_t timed_faults;     /* of who was just talking about sums, or of the wire between them */
 };
 
@@ -218,6 +227,8 @@ void sim_peer_start(struct sim_peer *peer);
 void sim_peer_turn(struct sim_peer *peer);
 void sim_peer_crash(struct sim_peer *peer);
 bool sim_peers_know_the_end(void); /* all that are honest */
+/* Whether two machines have its key: sim_plan.c gives clones that of peer 0. */
+bool sim_peer_is_cloned(uint32_t index);
 void sim_peer_sample_done(struct sim_peer *peer, const struct sim_event *event);
 
 /* sim_coordinators.c */

@@ -1,5 +1,6 @@
 #include "tests/sim/sim_aggregation.h"
 
+#include "coordinator/server/conduct.h"
 #include "coordinator/store/trusted.h"
 #include "tests/sim/sim_chunks.h"
 #include "tests/sim/sim_network.h"
@@ -117,17 +118,6 @@ static void taken_over(const char *text)
     }
 }
 
-/* Another one has its key, and may answer what it is asked: sim_plan.c gives clones that of the
- * first. */
-static bool is_cloned(uint32_t peer)
-{
-    bool cloned = false;
-    for (uint32_t i = 1; i < sim->plan.peer_count && peer == 0; i++) {
-        cloned = cloned || sim->plan.peers[i].character == SIM_CLONE;
-    }
-    return cloned;
-}
-
 /* Whoever sends what it promised is never said to send something else. */
 static void entry_out(const char *text)
 {
@@ -138,7 +128,7 @@ static void entry_out(const char *text)
     uint32_t peer = peer_of(id);
     sim->figures.entries_moved += strcmp(reason, "moved") == 0 ? 1 : 0;
     sim->figures.entries_out++;
-    if (strcmp(reason, "bad") == 0 && peer < SIM_PEERS_MAX && !is_cloned(peer) &&
+    if (strcmp(reason, "bad") == 0 && peer < SIM_PEERS_MAX && !sim_peer_is_cloned(peer) &&
         (sim->plan.peers[peer].character == SIM_HONEST ||
          sim->plan.peers[peer].character == SIM_SWINDLER)) {
         sim_fail("what %s hands in is refused, and there is nothing wrong with it",
@@ -160,6 +150,50 @@ static void gathered(const char *text)
     sim_server_check_gathered(sim->coordinator.server);
 }
 
+/* Counts what a peer does, as conduct.c does, but for bytes that it did not send. True: for that
+ * alone it would be cut. */
+static bool is_earned(struct sim_peer *peer, const char *name)
+{
+    enum conduct_offence offence = 0;
+    while (offence < CONDUCT_OFFENCE_END && strcmp(conduct_offence_name(offence), name) != 0) {
+        offence++;
+    }
+    if (offence == CONDUCT_OFFENCE_END || (offence == CONDUCT_WRONG_BYTES && peer->garbled)) {
+        return false;
+    }
+    uint64_t forgiven = (sim->now_us - peer->blamed_us) / 1000 * CONDUCT_POINTS_PER_S;
+    peer->blame = peer->blame > forgiven ? peer->blame - forgiven : 0;
+    peer->blame += UINT64_C(1000) * conduct_offence_points(offence);
+    peer->blamed_us = sim->now_us;
+    return peer->blame >= UINT64_C(1000) * CONDUCT_POINTS_MAX;
+}
+
+/* Whoever keeps to the rules is never punished, whatever the network and the machines do to it; but
+ * with what the simulator put in its mouth. */
+static void conduct_line(const char *event, const char *text)
+{
+    char id[VALUE_MAX];
+    char offence[VALUE_MAX];
+    value_of(text, "peer", id);
+    value_of(text, "offence", offence);
+    uint32_t peer = peer_of(id);
+    bool earned = peer < SIM_PEERS_MAX && is_earned(&sim->peers[peer], offence);
+    bool excused = peer < SIM_PEERS_MAX && sim->peers[peer].garbled && !earned;
+    bool cut = strcmp(event, "cut") == 0 || strcmp(event, "barred") == 0;
+    bool rests = strcmp(event, "rests") == 0;
+    sim->figures.offences += strcmp(event, "offence") == 0 ? 1 : 0;
+    sim->figures.cuts += cut ? 1 : 0;
+    sim->figures.rests += rests ? 1 : 0;
+    if (((cut && !excused) || rests) && peer < SIM_PEERS_MAX && !sim_peer_is_cloned(peer) &&
+        sim->plan.peers[peer].character == SIM_HONEST) {
+        sim_fail("%s is punished (%s) and has done nothing wrong: %s", sim_process_name(peer),
+                 event, text);
+    }
+    if (cut && peer < SIM_PEERS_MAX) {
+        sim->peers[peer].blame = 0;
+    }
+}
+
 static void gather_line(const char *event, const char *text)
 {
     if (strcmp(event, "complete") == 0) {
@@ -176,11 +210,16 @@ void sim_aggregation_log(const char *module, const char *event, const char *form
 {
     bool gather = strcmp(module, "gather") == 0;
     bool plan = strcmp(module, "plan") == 0 && strcmp(event, "planned") == 0;
-    if (sim == NULL || sim->running != &sim->coordinator.process || (!gather && !plan)) {
+    bool conduct = strcmp(module, "conduct") == 0;
+    if (sim == NULL || sim->running != &sim->coordinator.process ||
+        (!gather && !plan && !conduct)) {
         return;
     }
     char text[SIM_TRACE_LINE_MAX];
     (void)vsnprintf(text, sizeof text, format, arguments);
+    if (conduct) {
+        conduct_line(event, text);
+    }
     sim->figures.plans += plan ? 1 : 0;
     if (gather) {
         gather_line(event, text);

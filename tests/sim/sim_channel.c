@@ -4,6 +4,7 @@
 
 #include "common/check.h"
 #include "common/fault.h"
+#include "proto/channel_incidents.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>
@@ -19,8 +20,8 @@ struct channel_set {
 struct channel_server {
     struct channel_set *set;
     uint32_t machine;
-    size_t body_bytes_max;
-    uint64_t dropped_count;
+    enum channel_use use;
+    struct channel_incidents incidents;
 };
 
 struct channel_client {
@@ -62,7 +63,7 @@ static enum status join(struct channel_set *set)
 
 static size_t body_bytes_max(enum channel_use use)
 {
-    return use == CHANNEL_BULK ? CHANNEL_BULK_BODY_MAX : WIRE_BODY_MAX;
+    return use == CHANNEL_CONTROL ? WIRE_BODY_MAX : CHANNEL_BULK_BODY_MAX;
 }
 
 static struct sim_letter **letter_of(struct channel_message *message)
@@ -97,8 +98,10 @@ static uint16_t port_of(const char *listen)
     return (uint16_t)(port > 0 && port <= UINT16_MAX ? port : PORT);
 }
 
-enum status channel_server_new(struct channel_set *set, enum channel_use use, const char *listen,
-                               const struct identity *identity, struct channel_server **out)
+/* listen_bulk NULL: one port. */
+static enum status new_server(struct channel_set *set, enum channel_use use, const char *listen,
+                              const char *listen_bulk, const struct identity *identity,
+                              struct channel_server **out)
 {
     *out = calloc(1, sizeof **out);
     if (*out == NULL) {
@@ -116,12 +119,13 @@ enum status channel_server_new(struct channel_set *set, enum channel_use use, co
     if (listener->open) {
         sim_fail("a second server listens on %s", sim_process_name(machine));
     }
-    **out = (struct channel_server){
-        .set = set, .machine = machine, .body_bytes_max = body_bytes_max(use)};
+    **out = (struct channel_server){.set = set, .machine = machine, .use = use};
     listener->open = true;
-    listener->port = port_of(listen);
+    listener->ports[SIM_CONTROL_PORT] = port_of(listen);
+    listener->ports[SIM_BULK_PORT] = listen_bulk != NULL ? port_of(listen_bulk) : 0;
     memcpy(listener->public_key, identity->public_key, IDENTITY_KEY_BYTES);
     memset(listener->routes, 0, sizeof listener->routes);
+    listener->barred_count = 0;
     for (struct sim_line *line = network->lines; line != NULL; line = line->next) {
         if (line->server == machine) {
             line->connection = ++network->numbers;
@@ -131,6 +135,19 @@ enum status channel_server_new(struct channel_set *set, enum channel_use use, co
         }
     }
     return STATUS_OK;
+}
+
+enum status channel_server_new(struct channel_set *set, enum channel_use use, const char *listen,
+                               const struct identity *identity, struct channel_server **out)
+{
+    return new_server(set, use, listen, NULL, identity, out);
+}
+
+enum status channel_server_new_both(struct channel_set *set, const char *listen,
+                                    const char *listen_bulk, const struct identity *identity,
+                                    struct channel_server **out)
+{
+    return new_server(set, CHANNEL_CONTROL, listen, listen_bulk, identity, out);
 }
 
 /* What was sent still arrives. */
@@ -143,6 +160,7 @@ void channel_server_free(struct channel_server *self)
     network->listeners[self->machine].open = false;
     sim_queue_empty(&network->listeners[self->machine].inbox);
     for (struct sim_line *line = network->lines; line != NULL; line = line->next) {
+        line->ending = line->ending || (line->connected && line->server == self->machine);
         line->connected = line->connected && line->server != self->machine;
     }
     self->set->endpoint_count--;
@@ -151,53 +169,134 @@ void channel_server_free(struct channel_server *self)
 
 uint16_t channel_server_port(const struct channel_server *self)
 {
-    return sim->network->listeners[self->machine].port;
+    return sim->network->listeners[self->machine].ports[SIM_CONTROL_PORT];
 }
 
-uint64_t channel_server_dropped(const struct channel_server *self)
+uint16_t channel_server_bulk_port(const struct channel_server *self)
 {
-    return self->dropped_count;
+    return sim->network->listeners[self->machine].ports[SIM_BULK_PORT];
 }
 
-static struct sim_route *find_route(const struct channel_server *self, const uint8_t *curve_key)
+static struct sim_listener *listener_of(const struct channel_server *self)
 {
-    struct sim_route *routes = sim->network->listeners[self->machine].routes;
-    for (size_t i = 0; i < SIM_PROCESSES; i++) {
-        if (routes[i].used && memcmp(routes[i].curve_key, curve_key, IDENTITY_KEY_BYTES) == 0) {
+    return &sim->network->listeners[self->machine];
+}
+
+static struct sim_route *find_route(const struct channel_server *self, uint64_t connection)
+{
+    struct sim_route *routes = listener_of(self)->routes;
+    for (size_t i = 0; i < SIM_ROUTES; i++) {
+        if (connection > 0 && routes[i].connection == connection) {
             return &routes[i];
         }
     }
     return NULL;
 }
 
-static void remember(const struct channel_server *self, const struct sim_letter *letter)
+/* The line whose connection it still is; NULL: it is gone. */
+static struct sim_line *line_of(const struct sim_route *route)
 {
-    struct sim_route *routes = sim->network->listeners[self->machine].routes;
-    struct sim_route *route = find_route(self, letter->line->curve_key);
-    for (size_t i = 0; route == NULL && i < SIM_PROCESSES; i++) {
-        route = routes[i].used ? NULL : &routes[i];
+    struct sim_line *line = route != NULL ? sim_line_find(route->line) : NULL;
+    return line != NULL && line->connected && line->connection == route->connection ? line : NULL;
+}
+
+/* A free place, or that of the connection that went first. */
+static struct sim_route *make_room(const struct channel_server *self)
+{
+    struct sim_route *routes = listener_of(self)->routes;
+    struct sim_route *oldest = NULL;
+    for (size_t i = 0; i < SIM_ROUTES; i++) {
+        if (routes[i].connection == 0) {
+            return &routes[i];
+        }
+        if (line_of(&routes[i]) == NULL &&
+            (oldest == NULL || routes[i].connection < oldest->connection)) {
+            oldest = &routes[i];
+        }
     }
-    CHECK(route != NULL); /* there are no more keys than processes */
-    route->used = true;
-    memcpy(route->curve_key, letter->line->curve_key, IDENTITY_KEY_BYTES);
-    route->client = letter->line->client;
-    route->line = letter->line->id;
+    CHECK(oldest != NULL); /* there are not as many lines */
+    return oldest;
+}
+
+static struct sim_route *route_of(const struct channel_server *self,
+                                  const struct sim_letter *letter)
+{
+    struct sim_route *route = find_route(self, letter->connection);
+    if (route == NULL) {
+        route = make_room(self);
+        *route = (struct sim_route){.connection = letter->connection,
+                                    .client = letter->line->client,
+                                    .line = letter->line->id,
+                                    .at = letter->line->at};
+        memcpy(route->curve_key, letter->line->curve_key, IDENTITY_KEY_BYTES);
+    }
+    return route;
+}
+
+static void cut(struct sim_route *route)
+{
+    struct sim_line *line = line_of(route);
+    route->cut = true;
+    if (line != NULL) {
+        sim_line_break(line);
+    }
+}
+
+static void cut_for(struct channel_server *self, struct sim_route *route,
+                    enum channel_reason reason)
+{
+    struct channel_incident incident = {
+        .reason = reason, .has_key = true, .connection = route->connection};
+    memcpy(incident.curve_key, route->curve_key, IDENTITY_KEY_BYTES);
+    sim_network_host(route->client, incident.host);
+    channel_incidents_add(&self->incidents, &incident, 1 + sim->now_us / 1000);
+    cut(route);
+}
+
+/* Why a stranger may not say this; 0: it may. */
+static enum channel_reason judge_stranger(const struct channel_server *self,
+                                          struct sim_route *route, const struct sim_letter *letter)
+{
+    if (++route->messages > CHANNEL_STRANGER_MESSAGES_MAX) {
+        return CHANNEL_NOT_ADMITTED;
+    }
+    bool small = letter->head_bytes <= CHANNEL_STRANGER_HEAD_MAX &&
+                 (self->use == CHANNEL_BULK || letter->body_bytes == 0);
+    return small ? 0 : CHANNEL_OVERSIZE;
+}
+
+static bool is_heard(struct channel_server *self, struct sim_route *route,
+                     const struct sim_letter *letter)
+{
+    enum channel_reason reason = 0;
+    if (!route->cut && !route->member) {
+        reason = judge_stranger(self, route, letter);
+    }
+    if (reason != 0) {
+        cut_for(self, route, reason);
+    }
+    return !route->cut;
 }
 
 enum status channel_server_receive(struct channel_server *self, struct channel_message *out)
 {
-    struct sim_letter *letter = sim_queue_take(&sim->network->listeners[self->machine].inbox);
-    if (letter == NULL) {
-        return STATUS_AGAIN;
+    struct sim_letter *letter = NULL;
+    while ((letter = sim_queue_take(&listener_of(self)->inbox)) != NULL) {
+        struct sim_route *route = route_of(self, letter);
+        if (is_heard(self, route, letter)) {
+            memcpy(out->curve_key, route->curve_key, IDENTITY_KEY_BYTES);
+            out->connection = route->connection;
+            sim_network_host(route->client, out->host);
+            hand_over(letter, out);
+            out->bulk = route->at == SIM_BULK_PORT;
+            if (self->machine == SIM_COORDINATOR) {
+                sim_check_received(route->client, letter->data, letter->head_bytes);
+            }
+            return STATUS_OK;
+        }
+        sim_letter_free(letter);
     }
-    memcpy(out->curve_key, letter->line->curve_key, IDENTITY_KEY_BYTES);
-    sim_network_host(letter->line->client, out->host);
-    remember(self, letter);
-    hand_over(letter, out);
-    if (self->machine == SIM_COORDINATOR) {
-        sim_check_received(letter->line->client, letter->data, letter->head_bytes);
-    }
-    return STATUS_OK;
+    return STATUS_AGAIN;
 }
 
 /* Sends what a process on `machine` says, unless it thinks better of it. */
@@ -213,17 +312,18 @@ static void send_letter(uint32_t machine, struct sim_letter *letter)
     }
 }
 
-enum status channel_server_send(struct channel_server *self,
-                                const uint8_t curve_key[IDENTITY_KEY_BYTES], const uint8_t *head,
-                                size_t head_size_bytes, const uint8_t *body, size_t body_size_bytes)
+enum status channel_server_send(struct channel_server *self, uint64_t connection,
+                                const uint8_t *head, size_t head_size_bytes, const uint8_t *body,
+                                size_t body_size_bytes)
 {
-    CHECK(body_size_bytes <= self->body_bytes_max);
-    struct sim_route *route = find_route(self, curve_key);
-    struct sim_line *line = route != NULL ? sim_line_find(route->line) : NULL;
+    struct sim_route *route = find_route(self, connection);
+    bool bulk = route != NULL && route->at == SIM_BULK_PORT;
+    CHECK(body_size_bytes <= body_bytes_max(bulk ? CHANNEL_CHUNKS : self->use));
+    struct sim_line *line = line_of(route);
     if (route != NULL && self->machine == SIM_COORDINATOR) {
         sim_check_sent(route->client, head, head_size_bytes);
     }
-    if (line == NULL || !line->connected) {
+    if (line == NULL) {
         return STATUS_STALE;
     }
     if (line->under_way[SIM_DOWN] >= sim->plan.queue_max) {
@@ -236,18 +336,90 @@ enum status channel_server_send(struct channel_server *self,
     return STATUS_OK;
 }
 
-void channel_server_disconnect(struct channel_server *self,
-                               const uint8_t curve_key[IDENTITY_KEY_BYTES])
+void channel_server_admit(struct channel_server *self, uint64_t connection)
 {
-    struct sim_route *route = find_route(self, curve_key);
-    if (route == NULL) {
+    struct sim_route *member = find_route(self, connection);
+    struct sim_route *routes = listener_of(self)->routes;
+    if (member == NULL || member->cut) {
         return;
     }
-    route->used = false;
-    struct sim_line *line = sim_line_find(route->line);
-    if (line != NULL) {
-        sim_line_break(line);
+    member->member = true;
+    for (size_t i = 0; i < SIM_ROUTES; i++) {
+        if (&routes[i] != member && routes[i].connection > 0 && routes[i].at == member->at &&
+            memcmp(routes[i].curve_key, member->curve_key, IDENTITY_KEY_BYTES) == 0) {
+            cut(&routes[i]);
+        }
     }
+}
+
+void channel_server_cut(struct channel_server *self, uint64_t connection)
+{
+    struct sim_route *route = find_route(self, connection);
+    if (route != NULL) {
+        cut(route);
+    }
+}
+
+bool sim_is_barred(const struct sim_listener *listener, const uint8_t curve_key[IDENTITY_KEY_BYTES])
+{
+    bool barred = false;
+    for (uint32_t i = 0; i < listener->barred_count; i++) {
+        barred = barred || memcmp(listener->barred[i], curve_key, IDENTITY_KEY_BYTES) == 0;
+    }
+    return barred;
+}
+
+static void let_in(struct sim_listener *listener, const uint8_t curve_key[IDENTITY_KEY_BYTES])
+{
+    for (uint32_t i = 0; i < listener->barred_count; i++) {
+        if (memcmp(listener->barred[i], curve_key, IDENTITY_KEY_BYTES) == 0) {
+            listener->barred_count--;
+            memcpy(listener->barred[i], listener->barred[listener->barred_count],
+                   IDENTITY_KEY_BYTES);
+            return;
+        }
+    }
+}
+
+/* Lines of the key that have said nothing yet break as well. */
+static void break_lines(const struct channel_server *self,
+                        const uint8_t curve_key[IDENTITY_KEY_BYTES])
+{
+    for (struct sim_line *line = sim->network->lines; line != NULL; line = line->next) {
+        if (line->server == self->machine && line->connected &&
+            memcmp(line->curve_key, curve_key, IDENTITY_KEY_BYTES) == 0) {
+            sim_line_break(line);
+        }
+    }
+}
+
+enum status channel_server_bar(struct channel_server *self,
+                               const uint8_t curve_key[IDENTITY_KEY_BYTES], bool barred)
+{
+    struct sim_listener *listener = listener_of(self);
+    if (!barred) {
+        let_in(listener, curve_key);
+        return STATUS_OK;
+    }
+    for (size_t i = 0; i < SIM_ROUTES; i++) {
+        struct sim_route *route = &listener->routes[i];
+        if (route->connection > 0 && !route->cut &&
+            memcmp(route->curve_key, curve_key, IDENTITY_KEY_BYTES) == 0) {
+            cut_for(self, route, CHANNEL_BARRED);
+        }
+    }
+    break_lines(self, curve_key);
+    if (sim_is_barred(listener, curve_key)) {
+        return STATUS_OK;
+    }
+    CHECK(listener->barred_count < SIM_PROCESSES); /* there are no more keys */
+    memcpy(listener->barred[listener->barred_count++], curve_key, IDENTITY_KEY_BYTES);
+    return STATUS_OK;
+}
+
+bool channel_server_incident(struct channel_server *self, struct channel_incident *out)
+{
+    return channel_incidents_next(&self->incidents, 1 + sim->now_us / 1000, out);
 }
 
 /* Where no peer sums, no kernel counts the bytes. */
@@ -257,11 +429,15 @@ static uint64_t came_bytes(const struct sim_line *line, enum sim_way way)
     return counted ? line->came_bytes[way] : 0;
 }
 
-uint64_t channel_server_delivered_bytes(struct channel_server *self,
-                                        const uint8_t curve_key[IDENTITY_KEY_BYTES])
+uint64_t channel_server_delivered_bytes(struct channel_server *self, uint64_t connection)
 {
-    const struct sim_route *route = find_route(self, curve_key);
-    return route != NULL ? came_bytes(sim_line_find(route->line), SIM_DOWN) : 0;
+    return came_bytes(line_of(find_route(self, connection)), SIM_DOWN);
+}
+
+uint64_t channel_server_received_bytes(struct channel_server *self, uint64_t connection)
+{
+    const struct sim_line *line = line_of(find_route(self, connection));
+    return line != NULL && line->connected ? line->came_bytes[SIM_UP] : 0;
 }
 
 static bool is_numeric(const char *address)
@@ -282,7 +458,7 @@ enum status channel_client_new(struct channel_set *set, enum channel_use use, co
                                const struct identity *identity, struct channel_client **out)
 {
     *out = NULL;
-    if (use == CHANNEL_BULK && !is_numeric(address)) {
+    if (use != CHANNEL_CONTROL && !is_numeric(address)) {
         return fault(STATUS_USAGE, "'%.100s' is no IP address with a port", address);
     }
     struct channel_client *self = calloc(1, sizeof *self);
@@ -323,9 +499,19 @@ void channel_client_drop(struct channel_client *self)
 
 enum channel_trouble channel_client_trouble(struct channel_client *self)
 {
-    return self->line->connected                                 ? CHANNEL_FINE
+    bool ending = self->line->ending && self->line->under_way[SIM_DOWN] > 0;
+    return self->line->connected || ending                       ? CHANNEL_FINE
+           : self->line->shut_out                                ? CHANNEL_SHUT_OUT
            : self->line->failed_handshakes >= SIM_HANDSHAKES_MAX ? CHANNEL_WRONG_KEY
                                                                  : CHANNEL_CONNECTING;
+}
+
+void channel_client_host(struct channel_client *self, char out[CHANNEL_HOST_MAX])
+{
+    out[0] = '\0';
+    if (self->line->connections > 0) {
+        sim_network_host(self->line->server, out);
+    }
 }
 
 uint64_t channel_client_connections(struct channel_client *self)

@@ -163,10 +163,23 @@ static void lent(size_t key, const struct sample_range *samples)
     }
 }
 
+/* Nobody is taken for a copy of himself, whatever the network does. */
+static void refused(uint32_t peer, enum wire_refusal code)
+{
+    if (code != WIRE_REFUSED_SEQUENCE) {
+        return;
+    }
+    sim->figures.clones_seen++;
+    if (!sim_peer_is_cloned(peer)) {
+        sim_fail("%s is taken for a copy of itself", sim_process_name(peer));
+    }
+}
+
 void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes)
 {
-    bool looked_at = head_bytes > 0 && (head[0] == WIRE_COMMITTED || head[0] == WIRE_VERDICT ||
-                                        head[0] == WIRE_LEASE || head[0] == WIRE_CLAIMED);
+    bool looked_at = head_bytes > 0 &&
+                     (head[0] == WIRE_COMMITTED || head[0] == WIRE_VERDICT ||
+                      head[0] == WIRE_LEASE || head[0] == WIRE_CLAIMED || head[0] == WIRE_REFUSED);
     if (!looked_at) {
         return;
     }
@@ -177,6 +190,8 @@ void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes)
         announced(&message.as.committed);
     } else if (message.type == WIRE_LEASE) {
         lent(key_of(peer), &message.as.lease.samples);
+    } else if (message.type == WIRE_REFUSED) {
+        refused(peer, message.as.refused.code);
     } else if (message.type == WIRE_CLAIMED) {
         sim->coordinator.rests &= !message.as.claimed.accepted; /* the step is begun by it */
     } else if (message.as.verdict.accepted) {
@@ -199,6 +214,9 @@ void sim_check_served(void)
     sim_check_version(version, &digest, "the recovered coordinator");
     coordinator->checkpoint = sim_server_checkpoint(coordinator->server);
     coordinator->paused = false;
+    for (size_t i = 0; i < SIM_PEERS_MAX; i++) {
+        sim->peers[i].blame = 0; /* it begins anew */
+    }
     sim_owner_served(sim_server_state(coordinator->server));
     if (sim_storage_rotten()) {
         return;

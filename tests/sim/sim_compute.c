@@ -123,6 +123,22 @@ size_t compute_encoded_bytes(const struct compute *self)
     return codec_encoded_bytes(self->codec, self->value_count);
 }
 
+enum status compute_allows(const struct compute *self, enum codec offers, enum codec updates,
+                           bool predicts)
+{
+    (void)self;
+    (void)offers;
+    (void)updates;
+    (void)predicts;
+    return STATUS_OK;
+}
+
+bool compute_has_room(const struct compute *self)
+{
+    (void)self;
+    return true;
+}
+
 void compute_offer_in(struct compute *self, enum codec codec)
 {
     self->codec = codec;

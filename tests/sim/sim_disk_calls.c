@@ -149,7 +149,8 @@ static uint32_t find_to_open(struct sim_disk *self, const char *below, enum disk
     if (how == DISK_CREATE || (how == DISK_LOCK && node == SIM_NODE_NONE && errno == ENOENT)) {
         return make(self, below, false, mode);
     }
-    if (node != SIM_NODE_NONE && self->tree.nodes[node].is_folder && how != DISK_READ) {
+    if (node != SIM_NODE_NONE && self->tree.nodes[node].is_folder && how != DISK_READ &&
+        how != DISK_READ_ITSELF) {
         errno = EISDIR;
         return SIM_NODE_NONE;
     }
@@ -160,7 +161,8 @@ int disk_open(const char *path, enum disk_open how, mode_t mode)
 {
     const char *below = sim_disk_below(path);
     if (below == NULL) {
-        return how == DISK_READ ? real_disk_open(path, how, mode) : (errno = EROFS, -1);
+        return how == DISK_READ || how == DISK_READ_ITSELF ? real_disk_open(path, how, mode)
+                                                           : (errno = EROFS, -1);
     }
     struct sim_disk *self = in_use();
     int free_open = find_free_open(self);
@@ -384,6 +386,11 @@ bool disk_rename(const char *from, const char *to)
     }
     sim_tree_move(&self->tree, folders, (const char *const[2]){names[0], names[1]});
     return end_call(self);
+}
+
+bool disk_rename_new(const char *from, const char *to)
+{
+    return disk_kind_of(to) == DISK_MISSING ? disk_rename(from, to) : fail(EEXIST);
 }
 
 /* Unlinks a file, or removes an empty folder. */

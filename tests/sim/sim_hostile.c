@@ -2,6 +2,7 @@
  * out. */
 #include "tests/sim/sim_lines.h"
 
+#include "proto/attest.h"
 #include "proto/blob.h"
 #include "proto/codec/sum_pack.h"
 #include "tests/sim/sim_chunks.h"
@@ -48,6 +49,7 @@ static void forge(const struct sim_peer *peer, struct sim_letter **letter)
             offer->range_count = 1;
             offer->ranges[0] = (struct sample_range){.first = sample, .count = 1};
             offer->tokens = config->context;
+            attest_contribution_sign(peer->identity, &sim->coordinator.run.run_id, offer);
             encode(letter);
             return;
         }

@@ -10,6 +10,7 @@ struct sim_jobs_options {
     uint64_t first; /* seeds, both included */
     uint64_t last;
     size_t jobs;
+    bool by_chance; /* nobody chose the seeds: of few, none may see what is rare */
     bool quiet;
     bool keep_going; /* tell of every seed that fails, not only of the first */
 };

@@ -190,7 +190,9 @@ static const struct sim_listener *listener_of(const struct sim_line *line)
         return NULL;
     }
     const struct sim_listener *listener = &sim->network->listeners[line->server];
-    return listener->open && listener->port == line->port ? listener : NULL;
+    bool heard = line->port != 0 && (listener->ports[SIM_CONTROL_PORT] == line->port ||
+                                     listener->ports[SIM_BULK_PORT] == line->port);
+    return listener->open && heard ? listener : NULL;
 }
 
 static uint64_t retry_us(void)
@@ -209,6 +211,7 @@ void sim_line_connect_in(struct sim_line *line, uint64_t wait_us)
 void sim_line_break(struct sim_line *line)
 {
     line->connected = false;
+    line->ending = false;
     line->lossy = false;
     line->connection = ++sim->network->numbers;
     if (line->open && listener_of(line) != NULL) {
@@ -226,18 +229,23 @@ void sim_network_connect(uint64_t connection)
     if (listener == NULL || !line->open || line->connected) {
         return;
     }
-    if (memcmp(listener->public_key, line->server_key, IDENTITY_KEY_BYTES) != 0) {
+    if (memcmp(listener->public_key, line->server_key, IDENTITY_KEY_BYTES) != 0 ||
+        sim_is_barred(listener, line->curve_key)) {
         line->failed_handshakes++;
+        line->shut_out = sim_is_barred(listener, line->curve_key);
         sim_line_connect_in(line, retry_us());
         return;
     }
+    line->at = listener->ports[SIM_BULK_PORT] == line->port ? SIM_BULK_PORT : SIM_CONTROL_PORT;
     line->connected = true;
+    line->ending = false;
     line->connections++;
     line->came_bytes[SIM_UP] = line->came_bytes[SIM_DOWN] = 0;
     line->failed_handshakes = 0;
+    line->shut_out = false;
     if (sim_tracing()) {
-        sim_line("%s is connected to %s", sim_process_name(line->client),
-                 sim_process_name(line->server));
+        sim_line("%s is connected to %s%s", sim_process_name(line->client),
+                 sim_process_name(line->server), line->at == SIM_BULK_PORT ? ", for chunks" : "");
     }
     for (struct sim_letter *letter; (letter = sim_queue_take(&line->outbox)) != NULL;) {
         letter->connection = line->connection;
@@ -263,9 +271,9 @@ void sim_network_lose(uint32_t machine)
     }
 }
 
-struct sim_wire *sim_wire(uint32_t from, uint32_t to, enum sim_way *out_way)
+struct sim_wire *sim_wire(uint32_t from, uint32_t to, enum sim_port at, enum sim_way *out_way)
 {
     bool rising = from < to;
     *out_way = rising ? SIM_UP : SIM_DOWN;
-    return &sim->network->wires[rising ? from : to][rising ? to : from];
+    return &sim->network->wires[rising ? from : to][rising ? to : from][at];
 }

@@ -8,7 +8,9 @@
 enum sim_way { SIM_UP, SIM_DOWN, SIM_WAYS }; /* up: from the client to the server */
 /* The first three are what happens between two machines, the last to one line. */
 enum sim_fault { SIM_RESET, SIM_CLOG, SIM_PARTITION, SIM_BREAK };
-enum { SIM_NOWHERE = SIM_PROCESSES, SIM_HANDSHAKES_MAX = 3 };
+/* A server's ports, which what happens may hit apart. */
+enum sim_port { SIM_CONTROL_PORT, SIM_BULK_PORT, SIM_PORTS };
+enum { SIM_NOWHERE = SIM_PROCESSES, SIM_HANDSHAKES_MAX = 3, SIM_ROUTES = 256 };
 
 struct sim_letter {
     struct sim_letter *next; /* in a queue */
@@ -33,13 +35,16 @@ struct sim_line {
     uint32_t client; /* machines */
     uint32_t server; /* SIM_NOWHERE: nobody has this address */
     uint16_t port;
+    enum sim_port at; /* which of its server's ports that is, as of when it connected last */
     uint8_t server_key[IDENTITY_KEY_BYTES]; /* Ed25519, that the client wants */
     uint8_t curve_key[IDENTITY_KEY_BYTES];  /* the client's */
     bool open;                              /* its client has the socket */
     bool connected;
+    bool ending;          /* its server closed it, which comes after what that had sent */
     uint64_t connection;  /* no other ever had this number: letters of an earlier one are lost */
     uint64_t connections; /* that stood */
     unsigned failed_handshakes;
+    bool shut_out;           /* at the latest of them */
     struct sim_queue outbox; /* sent while not connected */
     struct sim_queue inbox;
     size_t under_way[SIM_WAYS];    /* sent and not closed by the receiver */
@@ -48,35 +53,42 @@ struct sim_line {
     bool lossy;                    /* something went wrong on it: the connection will break */
 };
 
-/* What lies between two machines, by direction: to the one with the higher number first. */
+/* What lies between two machines, for one of the server's ports, by direction: to the one with the
+ * higher number first. */
 struct sim_wire {
     uint64_t held_until_us[SIM_WAYS];
     uint64_t lost_until_us[SIM_WAYS];
 };
 
-/* Where a server reaches a key: the line that spoke with it last. */
+/* A connection that a server heard of; it may be gone. */
 struct sim_route {
-    bool used;
+    uint64_t connection; /* 0: the place is free */
     uint8_t curve_key[IDENTITY_KEY_BYTES];
     uint32_t client;
-    uint64_t line; /* its id; it may be gone */
+    uint64_t line; /* its id */
+    enum sim_port at;
+    bool member;
+    bool cut;
+    unsigned messages; /* of a stranger */
 };
 
 struct sim_listener {
     bool open;
-    uint16_t port;
+    uint16_t ports[SIM_PORTS]; /* 0: it has no such one */
     uint8_t public_key[IDENTITY_KEY_BYTES];
     struct sim_queue inbox;
-    struct sim_route routes[SIM_PROCESSES];
+    struct sim_route routes[SIM_ROUTES];
+    uint8_t barred[SIM_PROCESSES][IDENTITY_KEY_BYTES]; /* (barred_count) CURVE keys */
+    uint32_t barred_count;
 };
 
 struct sim_network {
     struct sim_line *lines;
     uint64_t numbers; /* given to lines and connections so far */
     struct sim_listener listeners[SIM_PROCESSES];
-    struct sim_queue held[SIM_PROCESSES];                /* received by a process and not closed */
-    struct sim_wire wires[SIM_PROCESSES][SIM_PROCESSES]; /* the lower number first */
-    uint64_t up_free_us[SIM_PROCESSES];                  /* when a link has sent what waits */
+    struct sim_queue held[SIM_PROCESSES]; /* received by a process and not closed */
+    struct sim_wire wires[SIM_PROCESSES][SIM_PROCESSES][SIM_PORTS]; /* the lower number first */
+    uint64_t up_free_us[SIM_PROCESSES]; /* when a link has sent what waits */
     uint64_t down_free_us[SIM_PROCESSES];
 };
 
@@ -110,8 +122,13 @@ void sim_line_connect_in(struct sim_line *line, uint64_t wait_us);
 /* The connection breaks; what is under way is lost, and the client tries again after a while. */
 void sim_line_break(struct sim_line *line);
 
-/* The wire between two machines; *out_way: the direction from the first to the second. */
-struct sim_wire *sim_wire(uint32_t from, uint32_t to, enum sim_way *out_way);
+/* The wire between two machines for a port; *out_way: the direction from the first to the second.
+ */
+struct sim_wire *sim_wire(uint32_t from, uint32_t to, enum sim_port at, enum sim_way *out_way);
+
+/* Whether a server lets nobody in who has this key. */
+bool sim_is_barred(const struct sim_listener *listener,
+                   const uint8_t curve_key[IDENTITY_KEY_BYTES]);
 
 /* A peer that is not honest changes what it sends. False: it keeps the letter to itself. The letter
  * may be another one afterwards. */

@@ -1,11 +1,12 @@
-/* sim_machine - what a process asks its machine for: clock.h, memory.h, log.h and check.h, on
- * virtual time and in the trace. */
+/* sim_machine - what a process asks its machine for: clock.h, memory.h, secret.h, log.h and
+ * check.h, on virtual time and in the trace. */
 #include "tests/sim/sim_aggregation.h"
 
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
+#include "common/secret.h"
 
 #include <sodium.h>
 #include <stdarg.h>
@@ -49,6 +50,36 @@ enum status memory_check_fits(const char *what, uint64_t need_bytes, const char 
     (void)need_bytes;
     (void)advice;
     return STATUS_OK;
+}
+
+/* Memory like any other: a process that dies loses its secrets too. */
+void *secret_new(size_t size_bytes)
+{
+    return calloc(1, size_bytes);
+}
+
+void secret_seal(void *secret)
+{
+    (void)secret;
+}
+
+void secret_free(void *secret)
+{
+    free(secret);
+}
+
+bool secret_all_locked(void)
+{
+    return true;
+}
+
+void secret_wipe(void *data, size_t size_bytes)
+{
+    sodium_memzero(data, size_bytes);
+}
+
+void secret_wipe_stack(void)
+{
 }
 
 enum status log_set_format(const char *name)

@@ -166,7 +166,7 @@ static void send_off(struct sim_letter *letter, uint64_t extra_us)
     struct sim_line *line = letter->line;
     uint32_t sender = sim_letter_sender(letter);
     enum sim_way way = SIM_UP;
-    const struct sim_wire *wire = sim_wire(sender, sim_letter_receiver(letter), &way);
+    const struct sim_wire *wire = sim_wire(sender, sim_letter_receiver(letter), line->at, &way);
     uint64_t rate = rate_now(sender, sim->plan.links[sender].up_bytes_per_s);
     uint64_t due_us = pass_link(letter, rate, &sim->network->up_free_us[sender]);
     due_us += DELAY_US_MIN + random_below(&sim->networks, sim->plan.delay_us_max);
@@ -189,7 +189,7 @@ void sim_letter_dispatch(struct sim_letter *letter)
     const struct sim_plan *plan = &sim->plan;
     enum sim_way way = SIM_UP;
     const struct sim_wire *wire =
-        sim_wire(sim_letter_sender(letter), sim_letter_receiver(letter), &way);
+        sim_wire(sim_letter_sender(letter), sim_letter_receiver(letter), letter->line->at, &way);
     if (sim->now_us < wire->lost_until_us[way]) {
         lose(letter, "lost in a partition");
         return;
@@ -213,6 +213,9 @@ void sim_letter_dispatch(struct sim_letter *letter)
         if (!damage(letter)) {
             lose(letter, "damaged, and dropped as CURVE would");
             return;
+        }
+        if (letter->line->client < SIM_PEERS_MAX) {
+            sim->peers[letter->line->client].garbled = true;
         }
     }
     bool overtaken = sim_permille(plan->reordered);
@@ -256,6 +259,21 @@ static bool is_about_sums(const struct sim_letter *letter)
            type == WIRE_HOLDS || type == WIRE_COMMITTED;
 }
 
+/* What is hit of what lies between two machines: a bit for each port. Between a peer and the
+ * coordinator it is one of them half of the time. */
+static unsigned choose_ports(uint32_t one, uint32_t other)
+{
+    bool both = one != SIM_COORDINATOR && other != SIM_COORDINATOR;
+    uint64_t dice = both ? 0 : sim_chance(4);
+    return dice < 2 ? (1U << SIM_PORTS) - 1 : 1U << (dice - 2);
+}
+
+/* Where a fault hits: a machine and ports (0: any), as the serial of an event. */
+static uint64_t pack_target(uint32_t other, unsigned ports)
+{
+    return (uint64_t)ports << 32 | (1 + (uint64_t)other);
+}
+
 /* One of the two that are talking ends in a moment, or the wire between them fails. */
 static void fail_in_time(const struct sim_letter *letter)
 {
@@ -271,7 +289,8 @@ static void fail_in_time(const struct sim_letter *letter)
     static const enum sim_fault kinds[] = {SIM_RESET, SIM_CLOG, SIM_PARTITION};
     uint64_t kind = sim_chance(2 * sizeof kinds / sizeof kinds[0]);
     if (kind < sizeof kinds / sizeof kinds[0]) {
-        push_fault(at_us, kinds[kind], sender, 1 + (uint64_t)receiver);
+        push_fault(at_us, kinds[kind], sender,
+                   pack_target(receiver, choose_ports(sender, receiver)));
     } else {
         sim_push(at_us, SIM_CRASH, kind % 2 == 0 ? sender : receiver, 0);
     }
@@ -301,33 +320,37 @@ void sim_network_letter(void *pointer)
     sim_process_wake(sim_process(receiver), sim->now_us + 1);
 }
 
-static void hold_back(uint32_t from, uint32_t to)
+static void hold_back(uint32_t from, uint32_t to, unsigned ports)
 {
     uint64_t until_us = sim->now_us + 1 + sim_chance(CLOG_US_MAX);
     uint64_t ways = 1 + sim_chance(3); /* up, down, both */
-    enum sim_way way = SIM_UP;
-    struct sim_wire *wire = sim_wire(from, to, &way);
-    for (int i = 0; i < SIM_WAYS; i++) {
-        if ((ways >> i & 1U) != 0) {
-            wire->held_until_us[i] = until_us;
+    for (int at = 0; at < SIM_PORTS; at++) {
+        enum sim_way way = SIM_UP;
+        struct sim_wire *wire = sim_wire(from, to, (enum sim_port)at, &way);
+        for (int i = 0; i < SIM_WAYS; i++) {
+            if ((ports >> at & 1U) != 0 && (ways >> i & 1U) != 0) {
+                wire->held_until_us[i] = until_us;
+            }
         }
     }
     sim->figures.clogs++;
 }
 
 /* In one direction or both; at its end the connections are found broken, as heartbeats would. */
-static void partition(uint32_t from, uint32_t to)
+static void partition(uint32_t from, uint32_t to, unsigned ports)
 {
     uint64_t until_us = sim->now_us + 1 + sim_chance(PARTITION_US_MAX);
     uint64_t ways = 1 + sim_chance(3);
-    enum sim_way way = SIM_UP;
-    struct sim_wire *wire = sim_wire(from, to, &way);
-    for (int i = 0; i < SIM_WAYS; i++) {
-        if ((ways >> i & 1U) != 0) {
-            wire->lost_until_us[i] = until_us;
+    for (int at = 0; at < SIM_PORTS; at++) {
+        enum sim_way way = SIM_UP;
+        struct sim_wire *wire = sim_wire(from, to, (enum sim_port)at, &way);
+        for (int i = 0; i < SIM_WAYS; i++) {
+            if ((ports >> at & 1U) != 0 && (ways >> i & 1U) != 0) {
+                wire->lost_until_us[i] = until_us;
+            }
         }
     }
-    push_fault(until_us, SIM_RESET, from, 1 + (uint64_t)to);
+    push_fault(until_us, SIM_RESET, from, pack_target(to, ports));
     sim->figures.partitions++;
 }
 
@@ -337,10 +360,10 @@ static bool joins(const struct sim_line *line, uint32_t one, uint32_t other)
            (line->client == other && line->server == one);
 }
 
-static void reset(uint32_t one, uint32_t other)
+static void reset(uint32_t one, uint32_t other, unsigned ports)
 {
     for (struct sim_line *line = sim->network->lines; line != NULL; line = line->next) {
-        if (joins(line, one, other)) {
+        if (joins(line, one, other) && (ports >> line->at & 1U) != 0) {
             sim_line_break(line);
         }
     }
@@ -381,17 +404,19 @@ void sim_network_fault(const struct sim_event *event)
         return;
     }
     uint32_t machine = event->index;
-    uint32_t other = event->serial > 0 ? (uint32_t)(event->serial - 1) : choose_other(machine);
+    uint32_t other = event->serial > 0 ? (uint32_t)event->serial - 1 : choose_other(machine);
+    unsigned ports = (unsigned)(event->serial >> 32);
+    ports = ports != 0 ? ports : choose_ports(machine, other);
     if (sim_tracing()) {
-        sim_line("the wire between %s and %s %s", sim_process_name(machine),
-                 sim_process_name(other), names[event->worker]);
+        sim_line("the wire between %s and %s %s, ports %u", sim_process_name(machine),
+                 sim_process_name(other), names[event->worker], ports);
     }
     if (event->worker == SIM_CLOG) {
-        hold_back(machine, other);
+        hold_back(machine, other, ports);
     } else if (event->worker == SIM_PARTITION) {
-        partition(machine, other);
+        partition(machine, other, ports);
     } else {
-        reset(machine, other);
+        reset(machine, other, ports);
     }
 }
 
@@ -416,7 +441,7 @@ void sim_network_calm(void)
         bool was_cut = false;
         if (line->server != SIM_NOWHERE) {
             enum sim_way way = SIM_UP;
-            const struct sim_wire *wire = sim_wire(line->client, line->server, &way);
+            const struct sim_wire *wire = sim_wire(line->client, line->server, line->at, &way);
             was_cut = wire->lost_until_us[SIM_UP] > sim->now_us ||
                       wire->lost_until_us[SIM_DOWN] > sim->now_us;
         }

@@ -84,7 +84,11 @@ void sim_peer_start(struct sim_peer *peer)
         return;
     }
     sim_process_begin(process);
+    if (peer->plan->character == SIM_CLONE && peer->hellos == 0) {
+        peer->hellos = sim->peers[0].hellos; /* its state folder is copied now, and never again */
+    }
     peer->options = (struct daemon_options){.link = sim->pattern->link,
+                                            .sequence = &peer->sequence,
                                             .compute = {.thread_count = peer->plan->thread_count}};
     (void)snprintf(peer->options.name, sizeof peer->options.name, "p%" PRIu32, process->index);
     sim_aggregation_options(peer->plan, process->index, &peer->options);
@@ -138,6 +142,15 @@ void sim_peer_turn(struct sim_peer *peer)
     }
     fall_asleep(peer);
     sim_process_wake(&peer->process, sim->now_us + TICK_US);
+}
+
+bool sim_peer_is_cloned(uint32_t index)
+{
+    bool cloned = false;
+    for (uint32_t i = 1; i < sim->plan.peer_count; i++) {
+        cloned = cloned || sim->plan.peers[i].character == SIM_CLONE;
+    }
+    return cloned && (index == 0 || sim->plan.peers[index].character == SIM_CLONE);
 }
 
 void sim_peer_crash(struct sim_peer *peer)

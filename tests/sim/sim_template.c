@@ -1,6 +1,6 @@
 #include "tests/sim/sim_template.h"
 
-#include "coordinator/store/invites.h"
+#include "coordinator/store/members.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_reference.h"
 #include "trainer/data/manifest.h"
@@ -81,6 +81,18 @@ static void write_yaml(size_t index, const char *path)
     must(files_write_atomic(path, text, (size_t)length, 0644));
 }
 
+/* One that all peers come by. */
+static void make_invite(uint8_t out_token[LINK_TOKEN_BYTES])
+{
+    struct members *members = NULL;
+    uint64_t number = 0;
+    randombytes_buf(out_token, LINK_TOKEN_BYTES);
+    const struct invite invite = {.hash = digest_of(out_token, LINK_TOKEN_BYTES)};
+    must(members_open(SIM_RUN_PATH, &members));
+    must(members_invite(members, &invite, &number));
+    members_close(members);
+}
+
 static void make_model(struct sim_template *self)
 {
     struct workspace_plan plan = {
@@ -102,7 +114,7 @@ static void make_template(struct sim_template *self, size_t index)
     make_data(SIM_DISK_ROOT "/shards");
     write_yaml(index, SIM_DISK_ROOT "/template.yaml");
     must(run_dir_create(SIM_DISK_ROOT "/template.yaml", SIM_RUN_PATH));
-    must(invites_create(SIM_RUN_PATH, self->link.token));
+    make_invite(self->link.token);
     must(run_dir_open(SIM_RUN_PATH, &run));
     self->config = run.config;
     (void)snprintf(self->link.address, sizeof self->link.address, "coordinator:7700");
@@ -118,15 +130,8 @@ static void make_template(struct sim_template *self, size_t index)
 
 static void make_identity(uint32_t peer)
 {
-    struct identity *identity = &identities[peer];
-    uint8_t seed[crypto_sign_SEEDBYTES] = {'p', 'e', 'e', 'r', (uint8_t)peer};
-    int failed = crypto_sign_seed_keypair(identity->public_key, identity->secret_key, seed);
-    failed |= crypto_sign_ed25519_pk_to_curve25519(identity->curve_public, identity->public_key);
-    failed |= crypto_sign_ed25519_sk_to_curve25519(identity->curve_secret, identity->secret_key);
-    if (failed != 0) {
-        (void)fputs("dugnad-sim: no key can be made\n", stderr);
-        exit(EXIT_FAILURE);
-    }
+    uint8_t seed[IDENTITY_SEED_BYTES] = {'p', 'e', 'e', 'r', (uint8_t)peer};
+    must(identity_of_seed(seed, &identities[peer]));
 }
 
 void sim_templates_make(void)

@@ -23,6 +23,7 @@ struct fixture {
     struct identity bert;
     struct channel_server *server;
     struct join_link link;
+    uint64_t connection; /* over which the server heard something last */
 };
 
 static inline void make_identity(struct identity *out)
@@ -86,6 +87,7 @@ static inline bool server_gets(struct fixture *self, struct channel_message *out
     uint64_t deadline_ms = clock_now_ms() + (uint64_t)patience_ms;
     do {
         if (channel_server_receive(self->server, out) == STATUS_OK) {
+            self->connection = out->connection;
             return true;
         }
         channel_set_wait(self->server_set, -1, TICK_MS);
@@ -142,6 +144,38 @@ static inline bool says_and_is_heard(struct fixture *fixture, struct channel_cli
                 memcmp(message.curve_key, identity->curve_public, IDENTITY_KEY_BYTES) == 0;
     channel_message_close(&message);
     return good;
+}
+
+/* The same, and the server admits the connection. */
+static inline bool says_and_is_admitted(struct fixture *fixture, struct channel_client *client,
+                                        const struct identity *identity)
+{
+    bool heard = says_and_is_heard(fixture, client, identity, "hello");
+    channel_server_admit(fixture->server, fixture->connection);
+    return heard;
+}
+
+/* What the server sends over a connection, as a head without a body. */
+static inline enum status tell(struct fixture *fixture, uint64_t connection, const char *text)
+{
+    return channel_server_send(fixture->server, connection, (const uint8_t *)text, strlen(text),
+                               NULL, 0);
+}
+
+/* Waits for an incident of the reason, and for whatever comes with it; false: none was told. */
+static inline bool is_told(struct fixture *fixture, enum channel_reason reason,
+                           struct channel_incident *out)
+{
+    uint64_t deadline_ms = clock_now_ms() + PATIENCE_MS;
+    do {
+        while (channel_server_incident(fixture->server, out)) {
+            if (out->reason == reason) {
+                return true;
+            }
+        }
+        channel_set_wait(fixture->server_set, -1, TICK_MS);
+    } while (clock_now_ms() < deadline_ms);
+    return false;
 }
 
 /* Memory for a test; zeroed. */

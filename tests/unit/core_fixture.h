@@ -61,15 +61,16 @@ static inline int fixture_check_peer(const struct core *core, uint32_t index)
         if (lease->id == 0) {
             continue;
         }
+        uint64_t from = lease->first + lease->done; /* what is done may count already */
         if (lease->done >= lease->count ||
-            !sample_table_owned(table, index, place_of(core, lease->first), lease->count) ||
+            !sample_table_owned(table, index, place_of(core, from), lease->count - lease->done) ||
             (lease->first < next_first(core) && lease->first + lease->count > next_first(core))) {
             return __LINE__;
         }
         for (size_t j = 0; j < peer->offered_count; j++) {
             const struct core_range *range = &peer->offered[j];
-            if (lease->first < range->first + range->count &&
-                range->first < lease->first + lease->count) {
+            uint64_t open = peer->offered_again ? from : lease->first;
+            if (open < range->first + range->count && range->first < lease->first + lease->count) {
                 return __LINE__;
             }
         }

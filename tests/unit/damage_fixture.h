@@ -4,7 +4,6 @@
 #define DUGNAD_TESTS_UNIT_DAMAGE_FIXTURE_H
 
 #include "coordinator/store/course.h"
-#include "coordinator/store/invites.h"
 #include "coordinator/store/status_file.h"
 #include "coordinator/store/store.h"
 #include "tests/sim/sim_disk.h"
@@ -60,7 +59,6 @@ static struct truth {
     size_t moment_count;
     struct journal_lease leases[LEASES_MAX];
     size_t lease_count;
-    uint8_t token[LINK_TOKEN_BYTES];
 } truth;
 
 static char notes[4096];
@@ -299,7 +297,6 @@ static void make_truth(void)
     make_data();
     CU_ASSERT_TRUE(sim_disk_put(truth.disk, SIM_DISK_ROOT "/run.yaml", run_yaml, strlen(run_yaml)));
     CU_ASSERT_EQUAL_FATAL(run_dir_create(SIM_DISK_ROOT "/run.yaml", RUN_PATH), STATUS_OK);
-    CU_ASSERT_EQUAL_FATAL(invites_create(RUN_PATH, truth.token), STATUS_OK);
     const struct run_status status = {.name = "tiny", .state = "running", .port = 7700};
     CU_ASSERT_EQUAL_FATAL(status_file_write(RUN_PATH, &status), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(open_all(&opened), STATUS_OK);

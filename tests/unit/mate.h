@@ -12,12 +12,13 @@
 #include "coordinator/server/server_gather.h"
 #include "coordinator/server/server_routes.h"
 #include "coordinator/server/server_state.h"
-#include "coordinator/store/invites.h"
 #include "peer/aggregator/fractions.h"
+#include "proto/attest.h"
 #include "proto/blob_tree.h"
 #include "proto/codec/chunks.h"
 #include "proto/codec/sum_pack.h"
 #include "tests/unit/fake_channel.h"
+#include "tests/unit/members_fixture.h"
 #include "tests/unit/run_fixture.h"
 
 enum { PATIENCE_MS = 600000 };
@@ -49,6 +50,7 @@ struct mate {
     bool apart;      /* reaches no owner */
     bool frames;     /* sends owners what it promised, and the coordinator other bytes */
     uint32_t framed; /* chunks */
+    bool apart_port; /* sends chunks over its connection for them */
     uint32_t delivers;
     uint64_t version;
     struct digest digest;
@@ -81,6 +83,7 @@ struct scene {
     struct mate mates[MATES];
     struct wire_message message;
     uint8_t head[WIRE_HEAD_MAX];
+    uint64_t hellos;             /* said so far, by whomever */
     uint64_t sums;               /* that owners returned */
     uint64_t contribution_bytes; /* that came to the server */
     bool over;
@@ -160,6 +163,9 @@ static void send_part(struct scene *s, int i, const struct kept *kept, uint32_t 
     s->contribution_bytes += header.size_bytes;
     letters_put(&fake.to_server, fake.identities[i].curve_public, head, head_bytes, body,
                 header.size_bytes);
+    if (mate->apart_port) {
+        letters_put_bulk(&fake.to_server, fake.bulk[i]);
+    }
 }
 
 static void say_hello(struct scene *s, int i)
@@ -180,8 +186,10 @@ static void say_hello(struct scene *s, int i)
     if (mate->aggregates) {
         (void)snprintf(hello->bulk_address, sizeof hello->bulk_address, ":%d", FAKE_PORT_FIRST + i);
     }
+    hello->sequence = ++s->hellos;
+    attest_hello_sign(&fake.identities[i], s->run.identity.public_key, hello);
     mate->here = true;
-    fake.connected[i] = true;
+    fake_connect(i);
     tell(s, i);
 }
 
@@ -200,7 +208,7 @@ static void kill_mate(struct scene *s, int i, uint64_t back_after_ms)
     drop_kept(mate);
     fractions_free(mate->fractions);
     letters_clear(&fake.to_peer[i]);
-    fake.connected[i] = false;
+    fake.connections[i] = 0;
     fake.reachable[i] = false;
     *mate = (struct mate){.computes = mate->computes,
                           .aggregates = mate->aggregates,
@@ -290,6 +298,7 @@ static void hand_in(struct scene *s, int i)
     offer->blob = blob_describe(BLOB_CONTRIBUTION, kept->blob_id, kept->data,
                                 codec_encoded_bytes(s->codec, s->value_count),
                                 (uint32_t)codec_encoded_bytes(s->codec, CODEC_CHUNK_VALUES), NULL);
+    attest_contribution_sign(&fake.identities[i], &s->run.run_id, offer);
     s->message.type = WIRE_CONTRIBUTION;
     s->message.as.contribution = *offer;
     mate->offered = true;

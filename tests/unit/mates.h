@@ -397,7 +397,7 @@ static void begin_scene(struct scene *s, const char *codec, const char *aggregat
     s->value_count = layout_value_count(s->run.layout);
     s->chunk_count = chunks_count(s->value_count);
     s->codec = s->run.config.codec;
-    CU_ASSERT_EQUAL_FATAL(invites_create(s->run.path, s->token), STATUS_OK);
+    members_fixture_invite(s->run.path, 7, 0, s->token);
     for (int i = 0; i < MATES; i++) {
         char name[16];
         (void)snprintf(name, sizeof name, "key%d", i);

@@ -21,7 +21,7 @@ enum {
     STEP_TOKENS = 1000,
     STEP = 7,
     PLAN = 3,
-    PATIENCE_MS = 3000,
+    PATIENCE_MS = 10000,
     QUIET_MS = 250,
     TURN_MS = 5
 };
@@ -313,6 +313,34 @@ static inline bool is_kept(struct fixture *self, struct channel_client *client)
     turns_for(self, QUIET_MS);
     return channel_client_connections(client) == 1 &&
            channel_client_trouble(client) == CHANNEL_FINE;
+}
+
+/* Sends, or waits for room in the queue. */
+static inline void send_anyhow(struct fixture *self, struct channel_client *client,
+                               const struct blob_chunk_header *header, const uint8_t *body)
+{
+    uint8_t head[BLOB_HEADER_BYTES];
+    uint64_t end_ms = clock_now_ms() + PATIENCE_MS;
+    blob_header_write(header, head);
+    while (channel_client_send(client, head, sizeof head, body, header->size_bytes) != STATUS_OK &&
+           clock_now_ms() < end_ms) {
+        turn(self);
+    }
+}
+
+/* Its key does not get through again. */
+static inline bool is_barred(struct fixture *self, struct channel_client *client,
+                             const struct identity *identity)
+{
+    bool cut = is_cut(self, client);
+    struct channel_client *again = dial(self, identity);
+    uint64_t end_ms = clock_now_ms() + PATIENCE_MS;
+    while (channel_client_trouble(again) == CHANNEL_CONNECTING && clock_now_ms() < end_ms) {
+        turn(self);
+    }
+    bool refused = channel_client_trouble(again) != CHANNEL_FINE;
+    channel_client_free(again);
+    return cut && refused;
 }
 
 #endif

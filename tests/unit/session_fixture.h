@@ -17,6 +17,7 @@ struct fixture {
     struct wire_message message; /* to be filled in and delivered */
     uint64_t now_ms;
     uint32_t max_staleness; /* in welcomes */
+    bool cramped;           /* with messages */
 };
 
 static inline struct session_settings fixture_settings(void)
@@ -164,7 +165,8 @@ static inline void fixture_applied(struct fixture *self, uint8_t digest)
 /* Delivers self->message and clears it. */
 static inline void fixture_deliver(struct fixture *self, enum wire_type type)
 {
-    struct session_event event = {.type = SESSION_MESSAGE, .message = &self->message};
+    struct session_event event = {
+        .type = SESSION_MESSAGE, .message = &self->message, .cramped = self->cramped};
     self->message.type = type;
     if (type == WIRE_LEASE) {
         size_t count = (size_t)self->message.as.lease.samples.count;

@@ -1,5 +1,5 @@
-#include "proto/channel_door.h"
-#include "proto/channel_socket.h"
+#include "proto/channel/channel_connections.h"
+#include "proto/channel/channel_socket.h"
 #include "tests/unit/channel_fixture.h"
 
 #include <arpa/inet.h>
@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MANY = 20, TOO_MANY = CHANNEL_BULK_CONNECTIONS_MAX + 6 };
+enum { MANY = 20 };
 
 static struct channel_server *serve(struct channel_set *set, enum channel_use use,
                                     const char *listen, const struct identity *identity)
@@ -60,7 +60,7 @@ static void two_servers_of_one_set_serve_their_own_clients(void)
     CU_ASSERT_TRUE_FATAL(hears(fixture.server_set, bulk, &message));
     CU_ASSERT_TRUE(head_is(&message, "to bert"));
     CU_ASSERT_EQUAL(
-        channel_server_send(bulk, message.curve_key, (const uint8_t *)"from bert", 9, NULL, 0),
+        channel_server_send(bulk, message.connection, (const uint8_t *)"from bert", 9, NULL, 0),
         STATUS_OK);
     channel_message_close(&message);
     CU_ASSERT_TRUE_FATAL(client_gets(&fixture, second, &message, PATIENCE_MS));
@@ -93,7 +93,7 @@ static void twenty_clients_are_answered_on_one_wait(void)
     struct channel_message message;
     for (size_t i = 0; i < MANY; i++) {
         CU_ASSERT_TRUE_FATAL(hears(fixture.server_set, servers[i], &message));
-        CU_ASSERT_EQUAL(channel_server_send(servers[i], message.curve_key, message.head,
+        CU_ASSERT_EQUAL(channel_server_send(servers[i], message.connection, message.head,
                                             message.head_size_bytes, NULL, 0),
                         STATUS_OK);
         channel_message_close(&message);
@@ -149,7 +149,7 @@ static void message_says_which_address_it_comes_from(void)
     end(&fixture);
 }
 
-static void bulk_client_takes_nothing_that_must_be_looked_up(void)
+static void client_for_chunks_takes_nothing_that_must_be_looked_up(void)
 {
     static const char *const bad[] = {
         "",         "127.0.0.1",     ":7700",    "localhost:7700", "owner.example.org:7700",
@@ -160,10 +160,12 @@ static void bulk_client_takes_nothing_that_must_be_looked_up(void)
     begin(&fixture);
     struct channel_client *client = NULL;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        CU_ASSERT_EQUAL(channel_client_new(fixture.client_set, CHANNEL_BULK, bad[i],
-                                           fixture.bert.public_key, &fixture.anna, &client),
-                        STATUS_USAGE);
-        CU_ASSERT_PTR_NULL(client);
+        for (int use = CHANNEL_BULK; use <= CHANNEL_CHUNKS; use++) {
+            CU_ASSERT_EQUAL(channel_client_new(fixture.client_set, (enum channel_use)use, bad[i],
+                                               fixture.bert.public_key, &fixture.anna, &client),
+                            STATUS_USAGE);
+            CU_ASSERT_PTR_NULL(client);
+        }
     }
     static const uint8_t no_key[IDENTITY_KEY_BYTES];
     CU_ASSERT_EQUAL(channel_client_new(fixture.client_set, CHANNEL_BULK, "127.0.0.1:7700", no_key,
@@ -204,7 +206,7 @@ static void body_past_the_limit_of_a_bulk_port_never_arrives(void)
 static void stranger_at_a_bulk_port_can_be_cut(void)
 {
     struct fixture fixture;
-    struct channel_message message;
+    struct channel_message message = {.connection = 0};
     begin(&fixture);
     struct channel_server *bulk =
         serve(fixture.server_set, CHANNEL_BULK, "tcp://127.0.0.1:*", &fixture.bert);
@@ -213,12 +215,12 @@ static void stranger_at_a_bulk_port_can_be_cut(void)
     CU_ASSERT_EQUAL(say(client, "no ticket"), STATUS_OK);
     CU_ASSERT_TRUE_FATAL(hears(fixture.server_set, bulk, &message));
     CU_ASSERT_TRUE(trouble_becomes(&fixture, client, CHANNEL_FINE, PATIENCE_MS));
-    channel_server_disconnect(bulk, message.curve_key);
+    uint64_t connection = message.connection;
+    channel_server_cut(bulk, connection);
     channel_message_close(&message);
     CU_ASSERT_TRUE(trouble_becomes(&fixture, client, CHANNEL_CONNECTING, PATIENCE_MS));
-    CU_ASSERT_EQUAL(
-        channel_server_send(bulk, fixture.anna.curve_public, (const uint8_t *)"x", 1, NULL, 0),
-        STATUS_STALE);
+    CU_ASSERT_EQUAL(channel_server_send(bulk, connection, (const uint8_t *)"x", 1, NULL, 0),
+                    STATUS_STALE);
     channel_client_free(client);
     channel_server_free(bulk);
     end(&fixture);
@@ -332,140 +334,19 @@ static void set_that_is_full_says_so(void)
     end(&fixture);
 }
 
-/* A door at a socket without CURVE, to which plain TCP connections come. */
-struct entrance {
-    struct channel_set *set;
-    void *socket;
-    struct channel_door *door;
-    uint16_t port;
-};
-
-static void open_entrance(struct entrance *self)
-{
-    char endpoint[64] = "";
-    size_t endpoint_bytes = sizeof endpoint;
-    CU_ASSERT_EQUAL_FATAL(channel_set_new(1, &self->set), STATUS_OK);
-    CU_ASSERT_EQUAL_FATAL(channel_set_socket(self->set, ZMQ_ROUTER, &self->socket), STATUS_OK);
-    CU_ASSERT_EQUAL_FATAL(channel_socket_set(self->socket, ZMQ_BACKLOG, 2000), STATUS_OK);
-    CU_ASSERT_EQUAL_FATAL(channel_door_new(self->set, self->socket, &self->door), STATUS_OK);
-    CU_ASSERT_EQUAL_FATAL(zmq_bind(self->socket, "tcp://127.0.0.1:*"), 0);
-    (void)zmq_getsockopt(self->socket, ZMQ_LAST_ENDPOINT, endpoint, &endpoint_bytes);
-    self->port = (uint16_t)strtoul(strrchr(endpoint, ':') + 1, NULL, 10);
-}
-
-static void close_entrance(struct entrance *self)
-{
-    channel_door_free(self->door);
-    (void)zmq_close(self->socket);
-    channel_set_free(self->set);
-}
-
-static int knock(const struct entrance *self)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(self->port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_TRUE_FATAL(fd >= 0);
-    CU_ASSERT_EQUAL_FATAL(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
-    return fd;
-}
-
-/* Tends at the time now_ms until `count` connections are there; false: that never happens. */
-static bool counts(struct entrance *self, size_t count, uint64_t now_ms)
-{
-    uint64_t deadline_ms = clock_now_ms() + PATIENCE_MS;
-    do {
-        channel_door_tend(self->door, self->port, now_ms);
-        clock_sleep_ms(1);
-    } while (channel_door_count(self->door) != count && clock_now_ms() < deadline_ms);
-    return channel_door_count(self->door) == count;
-}
-
-/* The other side ended it: what libzmq says to begin with is read over. */
-static bool is_cut(int fd, int patience_ms)
-{
-    char byte;
-    struct pollfd item = {.fd = fd, .events = POLLIN};
-    while (poll(&item, 1, patience_ms) == 1) {
-        if (recv(fd, &byte, 1, 0) <= 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void silent_connection_is_cut_and_one_that_speaks_is_not(void)
-{
-    struct entrance entrance;
-    open_entrance(&entrance);
-    int fds[3];
-    for (size_t i = 0; i < 3; i++) {
-        fds[i] = knock(&entrance);
-        CU_ASSERT_TRUE(counts(&entrance, i + 1, 1000 * i));
-    }
-    (void)close(fds[2]);
-    CU_ASSERT_TRUE(counts(&entrance, 2, 2000));
-    CU_ASSERT_TRUE(counts(&entrance, 2, CHANNEL_BULK_SILENCE_MS_MAX));
-    CU_ASSERT_FALSE(is_cut(fds[0], TICK_MS));
-    CU_ASSERT_TRUE(counts(&entrance, 1, CHANNEL_BULK_SILENCE_MS_MAX + 1)); /* the first came at 0 */
-    CU_ASSERT_TRUE(is_cut(fds[0], PATIENCE_MS));
-    CU_ASSERT_FALSE(is_cut(fds[1], TICK_MS));
-    for (int fd = 0; fd < 1000; fd++) { /* whichever number the server has for it */
-        channel_door_heard(entrance.door, fd, entrance.port, 2000);
-    }
-    CU_ASSERT_TRUE(counts(&entrance, 1, 10 * CHANNEL_BULK_SILENCE_MS_MAX));
-    CU_ASSERT_FALSE(is_cut(fds[1], TICK_MS));
-    (void)close(fds[0]);
-    (void)close(fds[1]);
-    close_entrance(&entrance);
-}
-
-static void connection_past_the_limit_is_cut(void)
-{
-    static int fds[TOO_MANY];
-    struct entrance entrance;
-    open_entrance(&entrance);
-    for (size_t i = 0; i < TOO_MANY; i++) {
-        fds[i] = knock(&entrance);
-        channel_door_tend(entrance.door, entrance.port, 0);
-    }
-    CU_ASSERT_TRUE(counts(&entrance, CHANNEL_BULK_CONNECTIONS_MAX, 0));
-    unsigned cut = 0;
-    for (size_t i = CHANNEL_BULK_CONNECTIONS_MAX; i < TOO_MANY; i++) {
-        bool gone = false;
-        for (int waited_ms = 0; !gone && waited_ms < PATIENCE_MS; waited_ms += TICK_MS) {
-            channel_door_tend(entrance.door, entrance.port, 0);
-            gone = is_cut(fds[i], TICK_MS);
-        }
-        cut += gone;
-    }
-    CU_ASSERT_EQUAL(cut, TOO_MANY - CHANNEL_BULK_CONNECTIONS_MAX);
-    CU_ASSERT_FALSE(is_cut(fds[0], 0));
-    (void)close(fds[0]);
-    CU_ASSERT_TRUE(counts(&entrance, CHANNEL_BULK_CONNECTIONS_MAX - 1, 0));
-    fds[0] = knock(&entrance); /* there is room again */
-    CU_ASSERT_TRUE(counts(&entrance, CHANNEL_BULK_CONNECTIONS_MAX, 0));
-    for (size_t i = 0; i < TOO_MANY; i++) {
-        (void)close(fds[i]);
-    }
-    close_entrance(&entrance);
-}
-
 int main(void)
 {
     static const struct suite_test tests[] = {
         SUITE_TEST(two_servers_of_one_set_serve_their_own_clients),
         SUITE_TEST(twenty_clients_are_answered_on_one_wait),
         SUITE_TEST(message_says_which_address_it_comes_from),
-        SUITE_TEST(bulk_client_takes_nothing_that_must_be_looked_up),
+        SUITE_TEST(client_for_chunks_takes_nothing_that_must_be_looked_up),
         SUITE_TEST(body_past_the_limit_of_a_bulk_port_never_arrives),
         SUITE_TEST(stranger_at_a_bulk_port_can_be_cut),
         SUITE_TEST(wait_after_a_full_queue_is_short_once),
         SUITE_TEST(dropped_client_says_nothing_more),
         SUITE_TEST(what_was_sent_arrives_though_the_set_ends),
         SUITE_TEST(set_that_is_full_says_so),
-        SUITE_TEST(silent_connection_is_cut_and_one_that_speaks_is_not),
-        SUITE_TEST(connection_past_the_limit_is_cut),
     };
     return suite_run("channel_set", tests, sizeof tests / sizeof tests[0]);
 }

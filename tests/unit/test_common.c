@@ -2,6 +2,7 @@
 #include "common/digest.h"
 #include "common/fault.h"
 #include "common/files.h"
+#include "common/log.h"
 #include "common/memory.h"
 #include "common/random.h"
 #include "tests/unit/suite.h"
@@ -51,7 +52,7 @@ static void write_atomic_replaces_and_new_refuses(void)
     CU_ASSERT_EQUAL(files_write_new(path, "third", 5, 0600), STATUS_CANNOT_CREATE);
     uint8_t *data = NULL;
     size_t size_bytes = 0;
-    CU_ASSERT_EQUAL(files_read(path, 5, &data, &size_bytes), STATUS_FULL);
+    CU_ASSERT_EQUAL(files_read(path, 5, &data, &size_bytes), STATUS_BAD_DATA);
     CU_ASSERT_EQUAL(files_read(path, 6, &data, &size_bytes), STATUS_OK);
     CU_ASSERT_STRING_EQUAL((char *)data, "second");
     free(data);
@@ -85,6 +86,53 @@ static void remove_folder_leaves_nothing_and_follows_no_link(void)
     CU_ASSERT_TRUE(files_exists(kept));
     CU_ASSERT_EQUAL(files_remove_folder(path), STATUS_OK); /* fine when there is none */
     CU_ASSERT_EQUAL(files_remove_folder(folder), STATUS_OK);
+}
+
+/* What `count` lines leave in a pipe that stands for stderr. */
+static size_t lines_of(unsigned count, char *text, size_t text_bytes)
+{
+    int ends[2];
+    size_t lines = 0;
+    int saved = dup(STDERR_FILENO);
+    CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
+    CU_ASSERT_FATAL(dup2(ends[1], STDERR_FILENO) >= 0);
+    for (unsigned i = 0; i < count; i++) {
+        log_info("test", "line", "i=%u", i);
+    }
+    CU_ASSERT_FATAL(dup2(saved, STDERR_FILENO) >= 0);
+    (void)close(saved);
+    (void)close(ends[1]);
+    ssize_t got = read(ends[0], text, text_bytes - 1);
+    text[got > 0 ? got : 0] = '\0';
+    (void)close(ends[0]);
+    for (const char *end = text; (end = strchr(end, '\n')) != NULL; end++) {
+        lines++;
+    }
+    return lines;
+}
+
+static void log_lines_beyond_the_limit_are_left_out_and_told(void)
+{
+    static char text[64 * 1024];
+    CU_ASSERT_EQUAL(lines_of(500, text, sizeof text), 500);
+    log_limit(10, 100);
+    CU_ASSERT_EQUAL(lines_of(100, text, sizeof text), 100);
+    size_t more = lines_of(400, text, sizeof text); /* of a busy machine, one every 100 ms */
+    CU_ASSERT_TRUE(more < 100);
+    (void)usleep(250000);
+    CU_ASSERT_TRUE(lines_of(1, text, sizeof text) > 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "event=left_out lines="));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "event=line i=0"));
+    log_limit(0, 0);
+    CU_ASSERT_EQUAL(lines_of(500, text, sizeof text), 500);
+}
+
+static void fault_that_quotes_a_terminal_is_harmless(void)
+{
+    CU_ASSERT_EQUAL(fault(STATUS_BAD_DATA, "'%s'", "a\x1b[2J\r\n\x7f\xc2\x9bH"), STATUS_BAD_DATA);
+    CU_ASSERT_STRING_EQUAL(fault_text(), "'a?[2J?????H'");
+    CU_ASSERT_EQUAL(fault(STATUS_BAD_DATA, "/home/\xc3\xa5se/\xc2\xb5"), STATUS_BAD_DATA);
+    CU_ASSERT_STRING_EQUAL(fault_text(), "/home/\xc3\xa5se/\xc2\xb5"); /* other letters stay */
 }
 
 static void fault_keeps_the_sentence_and_the_exit_code(void)
@@ -132,6 +180,8 @@ int main(void)
         SUITE_TEST(write_atomic_replaces_and_new_refuses),
         SUITE_TEST(remove_folder_leaves_nothing_and_follows_no_link),
         SUITE_TEST(fault_keeps_the_sentence_and_the_exit_code),
+        SUITE_TEST(fault_that_quotes_a_terminal_is_harmless),
+        SUITE_TEST(log_lines_beyond_the_limit_are_left_out_and_told),
         SUITE_TEST(memory_plan_beyond_the_machine_is_refused),
         SUITE_TEST(random_streams_repeat_and_differ),
         SUITE_TEST(cores_are_at_least_one_and_at_most_the_limit),

@@ -288,7 +288,96 @@ static void model_that_is_too_large_is_refused_with_its_size(void)
     (void)snprintf(bench.welcome.model_json, sizeof bench.welcome.model_json, "%s", json);
     free(json);
     assert_welcome_refused(&bench, STATUS_NO_MEMORY, "MiB of memory");
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "join another run"));
+    bench.settings.memory_bytes_max = 1 << 20;
+    assert_welcome_refused(&bench, STATUS_NO_MEMORY, "--memory allows 1;");
+    bench_deinit(&bench);
+}
+
+static void model_whose_threads_need_too_much_is_refused_with_its_size(void)
+{
+    struct bench bench;
+    bench_init(&bench, CODEC_MX8, 2);
+    bench.settings.memory_bytes_max = layout_value_count(bench.layout) * 3 * sizeof(float);
+    assert_welcome_refused(&bench, STATUS_NO_MEMORY, "MiB of memory");
     CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "--threads"));
+    bench_deinit(&bench);
+}
+
+/* The least that is enough for the run as it is welcomed. */
+static uint64_t least_memory(struct bench *self)
+{
+    uint64_t low = layout_value_count(self->layout);
+    for (uint64_t high = UINT64_C(1) << 32; high - low > 1;) {
+        uint64_t middle = low + (high - low) / 2;
+        self->settings.memory_bytes_max = middle;
+        enum status status =
+            compute_new(&self->welcome, &self->settings, &self->shared, &self->compute);
+        compute_free(self->compute);
+        self->compute = NULL;
+        self->shared.stopping = false;
+        *(status == STATUS_OK ? &high : &low) = middle;
+    }
+    return low + 1;
+}
+
+/* The codec is a setting that may change while a run goes on; what the owner allows is none. */
+static void codecs_that_need_more_than_the_owner_allows_are_refused(void)
+{
+    struct bench bench;
+    bench_init(&bench, CODEC_MX4, 1);
+    bench.settings.memory_bytes_max = least_memory(&bench);
+    bench_start(&bench);
+    CU_ASSERT_EQUAL(compute_allows(bench.compute, CODEC_MX4, CODEC_MX4, false), STATUS_OK);
+    CU_ASSERT_EQUAL(compute_allows(bench.compute, CODEC_FP32, CODEC_MX4, false), STATUS_NO_MEMORY);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "fp32"));
+    CU_ASSERT_EQUAL(compute_allows(bench.compute, CODEC_MX4, CODEC_FP32, false), STATUS_NO_MEMORY);
+    CU_ASSERT_EQUAL(compute_allows(bench.compute, CODEC_MX4, CODEC_MX4, true), STATUS_NO_MEMORY);
+    bench_deinit(&bench);
+}
+
+/* Four contributions and a snapshot, in place of the larger of a snapshot, and four contributions
+ * and an update. */
+static void room_for_a_snapshot_beside_contributions_is_more_than_a_run_demands(void)
+{
+    struct bench bench;
+    bench_init(&bench, CODEC_MX4, 1);
+    size_t values = layout_value_count(bench.layout);
+    size_t encoded = 5 * codec_encoded_bytes(CODEC_MX4, values);
+    size_t counted = encoded > values * sizeof(float) ? encoded : values * sizeof(float);
+    uint64_t least = least_memory(&bench);
+    for (uint64_t lacks = 0; lacks < 2; lacks++) {
+        bench.settings.memory_bytes_max = least + 5 * values * sizeof(float) - counted - lacks;
+        bench_start(&bench);
+        CU_ASSERT_EQUAL(compute_has_room(bench.compute), lacks == 0);
+        compute_free(bench.compute);
+        bench.compute = NULL;
+        bench.shared.stopping = false;
+    }
+    bench_deinit(&bench);
+}
+
+static double seconds_of(clockid_t clock)
+{
+    struct timespec now;
+    CU_ASSERT_EQUAL_FATAL(clock_gettime(clock, &now), 0);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* A busy machine only makes the share smaller. */
+static void threads_rest_as_the_owner_wishes(void)
+{
+    struct bench bench;
+    bench_init(&bench, CODEC_MX4, 1);
+    bench.settings.cpu_percent = 20;
+    bench_start(&bench);
+    double wall = seconds_of(CLOCK_MONOTONIC);
+    double used = seconds_of(CLOCK_PROCESS_CPUTIME_ID);
+    lend(&bench, 1, 100, 600);
+    wait_held(&bench, 600);
+    used = seconds_of(CLOCK_PROCESS_CPUTIME_ID) - used;
+    wall = seconds_of(CLOCK_MONOTONIC) - wall;
+    CU_ASSERT_TRUE(used < 0.35 * wall);
     bench_deinit(&bench);
 }
 
@@ -423,6 +512,10 @@ int main(void)
         SUITE_TEST(free_ends_threads_that_wait_rest_or_have_work_left),
         SUITE_TEST(welcome_that_cannot_be_is_refused),
         SUITE_TEST(model_that_is_too_large_is_refused_with_its_size),
+        SUITE_TEST(model_whose_threads_need_too_much_is_refused_with_its_size),
+        SUITE_TEST(codecs_that_need_more_than_the_owner_allows_are_refused),
+        SUITE_TEST(room_for_a_snapshot_beside_contributions_is_more_than_a_run_demands),
+        SUITE_TEST(threads_rest_as_the_owner_wishes),
         SUITE_TEST(samples_ahead_are_computed_on_predicted_parameters),
         SUITE_TEST(prediction_decodes_the_update_by_its_own_codec),
         SUITE_TEST(without_prediction_samples_ahead_are_computed_on_the_same_parameters),

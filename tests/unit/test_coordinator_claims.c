@@ -473,6 +473,29 @@ static void return_while_an_offer_is_fetched_forgets_the_offer_alone(void)
     fixture_deinit(&f);
 }
 
+/* It was set aside in the middle of the lease. */
+static void kept_part_of_a_lease_counts_as_far_as_it_is_done(void)
+{
+    struct fixture f;
+    struct core_action lease = half_done(&f);
+    fixture_report(&f, CORE_PROGRESS, 1, lease.lease_id, 2);
+    offer_again(&f, 1, 4, 3);
+    CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_FETCH, 1)); /* the third may be given back */
+    expect_owners(&f, "00001111....");
+    offer_again(&f, 1, 4, 2);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(fixture_action(&f, CORE_FETCH, 1));
+    fixture_answer(&f, CORE_RECEIVED, 1, true);
+    fixture_answer(&f, CORE_ADDED, 1, true);
+    expect_owners(&f, "0000##11....");
+    fixture_report(&f, CORE_YIELDED, 1, lease.lease_id, 1); /* too late */
+    expect_owners(&f, "0000##11....");
+    fixture_report(&f, CORE_YIELDED, 1, lease.lease_id, 3);
+    expect_owners(&f, "0000##1.....");
+    fixture_report(&f, CORE_PROGRESS, 1, lease.lease_id, 3);
+    CU_ASSERT_EQUAL(f.core->peers[1].owned, 1);
+    fixture_deinit(&f);
+}
+
 static void paused_core_finishes_its_step_and_begins_no_other(void)
 {
     struct fixture f;
@@ -543,6 +566,7 @@ int main(void)
         SUITE_TEST(claim_of_many_ranges_is_collected_before_more_is_lent),
         SUITE_TEST(offer_of_a_peer_that_has_not_claimed_frees_the_rest),
         SUITE_TEST(return_while_an_offer_is_fetched_forgets_the_offer_alone),
+        SUITE_TEST(kept_part_of_a_lease_counts_as_far_as_it_is_done),
         SUITE_TEST(paused_core_finishes_its_step_and_begins_no_other),
         SUITE_TEST(new_target_batch_counts_from_the_next_step_on),
     };

@@ -3,6 +3,7 @@
 #include "peer/daemon/pace.h"
 #include "tests/unit/suite.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { CHUNK = 100, CHUNKS = 40, BYTES = CHUNKS * CHUNK - 30 };
@@ -231,6 +232,176 @@ static void owner_that_is_silent_or_idle_is_out(void)
     expect_whole(self);
 }
 
+/* It is no reason to wait for the rest. */
+static void owner_that_repeats_a_chunk_is_silent(void)
+{
+    struct fixture *self = &fixture;
+    struct fetch_plan plan = two_owners();
+    uint32_t source = 0;
+    begin(self, (struct fetch_range){0, 0}, &plan);
+    (void)take_grants(self);
+    CU_ASSERT_EQUAL(deliver_list(self, 0, false), STATUS_OK);
+    CU_ASSERT_EQUAL(deliver(self, 1, 10, false), STATUS_OK);
+    for (uint32_t i = 20; i < 30; i++) {
+        CU_ASSERT_EQUAL(deliver(self, 2, i, false), STATUS_OK);
+    }
+    for (uint32_t i = 0; i < 4; i++) {
+        CU_ASSERT_FALSE(fetch_judge(self->fetch, self->now_ms, &source));
+        self->now_ms += FETCH_SILENT_MS_MAX / 4;
+        CU_ASSERT_EQUAL(deliver(self, 1, 10, i == 2), STATUS_OK); /* not even looked at */
+    }
+    self->now_ms++;
+    CU_ASSERT_TRUE(fetch_judge(self->fetch, self->now_ms, &source));
+    CU_ASSERT_EQUAL(source, 1);
+    CU_ASSERT_EQUAL(take_grants(self), 9);
+    fetch_free(self->fetch);
+}
+
+static void coordinator_that_is_back_owes_all_again_and_owners_that_are_out_stay_out(void)
+{
+    struct fixture *self = &fixture;
+    struct fetch_plan plan = two_owners();
+    begin(self, (struct fetch_range){0, 0}, &plan);
+    (void)take_grants(self);
+    CU_ASSERT_EQUAL(deliver_list(self, 0, false), STATUS_OK);
+    CU_ASSERT_EQUAL(deliver(self, 0, 3, false), STATUS_OK);
+    CU_ASSERT_EQUAL(deliver(self, 1, 12, true), STATUS_CORRUPT);
+    CU_ASSERT_EQUAL(take_grants(self), 10);
+    memset(self->asked, 0, sizeof self->asked);
+    fetch_coordinator_lost(self->fetch);
+    CU_ASSERT_EQUAL(take_grants(self), 29);
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        CU_ASSERT_EQUAL(self->asked[0][i], i == 3 || (i >= 20 && i < 30) ? 0 : 1);
+        CU_ASSERT_EQUAL(self->asked[1][i] + self->asked[2][i], 0);
+    }
+    fetch_free(self->fetch);
+}
+
+static void list_is_asked_for_again_when_the_coordinator_is_back(void)
+{
+    struct fixture *self = &fixture;
+    struct fetch_plan plan = two_owners();
+    begin(self, (struct fetch_range){0, 0}, &plan);
+    (void)take_grants(self);
+    fetch_coordinator_lost(self->fetch);
+    (void)take_grants(self);
+    CU_ASSERT_EQUAL(self->lists, 2);
+    fetch_free(self->fetch);
+}
+
+/* A blob whose owners send at a pace. */
+struct slow {
+    struct fetch *fetch;
+    uint8_t *data;
+    struct blob_ref ref;
+    uint32_t next[3]; /* chunk of each source */
+    uint64_t began_ms;
+    uint64_t now_ms;
+};
+
+static void slow_ask(struct slow *self)
+{
+    struct wire_grant grant;
+    uint32_t source = 0;
+    while (fetch_grant(self->fetch, self->now_ms, UINT64_MAX, &source, &grant)) {
+    }
+}
+
+/* Owners have `each` chunks, one after the other; the coordinator has the rest. */
+static void slow_begin(struct slow *self, uint32_t chunk_bytes, uint32_t chunks, uint32_t owners,
+                       uint32_t each)
+{
+    static const struct fetch_range all = {0, 0};
+    struct fetch_plan plan = {.owner_count = owners, .owners = {{0, each}, {each, each}}};
+    size_t bytes = (size_t)chunk_bytes * chunks;
+    *self = (struct slow){.next = {owners * each, 0, each}, .began_ms = 1000, .now_ms = 1000};
+    self->data = calloc(1, bytes);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(self->data);
+    self->ref = blob_describe(BLOB_UPDATE, 7, self->data, bytes, chunk_bytes, NULL);
+    CU_ASSERT_EQUAL_FATAL(fetch_new(&self->ref, &all, &plan, &self->fetch), STATUS_OK);
+    slow_ask(self);
+}
+
+static void slow_end(struct slow *self)
+{
+    fetch_free(self->fetch);
+    free(self->data);
+}
+
+/* After wait_ms the source sends its next chunk. */
+static void slow_send(struct slow *self, uint32_t source, uint64_t wait_ms)
+{
+    struct blob_chunk_header header;
+    const uint8_t *chunk = NULL;
+    self->now_ms += wait_ms;
+    CU_ASSERT_EQUAL_FATAL(
+        blob_chunk(&self->ref, self->data, NULL, self->next[source]++, &header, &chunk), STATUS_OK);
+    CU_ASSERT_EQUAL(
+        fetch_take(self->fetch, source, &header, chunk, header.size_bytes, self->now_ms),
+        STATUS_OK);
+    slow_ask(self);
+}
+
+/* When source 1 is out while a chunk comes each wait_ms; 0: all chunks came before. */
+static uint64_t slow_out_ms(struct slow *self, uint32_t chunks, uint64_t wait_ms)
+{
+    uint32_t source = 0;
+    for (uint32_t i = 0; i < chunks; i++) {
+        slow_send(self, 1, wait_ms);
+        if (fetch_judge(self->fetch, self->now_ms, &source)) {
+            CU_ASSERT_EQUAL(source, 1);
+            return self->now_ms - self->began_ms;
+        }
+    }
+    return 0;
+}
+
+enum { SLOW_CHUNK = 32 * 1024, LARGE_CHUNK = 128 * 1024 };
+
+static void owner_that_trickles_is_out(void)
+{
+    struct slow slow;
+    slow_begin(&slow, SLOW_CHUNK, 128, 1, 128);
+    CU_ASSERT_EQUAL(slow_out_ms(&slow, 128, 500), 0); /* just enough, for a minute */
+    slow_end(&slow);
+    slow_begin(&slow, SLOW_CHUNK, 128, 1, 128);
+    uint64_t out_ms = slow_out_ms(&slow, 128, 1000);
+    CU_ASSERT_TRUE(out_ms >= 2 * FETCH_BEHIND_MS_MAX && out_ms < 2 * FETCH_BEHIND_MS_MAX + 3000);
+    slow_end(&slow);
+    slow_begin(&slow, SLOW_CHUNK, 128, 1, 128);
+    out_ms = slow_out_ms(&slow, 128, 7900); /* never silent, never idle */
+    CU_ASSERT_TRUE(out_ms > FETCH_BEHIND_MS_MAX && out_ms < FETCH_BEHIND_MS_MAX + 2 * 7900);
+    slow_end(&slow);
+}
+
+/* A slow line here, or owners that many fetch from: no one of them is to blame. */
+static void owners_that_are_slow_together_stay(void)
+{
+    struct slow slow;
+    uint32_t source = 0;
+    slow_begin(&slow, SLOW_CHUNK, 128, 2, 64);
+    for (uint32_t i = 0; i < 64; i++) {
+        slow_send(&slow, 1, 450);
+        slow_send(&slow, 2, 450);
+        CU_ASSERT_FALSE(fetch_judge(slow.fetch, slow.now_ms, &source));
+    }
+    slow_end(&slow);
+}
+
+static void owner_that_is_much_slower_than_all_before_is_out(void)
+{
+    for (int i = 0; i < 2; i++) {
+        struct slow slow;
+        slow_begin(&slow, LARGE_CHUNK, 256, 1, 128);
+        for (uint32_t j = 0; j < 128; j++) {
+            slow_send(&slow, 0, j % 8 == 0 ? 60 : 0); /* 16 MiB within a second */
+        }
+        uint64_t out_ms = slow_out_ms(&slow, 128, i == 0 ? 640 : 180);
+        CU_ASSERT_TRUE(i == 0 ? out_ms > FETCH_BEHIND_MS_MAX && out_ms < 30000 : out_ms == 0);
+        slow_end(&slow);
+    }
+}
+
 static void damaged_list_is_asked_for_again_but_not_for_ever(void)
 {
     struct fixture *self = &fixture;
@@ -379,6 +550,12 @@ int main(void)
         SUITE_TEST(own_part_is_passed_on_once_the_list_vouches_for_it),
         SUITE_TEST(owner_that_sends_a_wrong_chunk_is_out),
         SUITE_TEST(owner_that_is_silent_or_idle_is_out),
+        SUITE_TEST(owner_that_repeats_a_chunk_is_silent),
+        SUITE_TEST(owner_that_trickles_is_out),
+        SUITE_TEST(owners_that_are_slow_together_stay),
+        SUITE_TEST(owner_that_is_much_slower_than_all_before_is_out),
+        SUITE_TEST(coordinator_that_is_back_owes_all_again_and_owners_that_are_out_stay_out),
+        SUITE_TEST(list_is_asked_for_again_when_the_coordinator_is_back),
         SUITE_TEST(damaged_list_is_asked_for_again_but_not_for_ever),
         SUITE_TEST(other_plan_asks_others_for_what_is_missing),
         SUITE_TEST(no_more_is_asked_for_than_may_come),

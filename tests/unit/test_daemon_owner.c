@@ -1,3 +1,4 @@
+#include "peer/daemon/owner_state.h"
 #include "proto/codec/sum_pack.h"
 #include "tests/unit/owner_fixture.h"
 
@@ -220,6 +221,78 @@ static void other_bytes_than_were_promised_are_not_summed(void)
     expect_sums(self, 1, 1);
     channel_client_free(anna);
     channel_client_free(bert);
+    end(self);
+}
+
+static void chunks_of_wrong_bytes_bar_their_sender(void)
+{
+    struct fixture *self = &fixture;
+    begin(self);
+    struct channel_client *anna = dial(self, &self->anna);
+    struct channel_client *bert = dial(self, &self->bert);
+    struct ticket of_anna = ticket_for(self, &self->anna, TICKET_CONTRIBUTION, 11);
+    show(self, anna, &of_anna, 1);
+    CU_ASSERT_TRUE(hears_type(self, anna, WIRE_GRANT));
+    show_pass(self, bert, &self->bert);
+    self->contribution.data[0] ^= 1; /* of the first chunk, as its proof tells */
+    for (int i = 0; i < GUEST_WRONG_MAX; i++) {
+        send_part(self, anna, 1, 0);
+        turn(self);
+    }
+    CU_ASSERT_TRUE(is_kept(self, anna));
+    send_part(self, anna, 1, 0);
+    CU_ASSERT_TRUE(is_barred(self, anna, &self->anna));
+    CU_ASSERT_TRUE(is_kept(self, bert));
+    owner_pardon(self->owner, clock_now_ms() + OWNER_BAR_MS);
+    channel_client_drop(anna);
+    struct channel_client *again = dial(self, &self->anna);
+    show_pass(self, again, &self->anna);
+    for (int i = 0; i < 1000 && channel_client_connections(again) == 0; i++) {
+        turn(self);
+    }
+    CU_ASSERT_TRUE(is_kept(self, again));
+    channel_client_free(again);
+    channel_client_free(bert);
+    end(self);
+}
+
+static void chunks_that_nobody_asked_for_bar_their_sender(void)
+{
+    static uint8_t body[256 * 1024];
+    struct fixture *self = &fixture;
+    const struct blob_chunk_header header = {.kind = BLOB_CONTRIBUTION,
+                                             .id = 99,
+                                             .size_bytes = sizeof body,
+                                             .hash = digest_of(body, sizeof body)};
+    begin(self);
+    struct channel_client *anna = dial(self, &self->anna);
+    show_pass(self, anna, &self->anna);
+    for (size_t i = 0; i < GUEST_UNASKED_BYTES_MAX / sizeof body; i++) {
+        send_anyhow(self, anna, &header, body);
+    }
+    CU_ASSERT_TRUE(is_kept(self, anna));
+    send_anyhow(self, anna, &header, body);
+    CU_ASSERT_TRUE(is_barred(self, anna, &self->anna));
+    channel_client_free(anna);
+    end(self);
+}
+
+static void more_chunks_asked_for_than_any_window_has_are_cut(void)
+{
+    struct fixture *self = &fixture;
+    begin(self);
+    struct channel_client *anna = dial(self, &self->anna);
+    show_pass(self, anna, &self->anna);
+    turns_for(self, QUIET_MS);
+    const struct wire_grant others = {
+        .kind = BLOB_UPDATE, .id = 50, .chunk_count = GUEST_PENDING_CHUNKS_MAX - 1};
+    struct blob_senders *sends = &self->owner->guests.items[0].sends;
+    CU_ASSERT_EQUAL(blob_senders_grant(sends, &others, GUEST_PENDING_CHUNKS_MAX), STATUS_OK);
+    ask(self, anna, BLOB_UPDATE, 51, (struct fetch_range){FIRST, 1});
+    CU_ASSERT_TRUE(is_kept(self, anna));
+    ask(self, anna, BLOB_UPDATE, 51, (struct fetch_range){FIRST, 2});
+    CU_ASSERT_TRUE(is_cut(self, anna));
+    channel_client_free(anna);
     end(self);
 }
 
@@ -511,6 +584,9 @@ int main(void)
         SUITE_TEST(coordinator_is_answered_its_probe),
         SUITE_TEST(bad_parts_are_reported_and_foreign_ones_cost_the_connection),
         SUITE_TEST(other_bytes_than_were_promised_are_not_summed),
+        SUITE_TEST(chunks_of_wrong_bytes_bar_their_sender),
+        SUITE_TEST(chunks_that_nobody_asked_for_bar_their_sender),
+        SUITE_TEST(more_chunks_asked_for_than_any_window_has_are_cut),
         SUITE_TEST(contribution_waits_for_its_plan),
         SUITE_TEST(memory_limit_holds_whatever_is_opened),
         SUITE_TEST(contributor_that_comes_back_is_granted_anew),

@@ -181,6 +181,42 @@ static void ranges_and_memory_are_limited(void)
     fractions_free(self);
 }
 
+static uint64_t reported(const struct fractions *self)
+{
+    struct fraction_holds holds;
+    fractions_holds(self, &holds);
+    return holds.torn_serial;
+}
+
+static void contribution_of_the_set_without_room_is_reported(void)
+{
+    uint64_t sums_bytes = UINT64_C(2) * CODEC_CHUNK_VALUES * sizeof(int64_t);
+    struct fractions *self =
+        begin(sums_bytes + codec_encoded_bytes(CODEC_FP32, (size_t)2 * CODEC_CHUNK_VALUES) + 16384);
+    CU_ASSERT_EQUAL(open_item(self, 0), STATUS_OK);
+    CU_ASSERT_EQUAL(open_item(self, 1), STATUS_FULL);
+    CU_ASSERT_EQUAL(reported(self), 0); /* there is no set: the other may be given up for it */
+    CU_ASSERT_EQUAL(fractions_set(self, 2, 4, all, 3), STATUS_OK);
+    CU_ASSERT_EQUAL(reported(self), 0);
+    CU_ASSERT_EQUAL(open_item(self, 1), STATUS_FULL);
+    CU_ASSERT_EQUAL(open_item(self, 2), STATUS_FULL);
+    CU_ASSERT_EQUAL(reported(self), 2); /* one at a time, and the same one */
+    const uint64_t first_and_last[] = {1, 3};
+    CU_ASSERT_EQUAL(fractions_set(self, 2, 5, first_and_last, 2), STATUS_OK);
+    CU_ASSERT_EQUAL(open_item(self, 1), STATUS_FULL); /* not of the set */
+    CU_ASSERT_EQUAL(reported(self), 0);
+    CU_ASSERT_EQUAL(open_item(self, 2), STATUS_FULL);
+    CU_ASSERT_EQUAL(reported(self), 3);
+    CU_ASSERT_EQUAL(fractions_set(self, 2, 6, all + 1, 1), STATUS_OK);
+    CU_ASSERT_EQUAL(reported(self), 0);
+    CU_ASSERT_EQUAL(open_item(self, 1), STATUS_OK);
+    CU_ASSERT_EQUAL(add_missing(self, 1), 2);
+    CU_ASSERT_EQUAL(reported(self), 0);
+    CU_ASSERT_EQUAL(take_range(self, 8, 2, 2), STATUS_OK);
+    CU_ASSERT_EQUAL(reported(self), 0);
+    fractions_free(self);
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
@@ -188,6 +224,7 @@ int main(void)
         SUITE_TEST(range_of_a_lost_owner_is_summed_as_well),
         SUITE_TEST(range_that_the_newest_epoch_does_not_name_is_left),
         SUITE_TEST(ranges_and_memory_are_limited),
+        SUITE_TEST(contribution_of_the_set_without_room_is_reported),
     };
     int failed = suite_run("fractions", tests, sizeof tests / sizeof *tests);
     for (uint32_t i = 0; i < COUNT; i++) {

@@ -1,8 +1,10 @@
+#include "common/disk.h"
 #include "common/fault.h"
 #include "common/files.h"
 #include "proto/link.h"
 #include "tests/unit/suite.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,11 +42,17 @@ static void open_makes_a_private_file_and_reads_it_again(void)
     CU_ASSERT_EQUAL_FATAL(identity_open(path, &made), STATUS_OK);
     CU_ASSERT_EQUAL(stat(path, &facts), 0);
     CU_ASSERT_EQUAL(facts.st_mode & 07777, 0600);
-    CU_ASSERT_FALSE(is_zero(made.secret_key, sizeof made.secret_key));
+    CU_ASSERT_FALSE(is_zero(made.secrets->ed25519, sizeof made.secrets->ed25519));
+    CU_ASSERT_FALSE(is_zero(made.secrets->curve, sizeof made.secrets->curve));
     CU_ASSERT_EQUAL_FATAL(identity_open(path, &read_again), STATUS_OK);
-    CU_ASSERT_EQUAL(memcmp(&made, &read_again, sizeof made), 0);
+    CU_ASSERT_EQUAL(memcmp(made.public_key, read_again.public_key, sizeof made.public_key), 0);
+    CU_ASSERT_EQUAL(memcmp(made.curve_public, read_again.curve_public, sizeof made.curve_public),
+                    0);
+    CU_ASSERT_EQUAL(memcmp(made.secrets, read_again.secrets, sizeof *made.secrets), 0);
     identity_wipe(&made);
     CU_ASSERT_TRUE(is_zero(&made, sizeof made));
+    identity_wipe(&made); /* fine */
+    identity_wipe(&read_again);
     end();
 }
 
@@ -87,7 +95,7 @@ static void curve_keys_belong_to_the_identity(void)
     CU_ASSERT_EQUAL_FATAL(identity_open(path, &identity), STATUS_OK);
     CU_ASSERT_EQUAL(identity_curve_of(identity.public_key, curve), STATUS_OK);
     CU_ASSERT_EQUAL(memcmp(curve, identity.curve_public, sizeof curve), 0);
-    CU_ASSERT_EQUAL(crypto_scalarmult_base(curve, identity.curve_secret), 0);
+    CU_ASSERT_EQUAL(crypto_scalarmult_base(curve, identity.secrets->curve), 0);
     CU_ASSERT_EQUAL(memcmp(curve, identity.curve_public, sizeof curve), 0);
     uint8_t bad[IDENTITY_KEY_BYTES] = {1}; /* the neutral element */
     CU_ASSERT_EQUAL(identity_curve_of(bad, curve), STATUS_BAD_DATA);
@@ -108,6 +116,104 @@ static void file_that_others_can_read_is_refused(void)
         CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "chmod 600"));
         CU_ASSERT_TRUE(is_zero(&identity, sizeof identity));
     }
+    end();
+}
+
+/* A link may be anybody's to change, also when it leads to a good file, or nowhere. */
+static void link_in_place_of_the_file_is_refused(void)
+{
+    struct identity identity;
+    char real[FILES_PATH_MAX];
+    begin();
+    CU_ASSERT_EQUAL(files_join(folder, "real", real), STATUS_OK);
+    CU_ASSERT_EQUAL(symlink(real, path), 0);
+    CU_ASSERT_EQUAL(identity_open(path, &identity), STATUS_REFUSED); /* nothing is made there */
+    CU_ASSERT_FALSE(files_exists(real));
+    CU_ASSERT_EQUAL_FATAL(identity_open(real, &identity), STATUS_OK);
+    identity_wipe(&identity);
+    CU_ASSERT_EQUAL(identity_open(path, &identity), STATUS_REFUSED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "is a link"));
+    CU_ASSERT_TRUE(is_zero(&identity, sizeof identity));
+    end();
+}
+
+/* What lies at the temporary name does not lead the secret elsewhere. */
+static void link_at_the_temporary_name_is_not_followed(void)
+{
+    struct identity identity;
+    char elsewhere[FILES_PATH_MAX];
+    char temporary[FILES_PATH_MAX];
+    begin();
+    CU_ASSERT_EQUAL(files_join(folder, "elsewhere", elsewhere), STATUS_OK);
+    CU_ASSERT_EQUAL(files_write_new(elsewhere, "x", 1, 0644), STATUS_OK);
+    CU_ASSERT_EQUAL(files_join(folder, "identity.tmp", temporary), STATUS_OK);
+    CU_ASSERT_EQUAL(symlink(elsewhere, temporary), 0);
+    CU_ASSERT_EQUAL_FATAL(identity_open(path, &identity), STATUS_OK);
+    identity_wipe(&identity);
+    struct stat facts;
+    CU_ASSERT_EQUAL(stat(elsewhere, &facts), 0);
+    CU_ASSERT_EQUAL(facts.st_size, 1);
+    CU_ASSERT_EQUAL(lstat(path, &facts), 0);
+    CU_ASSERT_TRUE(S_ISREG(facts.st_mode));
+    CU_ASSERT_EQUAL(facts.st_mode & 07777, 0600);
+    end();
+}
+
+static void file_of_another_user_is_refused(void)
+{
+    struct identity identity;
+    if (geteuid() != 0) {
+        return; /* only root can give a file away */
+    }
+    begin();
+    CU_ASSERT_EQUAL_FATAL(identity_open(path, &identity), STATUS_OK);
+    identity_wipe(&identity);
+    CU_ASSERT_EQUAL(chown(path, 12345, 12345), 0);
+    CU_ASSERT_EQUAL(identity_open(path, &identity), STATUS_REFUSED);
+    end();
+}
+
+static void pipe_in_place_of_the_file_holds_nobody_up(void)
+{
+    struct identity identity;
+    begin();
+    CU_ASSERT_EQUAL(mkfifo(path, 0600), 0);
+    CU_ASSERT_EQUAL(identity_open(path, &identity), STATUS_NO_INPUT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "not a plain file"));
+    end();
+}
+
+/* One writes over no other, also when both looked before either wrote. */
+static void new_file_takes_no_others_place(void)
+{
+    char temporary[FILES_PATH_MAX];
+    begin();
+    CU_ASSERT_EQUAL(files_join(folder, "second", temporary), STATUS_OK);
+    CU_ASSERT_EQUAL(files_write_new(path, "first", 5, 0600), STATUS_OK);
+    CU_ASSERT_EQUAL(files_write_new(temporary, "second", 6, 0600), STATUS_OK);
+    CU_ASSERT_FALSE(disk_rename_new(temporary, path));
+    CU_ASSERT_EQUAL(errno, EEXIST);
+    CU_ASSERT_TRUE(files_exists(temporary));
+    CU_ASSERT_EQUAL(unlink(path), 0);
+    CU_ASSERT_TRUE(disk_rename_new(temporary, path));
+    CU_ASSERT_FALSE(files_exists(temporary));
+    end();
+}
+
+static void identity_of_curve_keys_alone_connects(void)
+{
+    struct identity whole;
+    struct identity half;
+    begin();
+    CU_ASSERT_EQUAL_FATAL(identity_open(path, &whole), STATUS_OK);
+    CU_ASSERT_EQUAL_FATAL(identity_of_curve(whole.curve_public, whole.secrets->curve, &half),
+                          STATUS_OK);
+    CU_ASSERT_EQUAL(memcmp(half.curve_public, whole.curve_public, IDENTITY_KEY_BYTES), 0);
+    CU_ASSERT_EQUAL(memcmp(half.secrets->curve, whole.secrets->curve, IDENTITY_KEY_BYTES), 0);
+    CU_ASSERT_TRUE(is_zero(half.secrets->ed25519, sizeof half.secrets->ed25519));
+    CU_ASSERT_TRUE(is_zero(half.public_key, sizeof half.public_key));
+    identity_wipe(&half);
+    identity_wipe(&whole);
     end();
 }
 
@@ -264,6 +370,12 @@ int main(void)
         SUITE_TEST(open_of_a_known_seed_gives_the_known_key),
         SUITE_TEST(curve_keys_belong_to_the_identity),
         SUITE_TEST(file_that_others_can_read_is_refused),
+        SUITE_TEST(link_in_place_of_the_file_is_refused),
+        SUITE_TEST(link_at_the_temporary_name_is_not_followed),
+        SUITE_TEST(file_of_another_user_is_refused),
+        SUITE_TEST(pipe_in_place_of_the_file_holds_nobody_up),
+        SUITE_TEST(new_file_takes_no_others_place),
+        SUITE_TEST(identity_of_curve_keys_alone_connects),
         SUITE_TEST(damaged_file_is_bad_data),
         SUITE_TEST(missing_or_wrong_place_has_a_sentence),
         SUITE_TEST(link_round_trip_keeps_every_part),

@@ -325,20 +325,21 @@ static void open_makes_a_safe_connection(void)
     scratch_begin();
     struct ledger *ledger = fixture_open(0);
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
-        CU_ASSERT_TRUE(fixture_answers(ledger->db, expected[i].pragma, expected[i].value));
+        CU_ASSERT_TRUE(fixture_answers(ledger->file.db, expected[i].pragma, expected[i].value));
     }
     int defensive = 0;
     int loads = 1;
-    CU_ASSERT_EQUAL(sqlite3_db_config(ledger->db, SQLITE_DBCONFIG_DEFENSIVE, -1, &defensive), 0);
+    CU_ASSERT_EQUAL(sqlite3_db_config(ledger->file.db, SQLITE_DBCONFIG_DEFENSIVE, -1, &defensive),
+                    0);
     CU_ASSERT_EQUAL(
-        sqlite3_db_config(ledger->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, -1, &loads), 0);
+        sqlite3_db_config(ledger->file.db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, -1, &loads), 0);
     CU_ASSERT_EQUAL(defensive, 1);
     CU_ASSERT_EQUAL(loads, 0);
     struct stat facts;
     CU_ASSERT_EQUAL(stat(scratch_path("ledger.db"), &facts), 0);
     CU_ASSERT_EQUAL(facts.st_mode & 0777, 0644);
     CU_ASSERT_EQUAL(
-        sqlite3_exec(ledger->db, "INSERT INTO credit VALUES (1, 1, 1, 1)", NULL, NULL, NULL),
+        sqlite3_exec(ledger->file.db, "INSERT INTO credit VALUES (1, 1, 1, 1)", NULL, NULL, NULL),
         SQLITE_CONSTRAINT_FOREIGNKEY);
     ledger_close(ledger);
     scratch_end();
@@ -384,9 +385,9 @@ static void name_peer_is_kept_and_renewed(void)
     CU_ASSERT_TRUE(
         fixture_holds("SELECT group_concat(name || first_ms, ', ') FROM peers", "first1000, 1000"));
     CU_ASSERT_EQUAL(ledger_name_peer(ledger, fixture_anna, "anna"), STATUS_OK);
-    int changes = sqlite3_total_changes(ledger->db);
+    int changes = sqlite3_total_changes(ledger->file.db);
     CU_ASSERT_EQUAL(ledger_name_peer(ledger, fixture_anna, "anna"), STATUS_OK);
-    CU_ASSERT_EQUAL(sqlite3_total_changes(ledger->db), changes);
+    CU_ASSERT_EQUAL(sqlite3_total_changes(ledger->file.db), changes);
     char wide[200];
     memset(wide, 'w', sizeof wide - 1);
     wide[sizeof wide - 1] = '\0';
@@ -457,7 +458,7 @@ static void read_beside_a_writer_sees_what_is_committed(void)
     struct ledger *writer = fixture_open(0);
     CU_ASSERT_EQUAL(fixture_add(writer, 0, 3), STATUS_OK);
     CU_ASSERT_EQUAL_FATAL(ledger_open_to_read(scratch_folder, &reader), STATUS_OK);
-    CU_ASSERT_EQUAL(sqlite3_db_readonly(reader->db, "main"), 1);
+    CU_ASSERT_EQUAL(sqlite3_db_readonly(reader->file.db, "main"), 1);
     CU_ASSERT_EQUAL(ledger_begin(writer), STATUS_OK);
     CU_ASSERT_EQUAL(fixture_add(writer, 3, FIXTURE_RECORDS), STATUS_OK);
     assert_totals(reader, 1);

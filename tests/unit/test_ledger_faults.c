@@ -549,7 +549,7 @@ static bool lose_in_batch(struct ledger *ledger, unsigned call)
     enum status status = fixture_add(ledger, 3, 7);
     memory.fail_at = 0;
     CU_ASSERT_TRUE(status == STATUS_OK || status == STATUS_NO_MEMORY);
-    bool lost = sqlite3_get_autocommit(ledger->db) != 0;
+    bool lost = sqlite3_get_autocommit(ledger->file.db) != 0;
     if (lost) {
         CU_ASSERT_EQUAL(fixture_add(ledger, 3, 4), STATUS_IO);
     }

@@ -1,5 +1,5 @@
 #include "common/fault.h"
-#include "coordinator/store/ledger_sql.h"
+#include "coordinator/store/ledger_schema.h"
 #include "tests/unit/ledger_fixture.h"
 #include "tests/unit/suite.h"
 
@@ -121,13 +121,15 @@ static const char *const steps[] = {"CREATE TABLE a (x INTEGER) STRICT; INSERT I
 /* Opens old.db in the scratch folder and brings it to `version` by the steps above. */
 static enum status apply(size_t version)
 {
-    const struct ledger_schema schema = {.version = version, .steps = steps};
-    sqlite3 *db = NULL;
-    CU_ASSERT_EQUAL_FATAL(sqlite3_open(scratch_path("old.db"), &db), SQLITE_OK);
-    enum status status = ledger_schema_apply(&schema, db, "old.db");
-    CU_ASSERT_EQUAL(sqlite3_get_autocommit(db), 1);
-    CU_ASSERT_EQUAL(ledger_schema_require(&schema, db, "old.db"), status);
-    CU_ASSERT_EQUAL(sqlite3_close(db), SQLITE_OK);
+    struct sql_schema schema = *ledger_schema_current();
+    struct sql_file file = {.path = "old.db", .schema = &schema};
+    schema.version = version;
+    schema.steps = steps;
+    CU_ASSERT_EQUAL_FATAL(sqlite3_open(scratch_path("old.db"), &file.db), SQLITE_OK);
+    enum status status = sql_schema_apply(&file);
+    CU_ASSERT_EQUAL(sqlite3_get_autocommit(file.db), 1);
+    CU_ASSERT_EQUAL(sql_schema_require(&file), status);
+    sql_file_close(&file);
     return status;
 }
 

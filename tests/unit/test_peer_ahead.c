@@ -216,11 +216,18 @@ static void sample_of_the_step_before_is_computed_first_and_the_sum_set_aside(vo
     fixture_verdict(&f, true);
     CU_ASSERT_PTR_NULL(fixture_action(&f, SESSION_OFFER_AGAIN));
     fixture_work(&f);
+    fixture_lease_ahead(&f, 4, 14, 2);
+    item = fixture_begin(&f, 14);
+    fixture_done(&f, &item);
+    item = fixture_begin(&f, 15);
+    CU_ASSERT_PTR_NULL(fixture_sent(&f, WIRE_PROGRESS)); /* too soon after the latest */
     fixture_committed(&f, 5, 7);
     CU_ASSERT_EQUAL(fixture_count(&f, SESSION_DROP_OFFER), 2);
+    CU_ASSERT_PTR_NOT_NULL(fixture_sent(&f, WIRE_PROGRESS)); /* the lease is not done */
     const struct session_action *again = fixture_action(&f, SESSION_OFFER_AGAIN);
     CU_ASSERT_PTR_NOT_NULL_FATAL(again); /* its step is there */
     CU_ASSERT_EQUAL(again->offer_id, aside);
+    fixture_done(&f, &item);
     f.message.as.collect.step = 6;
     fixture_deliver(&f, WIRE_COLLECT);
     CU_ASSERT_PTR_NULL(fixture_action(&f, SESSION_ENCODE)); /* one after the other */
@@ -310,6 +317,28 @@ static void snapshot_in_the_place_of_the_update_keeps_the_work(void)
     item = fixture_begin(&f, 11);
     CU_ASSERT_FALSE(item.stale);
     fixture_done(&f, &item);
+    session_deinit(&f.session);
+}
+
+/* There is no memory for both. */
+static void snapshot_ends_the_work_where_memory_is_short(void)
+{
+    struct fixture f;
+    go_ahead(&f);
+    struct work_item item = fixture_begin(&f, 10);
+    fixture_event(&f, SESSION_CONNECTED, true);
+    f.cramped = true;
+    fixture_welcome(&f, 1, 6);
+    CU_ASSERT_EQUAL(f.session.phase, SESSION_SYNC);
+    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, SESSION_DROP_OFFERS));
+    CU_ASSERT_PTR_NOT_NULL(fixture_action(&f, SESSION_FETCH));
+    CU_ASSERT_EQUAL(work_waiting(&f.session.work), 0);
+    CU_ASSERT_EQUAL(f.session.kept_count, 0);
+    fixture_done(&f, &item);
+    fixture_event(&f, SESSION_FETCHED, true);
+    fixture_applied(&f, 3);
+    CU_ASSERT_EQUAL(f.session.version, 6);
+    CU_ASSERT_EQUAL(f.session.work.held_samples, 0);
     session_deinit(&f.session);
 }
 
@@ -403,6 +432,7 @@ int main(void)
         SUITE_TEST(what_is_forgotten_is_told_by_a_new_claim),
         SUITE_TEST(collect_of_the_next_step_tells_of_a_commit_that_was_missed),
         SUITE_TEST(snapshot_in_the_place_of_the_update_keeps_the_work),
+        SUITE_TEST(snapshot_ends_the_work_where_memory_is_short),
         SUITE_TEST(snapshot_of_another_version_ends_the_work),
         SUITE_TEST(refused_claim_ends_the_work_of_both_steps),
         SUITE_TEST(who_leaves_ahead_hands_in_when_the_step_has_come),

@@ -313,15 +313,22 @@ static void silence_leads_to_a_new_connection(void)
     CU_ASSERT_EQUAL(f.session.phase, SESSION_HELLO);
     fixture_tick(&f, 0);
     CU_ASSERT_EQUAL(fixture_sent(&f, WIRE_HELLO)->as.version_held, 4);
+    for (int i = 0; i < 3; i++) { /* and to another one when nobody answers there either */
+        fixture_tick(&f, 5000);
+        CU_ASSERT_EQUAL(fixture_count(&f, SESSION_RECONNECT), 0);
+        fixture_tick(&f, 1);
+        CU_ASSERT_EQUAL(fixture_count(&f, SESSION_RECONNECT), 1);
+    }
     session_deinit(&f.session);
 }
 
 static void refusals_stop_wait_or_start_over(void)
 {
-    const enum wire_refusal final[3] = {WIRE_REFUSED_TOKEN, WIRE_REFUSED_PROTOCOL,
-                                        WIRE_REFUSED_IDENTITY};
+    static const enum wire_refusal final[] = {WIRE_REFUSED_TOKEN,    WIRE_REFUSED_PROTOCOL,
+                                              WIRE_REFUSED_IDENTITY, WIRE_REFUSED_SEQUENCE,
+                                              WIRE_REFUSED_BANNED,   WIRE_REFUSED_NOT_ALLOWED};
     struct fixture f;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof final / sizeof final[0]; i++) {
         fixture_init(&f);
         fixture_tick(&f, 0);
         fixture_refused(&f, final[i]);
@@ -345,6 +352,27 @@ static void refusals_stop_wait_or_start_over(void)
     fixture_tick(&f, 0);
     CU_ASSERT_EQUAL(fixture_sent(&f, WIRE_HELLO)->as.version_held, WIRE_VERSION_NONE);
     session_deinit(&f.session);
+}
+
+/* Who waited for room in vain must not look for a fault in the network. */
+static void wait_for_room_ends_with_the_refusal(void)
+{
+    struct fixture f;
+    for (int answered = 0; answered < 2; answered++) {
+        fixture_init(&f);
+        while (f.session.phase != SESSION_OVER && f.now_ms < 100000) {
+            fixture_tick(&f, 500);
+            if (answered == 1 && fixture_sent(&f, WIRE_HELLO) != NULL) {
+                fixture_refused(&f, WIRE_REFUSED_FULL);
+            }
+        }
+        CU_ASSERT_TRUE(f.now_ms > 60000 && f.now_ms < 63000);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(fixture_action(&f, SESSION_EXIT));
+        CU_ASSERT_EQUAL(fixture_action(&f, SESSION_EXIT)->status,
+                        answered == 1 ? STATUS_UNAVAILABLE : STATUS_NO_HOST);
+        CU_ASSERT_EQUAL(strcmp(fixture_action(&f, SESSION_EXIT)->text, "no") == 0, answered);
+        session_deinit(&f.session);
+    }
 }
 
 static void collect_waits_for_the_samples_that_run(void)
@@ -557,6 +585,7 @@ int main(void)
         SUITE_TEST(leases_and_commits_of_other_versions_are_ignored),
         SUITE_TEST(silence_leads_to_a_new_connection),
         SUITE_TEST(refusals_stop_wait_or_start_over),
+        SUITE_TEST(wait_for_room_ends_with_the_refusal),
         SUITE_TEST(collect_waits_for_the_samples_that_run),
         SUITE_TEST(lost_verdict_is_settled_by_the_commit),
         SUITE_TEST(commit_of_the_step_in_hand_drains_it),

@@ -83,10 +83,12 @@ static void every_chunk_of_an_offer_brings_its_proof(void)
     CU_ASSERT_EQUAL(offer_chunk(offer, CHUNKS, &chunk), STATUS_OUT_OF_RANGE);
     free(offer->tree); /* as if there had been no memory */
     offer->tree = NULL;
-    CU_ASSERT_EQUAL(offer_chunk(offer, 1, &chunk), STATUS_OK);
-    CU_ASSERT_EQUAL(chunk.head_bytes, BLOB_HEADER_BYTES);
-    CU_ASSERT_FALSE(
-        blob_tree_proves(&offer->facts.blob.root, CHUNKS, chunk.head, chunk.head_bytes));
+    const struct digest root = offer->facts.blob.root;
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        CU_ASSERT_EQUAL_FATAL(offer_chunk(offer, i, &chunk), STATUS_OK);
+        CU_ASSERT_TRUE(blob_tree_proves(&root, CHUNKS, chunk.head, chunk.head_bytes));
+    }
+    CU_ASSERT_TRUE(digest_equal(&offer->facts.blob.root, &root));
     offers_clear(&offers);
 }
 
@@ -135,7 +137,8 @@ static enum status open_apart(const char *path, char out_name[IDENTITY_NAME_BYTE
     pid_t child = fork();
     if (child == 0) {
         struct identity identity;
-        answer.status = state_dir_open(path, &identity);
+        struct sequence sequence;
+        answer.status = state_dir_open(path, &identity, &sequence);
         if (answer.status == STATUS_OK) {
             identity_name(identity.public_key, answer.name);
         }
@@ -155,6 +158,7 @@ static void state_is_made_once_and_locked(void)
     char second[IDENTITY_NAME_BYTES];
     char other[IDENTITY_NAME_BYTES];
     struct identity identity;
+    struct sequence sequence;
     struct stat facts;
     scratch_begin();
     CU_ASSERT_EQUAL(open_apart(scratch_path("a/b/state"), first), STATUS_OK);
@@ -164,13 +168,17 @@ static void state_is_made_once_and_locked(void)
     CU_ASSERT_STRING_EQUAL(first, second);
     CU_ASSERT_EQUAL(open_apart(scratch_path("other"), other), STATUS_OK);
     CU_ASSERT_STRING_NOT_EQUAL(first, other);
-    CU_ASSERT_EQUAL(state_dir_open(scratch_path("a/b/state"), &identity), STATUS_OK);
+    CU_ASSERT_EQUAL(state_dir_open(scratch_path("a/b/state"), &identity, &sequence), STATUS_OK);
     CU_ASSERT_EQUAL(open_apart(scratch_path("a/b/state"), second), STATUS_UNAVAILABLE);
+    uint8_t key[IDENTITY_KEY_BYTES]; /* while somebody holds the lock */
+    CU_ASSERT_EQUAL(state_dir_key(scratch_path("a/b/state"), key), STATUS_OK);
+    CU_ASSERT_EQUAL(memcmp(key, identity.public_key, sizeof key), 0);
     identity_wipe(&identity);
     CU_ASSERT_EQUAL(chmod(scratch_path("other/identity.key"), 0644), 0);
     CU_ASSERT_EQUAL(open_apart(scratch_path("other"), other), STATUS_REFUSED);
     scratch_write_text("file", "x");
-    CU_ASSERT_EQUAL(state_dir_open(scratch_path("file"), &identity), STATUS_CANNOT_CREATE);
+    CU_ASSERT_EQUAL(state_dir_open(scratch_path("file"), &identity, &sequence),
+                    STATUS_CANNOT_CREATE);
     scratch_end();
 }
 
@@ -178,6 +186,7 @@ static void state_without_a_path_lies_where_the_system_says(void)
 {
     char name[IDENTITY_NAME_BYTES];
     struct identity identity;
+    struct sequence sequence;
     scratch_begin();
     CU_ASSERT_EQUAL(setenv("XDG_STATE_HOME", scratch_path("xdg"), 1), 0);
     CU_ASSERT_EQUAL(setenv("HOME", scratch_path("home"), 1), 0);
@@ -189,7 +198,7 @@ static void state_without_a_path_lies_where_the_system_says(void)
     CU_ASSERT_TRUE(files_exists(scratch_path("home/.local/state/dugnad/identity.key")));
     CU_ASSERT_EQUAL(unsetenv("XDG_STATE_HOME"), 0);
     CU_ASSERT_EQUAL(unsetenv("HOME"), 0);
-    CU_ASSERT_EQUAL(state_dir_open(NULL, &identity), STATUS_USAGE);
+    CU_ASSERT_EQUAL(state_dir_open(NULL, &identity, &sequence), STATUS_USAGE);
     CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "--state"));
     scratch_end();
 }

@@ -247,6 +247,25 @@ static void measure_stalled_link_becomes_slow_not_unknown(void)
     CU_ASSERT_EQUAL(rate_meter_bytes_per_s(&meter), 1);
 }
 
+/* Whoever was to send is gone for a while, or the chunk that was asked for was lost. */
+static void measure_silence_says_nothing_of_the_link(void)
+{
+    struct rate_meter meter;
+    rate_meter_init(&meter);
+    uint64_t now_ms = 1;
+    rate_meter_add(&meter, 0, now_ms, false);
+    for (int i = 0; i < 6; i++) { /* all of it is within a burst */
+        rate_meter_add(&meter, 2000, now_ms += 100, true);
+        rate_meter_add(&meter, 0, now_ms += 15000, true);
+        CU_ASSERT_EQUAL(rate_meter_bytes_per_s(&meter), 0);
+    }
+    rate_meter_add(&meter, 64 * 1024, now_ms += 100, true);
+    for (int i = 0; i < 10; i++) {
+        rate_meter_add(&meter, MB / 10, now_ms += 100, true);
+    }
+    CU_ASSERT_TRUE((double)rate_meter_bytes_per_s(&meter) > 0.8 * MB);
+}
+
 static void measure_clock_running_backwards_takes_no_harm(void)
 {
     struct rate_meter meter;
@@ -490,6 +509,7 @@ int main(void)
         SUITE_TEST(measure_slower_link_follows_in_half_a_minute),
         SUITE_TEST(measure_noisy_link_stays_near_its_rate),
         SUITE_TEST(measure_stalled_link_becomes_slow_not_unknown),
+        SUITE_TEST(measure_silence_says_nothing_of_the_link),
         SUITE_TEST(measure_clock_running_backwards_takes_no_harm),
         SUITE_TEST(probe_unknown_link_is_believed),
         SUITE_TEST(probe_slower_link_lowers_the_estimate_at_once),

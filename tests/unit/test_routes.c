@@ -253,6 +253,9 @@ static void codec_of_the_newest_and_the_last_route_are_taken(void)
     (void)routes_note_told(routes, slow, &route);
     CU_ASSERT_TRUE(routes_takes_codec(slow, CODEC_BF16, CODEC_MX4));
     CU_ASSERT_FALSE(routes_takes_codec(slow, CODEC_BF16, CODEC_MX8));
+    routes_forget_codecs(routes); /* the run has another one */
+    CU_ASSERT_FALSE(routes_takes_codec(slow, CODEC_MX8, CODEC_BF16));
+    CU_ASSERT_TRUE(routes_takes_codec(slow, CODEC_MX8, CODEC_MX8));
     routes_free(routes);
 }
 

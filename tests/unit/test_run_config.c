@@ -381,6 +381,37 @@ static void wrong_values_name_line_and_range(void)
     scratch_end();
 }
 
+static void membership_is_read_and_is_by_invite_unless_given(void)
+{
+    static const struct {
+        const char *line;
+        enum membership membership;
+    } lines[] = {{"", MEMBERSHIP_INVITE},
+                 {"membership: invite\n", MEMBERSHIP_INVITE},
+                 {"membership: open\n", MEMBERSHIP_OPEN},
+                 {"membership: allowlist\n", MEMBERSHIP_ALLOWLIST}};
+    static const char *const wrong[] = {"Open", "all", "yes"};
+    struct run_config run;
+    struct manifest manifest = {.tokenizer = "bytes", .vocab_size = 256};
+    char text[1024];
+    scratch_begin();
+    CU_ASSERT_EQUAL(files_make_folder(scratch_path("shards")), STATUS_OK);
+    CU_ASSERT_EQUAL(manifest_write(&manifest, scratch_path("shards")), STATUS_OK);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        (void)snprintf(text, sizeof text, "%s%s", lines[i].line, SMALL);
+        CU_ASSERT_EQUAL(read_text(text, &run), STATUS_OK);
+        CU_ASSERT_EQUAL(run.membership, lines[i].membership);
+        CU_ASSERT_TRUE(lines[i].line[0] == '\0' ||
+                       strstr(lines[i].line, membership_name(run.membership)) != NULL);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        (void)snprintf(text, sizeof text, "membership: %s\n%s", wrong[i], SMALL);
+        CU_ASSERT_EQUAL(read_text(text, &run), STATUS_BAD_CONFIG);
+        expect_words("membership", "allowlist");
+    }
+    scratch_end();
+}
+
 static void coarser_updates_without_a_codec_for_them_are_refused(void)
 {
     struct run_config run;
@@ -494,6 +525,7 @@ int main(void)
         SUITE_TEST(schedules_are_read_with_their_keys),
         SUITE_TEST(typing_errors_name_line_and_nearest_key),
         SUITE_TEST(wrong_values_name_line_and_range),
+        SUITE_TEST(membership_is_read_and_is_by_invite_unless_given),
         SUITE_TEST(coarser_updates_without_a_codec_for_them_are_refused),
         SUITE_TEST(missing_required_keys_are_named),
         SUITE_TEST(broken_yaml_is_refused_with_its_line),

@@ -225,7 +225,6 @@ static void open_again(const struct damage *damage, enum outcome outcome)
 static void try_damage(const struct damage *damage)
 {
     struct opened opened;
-    uint8_t other[LINK_TOKEN_BYTES] = {1};
     struct sim_disk *disk = sim_disk_copy(truth.disk);
     sim_disk_use(disk);
     apply(damage, disk);
@@ -242,9 +241,6 @@ static void try_damage(const struct damage *damage)
     }
     if (!told && (outcome == REFUSED || must_be_told(damage, outcome))) {
         complain(damage, "verify says that all is well");
-    }
-    if (invites_known(RUN_PATH, other)) {
-        complain(damage, "a token that was never made is known");
     }
     (void)status_file_port(RUN_PATH);
     if (outcome != REFUSED && trial_count % REOPENED_EVERY == 0) {

@@ -122,6 +122,38 @@ static void open_wrong_lengths_refuses(void)
     scratch_end();
 }
 
+/* A header of `count` empty arrays, or of one text that looks as if it held them. */
+static char *make_crowd(size_t count, bool quoted)
+{
+    size_t size_bytes = 3 * count + 64;
+    char *header = calloc(1, size_bytes);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(header);
+    (void)snprintf(header, size_bytes, "%s",
+                   quoted ? "{\"__metadata__\":{\"a\":\"\\\"" : "{\"a\":[");
+    size_t length = strlen(header);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(header + length + 3 * i, "[],", 3);
+    }
+    length += 3 * count;
+    (void)snprintf(header + length, size_bytes - length, "%s", quoted ? "\"}}" : "1]}");
+    return header;
+}
+
+/* Its values would take 40 times as much memory as the file. */
+static void open_crowded_header_refuses_before_it_is_read(void)
+{
+    enum { MANY = 600000 };
+    scratch_begin();
+    char *header = make_crowd(MANY, false);
+    CU_ASSERT_EQUAL(open_file(header, 0), STATUS_BAD_DATA);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "values"));
+    free(header);
+    header = make_crowd(MANY, true);
+    CU_ASSERT_EQUAL(open_file(header, 0), STATUS_OK);
+    free(header);
+    scratch_end();
+}
+
 static void open_long_name_refuses(void)
 {
     char header[512];
@@ -309,6 +341,7 @@ int main(void)
         SUITE_TEST(open_valid_files_accepts),
         SUITE_TEST(open_broken_headers_refuses),
         SUITE_TEST(open_wrong_lengths_refuses),
+        SUITE_TEST(open_crowded_header_refuses_before_it_is_read),
         SUITE_TEST(open_long_name_refuses),
         SUITE_TEST(every_cut_file_is_refused),
         SUITE_TEST(write_then_read_gives_the_same_values),

@@ -2,7 +2,9 @@
  */
 #include "coordinator/core/core_state.h"
 #include "coordinator/server/server_state.h"
-#include "coordinator/store/invites.h"
+#include "proto/attest.h"
+#include "tests/unit/fake_channel.h"
+#include "tests/unit/members_fixture.h"
 #include "tests/unit/run_fixture.h"
 #include "tests/unit/suite.h"
 
@@ -14,7 +16,8 @@ struct scene {
     struct identity peers[PEERS];
     uint8_t token[LINK_TOKEN_BYTES];
     uint64_t now_ms;
-    bool spoilt; /* the parameters that hello tells of are not the run's */
+    uint64_t hellos; /* said so far, by whomever */
+    bool spoilt;     /* the parameters that hello tells of are not the run's */
 };
 
 static void open_server(struct scene *s)
@@ -28,7 +31,7 @@ static void begin(struct scene *s)
     memset(s, 0, sizeof *s);
     s->now_ms = NOW_MS;
     run_fixture_open(&s->run, "fp32", NULL, NULL);
-    CU_ASSERT_EQUAL_FATAL(invites_create(s->run.path, s->token), STATUS_OK);
+    members_fixture_invite(s->run.path, 7, 0, s->token);
     for (int i = 0; i < PEERS; i++) {
         char name[16];
         (void)snprintf(name, sizeof name, "key%d", i);
@@ -47,7 +50,7 @@ static void end(struct scene *s)
 static void say(struct scene *s, int i, const struct wire_message *message)
 {
     static uint8_t head[WIRE_HEAD_MAX];
-    struct channel_message incoming = {.head = head};
+    struct channel_message incoming = {.head = head, .connection = (uint64_t)i + 1};
     bool over = false;
     CU_ASSERT_EQUAL_FATAL(wire_encode(message, head, sizeof head, &incoming.head_size_bytes),
                           STATUS_OK);
@@ -68,6 +71,8 @@ static void say_hello(struct scene *s, int i, uint64_t version_held)
     hello->version_held = version_held;
     hello->digest_held = s->server->digests[0];
     hello->digest_held.bytes[0] ^= s->spoilt ? 1U : 0U;
+    hello->sequence = ++s->hellos;
+    attest_hello_sign(&s->peers[i], s->run.identity.public_key, hello);
     say(s, i, &message);
 }
 

@@ -86,7 +86,12 @@ static void rates_are_raised_by_what_is_much_faster(void)
     peer.up_max = REST_PROBE_BYTES / 4; /* its owner's word stands */
     CU_ASSERT_TRUE(rest_raise_rates(&peer, 0));
     CU_ASSERT_EQUAL(routes_up(&peer), (double)peer.up_max);
+    peer.up_max = 0;
     peer.said_up = 0;
+    peer.said_down = 1; /* when nothing came for a while */
+    CU_ASSERT_TRUE(rest_raise_rates(&peer, 1000));
+    CU_ASSERT_EQUAL(peer.said_up, 0);
+    CU_ASSERT_EQUAL(peer.said_down, REST_PROBE_BYTES);
     peer.said_down = 0;
     CU_ASSERT_FALSE(rest_raise_rates(&peer, 1));
 }

@@ -27,13 +27,18 @@ static enum status say(struct channel_client *client, uint8_t number, size_t bod
     return channel_client_send(client, &number, 1, body_bytes > 0 ? body : NULL, body_bytes);
 }
 
-/* Takes all there is; the numbers must be *next, *next + 1 and so on. Returns how many came. */
+static uint64_t heard_over; /* the connection of the latest message */
+
+/* Takes all there is, and admits who sent it; the numbers must be *next, *next + 1 and so on.
+ * Returns how many came. */
 static unsigned hear(struct machine *machines, uint32_t at, uint8_t *next)
 {
     struct channel_message message;
     unsigned count = 0;
     run_on(at);
     while (channel_server_receive(machines[at].server, &message) == STATUS_OK) {
+        channel_server_admit(machines[at].server, message.connection);
+        heard_over = message.connection;
         CU_ASSERT_EQUAL(message.head[0], *next);
         (*next)++;
         count++;
@@ -64,8 +69,9 @@ static void two_peers_exchange_messages_through_a_peers_server(void)
     CU_ASSERT_EQUAL(message.head[0], next++);
     CU_ASSERT_STRING_EQUAL(message.host, host);
     CU_ASSERT_EQUAL(memcmp(message.curve_key, machines[1].identity.curve_public, 32), 0);
-    CU_ASSERT_EQUAL(channel_server_send(machines[0].server, message.curve_key, (const uint8_t *)"!",
-                                        1, (const uint8_t *)"body", 4),
+    channel_server_admit(machines[0].server, message.connection);
+    CU_ASSERT_EQUAL(channel_server_send(machines[0].server, message.connection,
+                                        (const uint8_t *)"!", 1, (const uint8_t *)"body", 4),
                     STATUS_OK);
     channel_message_close(&message);
     CU_ASSERT_EQUAL(hear(machines, 0, &next), LETTERS - 1);
@@ -131,32 +137,72 @@ static void owner_that_dies_is_found_again_when_it_serves(void)
     (void)end(machines);
 }
 
-static void disconnect_cuts_one_key_at_a_peers_server(void)
+static void cut_and_barred_connections_are_gone_and_others_stay(void)
 {
     struct machine machines[MACHINES];
     begin(machines, 4);
     serve(machines, 0);
+    struct channel_server *server = machines[0].server;
     struct channel_client *stranger = dial(machines, 1, 0);
     struct channel_client *friend = dial(machines, 2, 0);
+    uint8_t next = 0;
     CU_ASSERT_EQUAL(say(stranger, 0, 0), STATUS_OK);
     pass(SECOND);
+    CU_ASSERT_EQUAL(hear(machines, 0, &next), 1);
+    uint64_t of_stranger = heard_over;
     CU_ASSERT_EQUAL(say(friend, 1, 0), STATUS_OK);
     pass(SECOND);
-    uint8_t next = 0;
-    CU_ASSERT_EQUAL(hear(machines, 0, &next), 2);
-    channel_server_disconnect(machines[0].server, machines[1].identity.curve_public);
+    CU_ASSERT_EQUAL(hear(machines, 0, &next), 1);
+    uint64_t of_friend = heard_over;
+    channel_server_cut(server, of_stranger);
     CU_ASSERT_EQUAL(channel_client_trouble(stranger), CHANNEL_CONNECTING);
     CU_ASSERT_EQUAL(channel_client_trouble(friend), CHANNEL_FINE);
-    CU_ASSERT_EQUAL(channel_server_send(machines[0].server, machines[1].identity.curve_public,
-                                        (const uint8_t *)"x", 1, NULL, 0),
+    CU_ASSERT_EQUAL(channel_server_send(server, of_stranger, (const uint8_t *)"x", 1, NULL, 0),
                     STATUS_STALE);
-    CU_ASSERT_EQUAL(channel_server_send(machines[0].server, machines[2].identity.curve_public,
-                                        (const uint8_t *)"x", 1, NULL, 0),
+    CU_ASSERT_EQUAL(channel_server_send(server, of_friend, (const uint8_t *)"x", 1, NULL, 0),
                     STATUS_OK);
+    pass(SECOND);
+    CU_ASSERT_EQUAL(channel_client_trouble(stranger), CHANNEL_FINE); /* it came back */
+    CU_ASSERT_EQUAL(channel_server_bar(server, machines[1].identity.curve_public, true), STATUS_OK);
+    pass(3 * SECOND);
+    CU_ASSERT_EQUAL(channel_client_trouble(stranger), CHANNEL_SHUT_OUT);
+    CU_ASSERT_EQUAL(channel_client_connections(friend), 1);
+    CU_ASSERT_EQUAL(channel_server_bar(server, machines[1].identity.curve_public, false),
+                    STATUS_OK);
+    pass(SECOND);
+    CU_ASSERT_EQUAL(channel_client_trouble(stranger), CHANNEL_FINE);
     run_on(1);
     channel_client_free(stranger);
     run_on(2);
     channel_client_free(friend);
+    (void)end(machines);
+}
+
+static void strangers_that_say_too_much_are_cut(void)
+{
+    struct machine machines[MACHINES];
+    begin(machines, 5);
+    serve(machines, 0);
+    struct channel_client *client = dial(machines, 1, 0);
+    pass(SECOND);
+    for (unsigned i = 0; i <= CHANNEL_STRANGER_MESSAGES_MAX; i++) {
+        CU_ASSERT_EQUAL(say(client, (uint8_t)i, 0), STATUS_OK);
+    }
+    pass(SECOND);
+    struct channel_message message;
+    struct channel_incident incident;
+    unsigned heard = 0;
+    run_on(0);
+    while (channel_server_receive(machines[0].server, &message) == STATUS_OK) {
+        channel_message_close(&message);
+        heard++;
+    }
+    CU_ASSERT_EQUAL(heard, CHANNEL_STRANGER_MESSAGES_MAX);
+    CU_ASSERT_EQUAL(channel_client_trouble(client), CHANNEL_CONNECTING);
+    CU_ASSERT_TRUE_FATAL(channel_server_incident(machines[0].server, &incident));
+    CU_ASSERT_EQUAL(incident.reason, CHANNEL_NOT_ADMITTED);
+    run_on(1);
+    channel_client_free(client);
     (void)end(machines);
 }
 
@@ -258,6 +304,7 @@ static struct digest storm(uint64_t seed, uint64_t *out_lost)
         struct channel_message message;
         run_on(server);
         while (channel_server_receive(machines[server].server, &message) == STATUS_OK) {
+            channel_server_admit(machines[server].server, message.connection);
             channel_message_close(&message);
         }
     }
@@ -342,6 +389,7 @@ static void link_of_a_receiver_is_shared_by_its_senders(void)
         pass(MS);
         run_on(0);
         while (channel_server_receive(machines[0].server, &message) == STATUS_OK) {
+            channel_server_admit(machines[0].server, message.connection);
             channel_message_close(&message);
             heard++;
         }
@@ -362,7 +410,8 @@ int main(void)
         SUITE_TEST(two_peers_exchange_messages_through_a_peers_server),
         SUITE_TEST(wrong_key_or_address_does_not_connect),
         SUITE_TEST(owner_that_dies_is_found_again_when_it_serves),
-        SUITE_TEST(disconnect_cuts_one_key_at_a_peers_server),
+        SUITE_TEST(cut_and_barred_connections_are_gone_and_others_stay),
+        SUITE_TEST(strangers_that_say_too_much_are_cut),
         SUITE_TEST(partition_of_two_machines_leaves_others_connected),
         SUITE_TEST(clog_between_two_machines_delays_no_others),
         SUITE_TEST(faults_of_a_seed_are_the_same_every_time),

@@ -1,5 +1,4 @@
 #include "common/fault.h"
-#include "coordinator/store/invites.h"
 #include "coordinator/store/run_file.h"
 #include "coordinator/store/status_file.h"
 #include "tests/unit/run_fixture.h"
@@ -290,6 +289,34 @@ static void lock_lasts_until_the_run_is_closed(void)
     run_fixture_close(&again);
 }
 
+static unsigned mode_of(const char *path)
+{
+    struct stat facts;
+    CU_ASSERT_EQUAL_FATAL(stat(path, &facts), 0);
+    return facts.st_mode & ALLPERMS;
+}
+
+/* Who can open the lock, if only to read it, can take it. */
+static void lock_and_new_run_are_their_owners_alone(void)
+{
+    struct run_dir run;
+    mode_t before = umask(0);
+    run_fixture_open(&run, "mx8", NULL, NULL);
+    CU_ASSERT_EQUAL(run_dir_lock(&run), STATUS_OK);
+    CU_ASSERT_EQUAL(mode_of(run.path), 0700);
+    CU_ASSERT_EQUAL(mode_of(scratch_path("run/checkpoints")), 0755);
+    CU_ASSERT_EQUAL(mode_of(scratch_path("run/checkpoints/step-000000")), 0755);
+    CU_ASSERT_EQUAL(mode_of(scratch_path("run/lock")), 0600);
+    CU_ASSERT_EQUAL(chmod(scratch_path("run/lock"), 0644), 0); /* of an earlier release */
+    struct run_dir again;
+    CU_ASSERT_EQUAL_FATAL(run_dir_open(scratch_path("run"), &again), STATUS_OK);
+    CU_ASSERT_EQUAL(run_dir_lock(&again), STATUS_UNAVAILABLE);
+    CU_ASSERT_EQUAL(mode_of(scratch_path("run/lock")), 0600);
+    run_dir_close(&again);
+    run_fixture_close(&run);
+    (void)umask(before);
+}
+
 static void lock_keeps_another_process_out(void)
 {
     struct run_dir run;
@@ -310,66 +337,6 @@ static void lock_keeps_another_process_out(void)
     CU_ASSERT_EQUAL(waitpid(second, &result, 0), second);
     CU_ASSERT_EQUAL(result, 0);
     run_fixture_close(&run);
-}
-
-static void invite_is_known_and_only_its_hash_is_stored(void)
-{
-    uint8_t tokens[3][LINK_TOKEN_BYTES];
-    scratch_begin();
-    memset(tokens, 0, sizeof tokens);
-    CU_ASSERT_FALSE(invites_known(scratch_folder, tokens[0])); /* no file yet */
-    mode_t old_mask = umask(0);
-    for (size_t i = 0; i < 3; i++) {
-        CU_ASSERT_EQUAL_FATAL(invites_create(scratch_folder, tokens[i]), STATUS_OK);
-    }
-    (void)umask(old_mask);
-    struct stat facts;
-    CU_ASSERT_EQUAL(stat(scratch_path("invites.json"), &facts), 0);
-    CU_ASSERT_EQUAL(facts.st_mode & 07777U, 0600);
-    size_t size_bytes = 0;
-    uint8_t *text = scratch_read("invites.json", &size_bytes);
-    for (size_t i = 0; i < 3; i++) {
-        char hex[DIGEST_HEX_BYTES];
-        struct digest hash = digest_of(tokens[i], LINK_TOKEN_BYTES);
-        struct digest plain;
-        CU_ASSERT_TRUE(invites_known(scratch_folder, tokens[i]));
-        digest_to_hex(&hash, hex);
-        CU_ASSERT_PTR_NOT_NULL(strstr((char *)text, hex));
-        memcpy(plain.bytes, tokens[i], LINK_TOKEN_BYTES);
-        digest_to_hex(&plain, hex);
-        CU_ASSERT_PTR_NULL(strstr((char *)text, hex));
-        CU_ASSERT_PTR_NULL(memmem(text, size_bytes, tokens[i], LINK_TOKEN_BYTES));
-        tokens[i][31] ^= 1;
-        CU_ASSERT_FALSE(invites_known(scratch_folder, tokens[i]));
-    }
-    free(text);
-    CU_ASSERT_NOT_EQUAL(memcmp(tokens[0], tokens[1], LINK_TOKEN_BYTES), 0);
-    scratch_end();
-}
-
-static void damaged_invites_let_nobody_in(void)
-{
-    uint8_t token[LINK_TOKEN_BYTES];
-    uint8_t other[LINK_TOKEN_BYTES];
-    size_t size_bytes = 0;
-    scratch_begin();
-    CU_ASSERT_EQUAL_FATAL(invites_create(scratch_folder, token), STATUS_OK);
-    uint8_t *text = scratch_read("invites.json", &size_bytes);
-    scratch_write("invites.json", text, size_bytes - 1);
-    CU_ASSERT_FALSE(invites_known(scratch_folder, token));
-    CU_ASSERT_EQUAL(invites_create(scratch_folder, other), STATUS_BAD_DATA);
-    CU_ASSERT_PTR_NOT_NULL(strstr(fault_text(), "invites.json"));
-    static const char *const odd[] = {
-        "",    "{}",  "[[], 1, null, {\"blake2b\": 7}, {\"x\": \"\"}]",
-        "[]x", "nul", "[{\"blake2b\":\"00\"}]"};
-    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
-        scratch_write_text("invites.json", odd[i]);
-        CU_ASSERT_FALSE(invites_known(scratch_folder, token));
-    }
-    scratch_write("invites.json", text, size_bytes);
-    CU_ASSERT_TRUE(invites_known(scratch_folder, token));
-    free(text);
-    scratch_end();
 }
 
 static void status_comes_back_as_json(void)
@@ -457,9 +424,8 @@ int main(void)
         SUITE_TEST(create_that_cannot_work_leaves_nothing),
         SUITE_TEST(open_of_no_run_says_how_to_make_one),
         SUITE_TEST(lock_lasts_until_the_run_is_closed),
+        SUITE_TEST(lock_and_new_run_are_their_owners_alone),
         SUITE_TEST(lock_keeps_another_process_out),
-        SUITE_TEST(invite_is_known_and_only_its_hash_is_stored),
-        SUITE_TEST(damaged_invites_let_nobody_in),
         SUITE_TEST(status_comes_back_as_json),
         SUITE_TEST(port_of_a_damaged_status_is_none),
     };

@@ -7,10 +7,8 @@
 static struct identity make_identity(uint8_t number)
 {
     struct identity identity;
-    uint8_t seed[crypto_sign_SEEDBYTES] = {number};
-    memset(&identity, 0, sizeof identity);
-    CU_ASSERT_EQUAL_FATAL(crypto_sign_seed_keypair(identity.public_key, identity.secret_key, seed),
-                          0);
+    uint8_t seed[IDENTITY_SEED_BYTES] = {number};
+    CU_ASSERT_EQUAL_FATAL(identity_of_seed(seed, &identity), STATUS_OK);
     return identity;
 }
 

@@ -25,6 +25,8 @@ static void fields_arrive_in_their_places(void)
     CU_ASSERT_EQUAL(hello->thread_count, WIRE_THREADS_MAX);
     CU_ASSERT_EQUAL(hello->version_held, WIRE_VERSION_NONE);
     CU_ASSERT_EQUAL(hello->digest_held.bytes[DIGEST_BYTES - 1], 0x5d);
+    CU_ASSERT_EQUAL(hello->sequence, WIRE_SEQUENCE_MAX);
+    CU_ASSERT_EQUAL(hello->signature[IDENTITY_SIGNATURE_BYTES - 1], 0x51);
 
     message = make_valid(WIRE_WELCOME);
     CU_ASSERT_EQUAL_FATAL(travel(&message), STATUS_OK);
@@ -73,6 +75,42 @@ static void hello_without_the_later_fields_is_read(void)
     hello->up_bytes_per_s_max = hello->down_bytes_per_s_max = 0;
     CU_ASSERT_EQUAL_FATAL(travel(&message), STATUS_OK);
     CU_ASSERT_EQUAL(decoded.as.hello.protocol_version, 2);
+    /* A head of a release that had no sequence and no signature: its last two fields are cut off.
+     */
+    uint8_t head[1024];
+    size_t size_bytes = 0;
+    CU_ASSERT_EQUAL_FATAL(wire_encode(&message, head, sizeof head, &size_bytes), STATUS_OK);
+    size_bytes -= 2 + IDENTITY_SIGNATURE_BYTES + 1 + 9;
+    CU_ASSERT_EQUAL(wire_decode(head, size_bytes, &decoded), STATUS_OK);
+    CU_ASSERT_EQUAL(decoded.as.hello.protocol_version, 2);
+    CU_ASSERT_EQUAL(decoded.as.hello.signature[0], 0);
+    /* A sequence that nobody signed is of no release. */
+    CU_ASSERT_EQUAL(wire_decode(head, size_bytes + 1 + 9, &decoded), STATUS_PROTOCOL);
+    hello->protocol_version = WIRE_PROTOCOL_VERSION;
+    CU_ASSERT_EQUAL_FATAL(wire_encode(&message, head, sizeof head, &size_bytes), STATUS_OK);
+    size_bytes -= 2 + IDENTITY_SIGNATURE_BYTES + 1 + 9;
+    CU_ASSERT_EQUAL(wire_decode(head, size_bytes, &decoded), STATUS_PROTOCOL);
+}
+
+/* As any sender could write it, behind a welcome without one. */
+static void bulk_port_beyond_a_port_is_refused(void)
+{
+    static const struct {
+        uint8_t varint[3];
+        enum status expected;
+    } cases[] = {{{0xff, 0xff, 0x03}, STATUS_OK}, {{0x80, 0x80, 0x04}, STATUS_PROTOCOL}};
+    struct wire_message message = make_valid(WIRE_WELCOME);
+    uint8_t head[1024];
+    size_t size_bytes = 0;
+    message.as.welcome.bulk_port = 0;
+    CU_ASSERT_EQUAL_FATAL(wire_encode(&message, head, sizeof head - 4, &size_bytes), STATUS_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        head[size_bytes] = 10 << 3; /* field 10, a varint */
+        memcpy(head + size_bytes + 1, cases[i].varint, sizeof cases[i].varint);
+        CU_ASSERT_EQUAL(wire_decode(head, size_bytes + 4, &decoded), cases[i].expected);
+    }
+    CU_ASSERT_EQUAL(wire_decode(head, size_bytes, &decoded), STATUS_OK);
+    CU_ASSERT_EQUAL(decoded.as.welcome.bulk_port, 0);
 }
 
 static void claims_arrive_in_their_places(void)
@@ -193,13 +231,18 @@ static void numbers_at_and_beyond_their_limits(void)
     GOOD(WIRE_WELCOME, welcome.max_staleness, 0);
     BAD(WIRE_WELCOME, welcome.max_staleness, 2);
     GOOD(WIRE_WELCOME, welcome.predicts, false);
+    GOOD(WIRE_WELCOME, welcome.bulk_port, 0);
+    GOOD(WIRE_WELCOME, welcome.bulk_port, UINT16_MAX);
     BAD(WIRE_HELLO, hello.up_bytes_per_s_max, WIRE_RATE_MAX + 1);
     BAD(WIRE_HELLO, hello.down_bytes_per_s_max, WIRE_RATE_MAX + 1);
     GOOD(WIRE_HELLO, hello.computes, false);
     BAD(WIRE_HELLO, hello.aggregates, false); /* and yet it says where */
     GOOD(WIRE_REFUSED, refused.code, WIRE_REFUSED_TOKEN);
     BAD(WIRE_REFUSED, refused.code, (enum wire_refusal)0);
-    BAD(WIRE_REFUSED, refused.code, (enum wire_refusal)7);
+    BAD(WIRE_REFUSED, refused.code, (enum wire_refusal)(WIRE_REFUSED_NOT_ALLOWED + 1));
+    GOOD(WIRE_HELLO, hello.sequence, 1);
+    BAD(WIRE_HELLO, hello.sequence, 0);
+    BAD(WIRE_HELLO, hello.sequence, WIRE_SEQUENCE_MAX + 1);
     GOOD(WIRE_READY, ready.version, 0);
     BAD(WIRE_READY, ready.version, WIRE_VERSION_NONE);
     BAD(WIRE_LEASE, lease.version, WIRE_VERSION_NONE);
@@ -327,6 +370,7 @@ int main(void)
         SUITE_TEST(every_type_comes_back_the_same),
         SUITE_TEST(fields_arrive_in_their_places),
         SUITE_TEST(hello_without_the_later_fields_is_read),
+        SUITE_TEST(bulk_port_beyond_a_port_is_refused),
         SUITE_TEST(claims_arrive_in_their_places),
         SUITE_TEST(largest_messages_fit_a_head),
         SUITE_TEST(chunk_headers_are_told_from_messages),

@@ -216,6 +216,7 @@ static enum status decode_ranges(size_t firsts, size_t counts)
     blob[at++] = 5U << 3U;
     blob[at++] = 1;
     craft_bytes(6, blob, at);
+    craft_bytes(11, valid.as.contribution.signature, IDENTITY_SIGNATURE_BYTES);
     return decode_crafted();
 }
 

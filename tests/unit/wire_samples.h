@@ -43,6 +43,8 @@ static inline void fill_hello(struct wire_hello *hello)
     (void)snprintf(hello->bulk_address, sizeof hello->bulk_address, "[2001:db8::7]:7701");
     hello->up_bytes_per_s_max = WIRE_RATE_MAX;
     hello->down_bytes_per_s_max = 12500000;
+    hello->sequence = WIRE_SEQUENCE_MAX;
+    memset(hello->signature, 0x51, sizeof hello->signature);
 }
 
 static inline void fill_welcome(struct wire_welcome *welcome)
@@ -58,6 +60,7 @@ static inline void fill_welcome(struct wire_welcome *welcome)
     welcome->snapshot = make_ref(BLOB_SNAPSHOT);
     welcome->max_staleness = 1;
     welcome->predicts = true;
+    welcome->bulk_port = 7701;
 }
 
 static inline void fill_contribution(struct wire_contribution *contribution, uint32_t range_count)
@@ -75,6 +78,7 @@ static inline void fill_contribution(struct wire_contribution *contribution, uin
     contribution->codec = CODEC_BF16;
     contribution->stale_tokens = WIRE_TOKENS_MAX;
     contribution->leaving = true;
+    memset(contribution->signature, 0x52, sizeof contribution->signature);
 }
 
 static inline void fill_claim(struct wire_claim *claim)
@@ -168,7 +172,7 @@ static inline struct wire_message make_valid(enum wire_type type)
         fill_welcome(&message.as.welcome);
         break;
     case WIRE_REFUSED:
-        message.as.refused.code = WIRE_REFUSED_GONE;
+        message.as.refused.code = WIRE_REFUSED_NOT_ALLOWED;
         (void)snprintf(message.as.refused.text, WIRE_TEXT_MAX, "not kept any more");
         break;
     case WIRE_READY:

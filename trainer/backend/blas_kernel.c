@@ -14,6 +14,7 @@
 /* What OpenBLAS reads, and the mark that the value there is ours. */
 static const char CORETYPE[] = "OPENBLAS_CORETYPE";
 static const char CHOSEN[] = "DUGNAD_BLAS_KERNEL_BY_CPUID";
+static const char THREADS[] = "OPENBLAS_NUM_THREADS";
 
 /* A class of CPUs: its kernel, and what a newer OpenBLAS may choose by itself that is as good. */
 struct kernel_class {
@@ -56,19 +57,32 @@ static bool find_self(char path[PATH_MAX])
     return length > 0;
 }
 
+static bool has_its_threads(void)
+{
+    const char *value = getenv(THREADS);
+    return value == NULL || strcmp(value, "1") != 0;
+}
+
 void blas_kernel_choose(char **argv)
 {
     struct cpu_features features = cpu_features_here();
     struct kernel_class wanted = class_of(&features);
-    if (wanted.name == NULL || is_set(CORETYPE) || runs_already(&wanted)) {
+    bool another = wanted.name != NULL && !is_set(CORETYPE) && !runs_already(&wanted);
+    if (!another && !has_its_threads()) {
         return;
     }
     char path[PATH_MAX];
-    if (setenv(CORETYPE, wanted.name, 1) == 0 && setenv(CHOSEN, "1", 1) == 0 && find_self(path)) {
+    bool ready = setenv(THREADS, "1", 1) == 0;
+    if (another) {
+        ready = ready && setenv(CORETYPE, wanted.name, 1) == 0 && setenv(CHOSEN, "1", 1) == 0;
+    }
+    if (ready && find_self(path)) {
         (void)execv(path, argv);
     }
-    (void)unsetenv(CORETYPE); /* still here: what is set must not claim to be in use */
-    (void)unsetenv(CHOSEN);
+    if (another) { /* still here: what is set must not claim to be in use */
+        (void)unsetenv(CORETYPE);
+        (void)unsetenv(CHOSEN);
+    }
 }
 
 const char *blas_kernel_name(void)

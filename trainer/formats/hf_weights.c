@@ -242,7 +242,9 @@ static enum status add_mapped_files(struct hf_weights *self, const char *folder,
 {
     const char *tensor = NULL;
     json_t *value = NULL;
-    self->files = calloc(HF_WEIGHTS_FILES_MAX, sizeof(*self->files));
+    size_t most = json_object_size(map); /* each tensor in a file of its own */
+    most = most < HF_WEIGHTS_FILES_MAX ? most : HF_WEIGHTS_FILES_MAX;
+    self->files = calloc(most, sizeof(*self->files));
     if (self->files == NULL) {
         return fault(STATUS_NO_MEMORY, "no memory to read %s", self->path);
     }

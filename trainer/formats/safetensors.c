@@ -16,7 +16,10 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "tensor data is copied as little-endian float32");
 
-enum { LENGTH_BYTES = 8 };
+enum {
+    LENGTH_BYTES = 8,
+    VALUES_MAX = 16 * SAFETENSORS_TENSORS_MAX /* a tensor of the highest rank has 14 */
+};
 
 struct name_slot {
     const struct safetensors_entry *entry;
@@ -248,6 +251,25 @@ static enum status parse_entries(struct safetensors *self, json_t *header)
     return check_tiling(self);
 }
 
+/* jansson takes up to 112 bytes for a value of one or two, and it is asked for all at once: how
+ * many there may be is counted before, by what stands in front of each. */
+static bool has_too_many_values(const uint8_t *text, size_t size_bytes)
+{
+    size_t count = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < size_bytes && count <= VALUES_MAX; i++) {
+        if (quoted && text[i] == '\\') {
+            i++; /* whatever it is, it does not end the string */
+        } else if (quoted) {
+            quoted = text[i] != '"';
+        } else {
+            quoted = text[i] == '"';
+            count += text[i] == ',' || text[i] == '[' || text[i] == '{';
+        }
+    }
+    return count > VALUES_MAX;
+}
+
 static enum status parse_header(struct safetensors *self)
 {
     uint64_t header_bytes = 0;
@@ -262,6 +284,11 @@ static enum status parse_header(struct safetensors *self)
     }
     self->data = self->view.data + LENGTH_BYTES + header_bytes;
     self->data_bytes = self->view.size_bytes - LENGTH_BYTES - (size_t)header_bytes;
+    if (has_too_many_values(self->view.data + LENGTH_BYTES, (size_t)header_bytes)) {
+        return fault(STATUS_BAD_DATA,
+                     "%s: the header has more than %d values; no model has so many", self->path,
+                     (int)VALUES_MAX);
+    }
     json_error_t error;
     json_t *header = json_loadb((const char *)self->view.data + LENGTH_BYTES, (size_t)header_bytes,
                                 JSON_REJECT_DUPLICATES, &error);

@@ -1,5 +1,6 @@
 #include "trainer/run/run_config.h"
 
+#include "common/check.h"
 #include "common/fault.h"
 #include "trainer/run/run_model.h"
 #include "trainer/run/run_optimizer.h"
@@ -124,10 +125,35 @@ static enum status read_training(const struct run_yaml *yaml, struct run_config 
     return read_codecs(yaml, out);
 }
 
+const char *membership_name(enum membership membership)
+{
+    static const char *const names[MEMBERSHIP_COUNT] = {[MEMBERSHIP_INVITE] = "invite",
+                                                        [MEMBERSHIP_OPEN] = "open",
+                                                        [MEMBERSHIP_ALLOWLIST] = "allowlist"};
+    CHECK((int)membership < (int)MEMBERSHIP_COUNT);
+    return names[membership];
+}
+
+static enum status read_membership(const struct run_yaml *yaml, struct run_config *out)
+{
+    const char *name = run_yaml_text(yaml, RUN_KEY_MEMBERSHIP, membership_name(MEMBERSHIP_INVITE));
+    for (int i = 0; i < MEMBERSHIP_COUNT; i++) {
+        out->membership = (enum membership)i;
+        if (strcmp(name, membership_name(out->membership)) == 0) {
+            return STATUS_OK;
+        }
+    }
+    return run_yaml_fault(yaml, RUN_KEY_MEMBERSHIP,
+                          "must be invite, open or allowlist, not '%.100s'", name);
+}
+
 static enum status fill(const struct run_yaml *yaml, struct run_config *out)
 {
     enum status status = read_name(yaml, out);
     out->seed = run_yaml_count(yaml, RUN_KEY_SEED, 1);
+    if (status == STATUS_OK) {
+        status = read_membership(yaml, out);
+    }
     if (status == STATUS_OK) {
         status = read_data(yaml, out);
     }

@@ -12,11 +12,12 @@
 #include "trainer/optimizer/optimizer.h"
 #include "trainer/optimizer/schedule.h"
 #include "trainer/run/run_aggregation.h"
+#include "trainer/run/run_membership.h"
 
 enum {
     RUN_NAME_MAX = 64,
-    RUN_CONFIG_BYTES_MAX = 1 << 20,
-    RUN_TARGET_BATCH_MAX = 1 << 20, /* samples in a step */
+    RUN_CONFIG_BYTES_MAX = 64 << 10, /* libyaml takes up to 420 bytes for one */
+    RUN_TARGET_BATCH_MAX = 1 << 20,  /* samples in a step */
     RUN_STEPS_MAX = 100000000,
     RUN_CHECKPOINTS_KEPT_MIN = 3 /* the newest may be torn, and the one before it rotten */
 };
@@ -45,6 +46,7 @@ struct run_config {
     struct optimizer_settings optimizer;
     struct schedule schedule;
     struct aggregation_settings aggregation;
+    enum membership membership;
 };
 
 /* Reads and checks. Relative paths in the file are relative to the file's folder.

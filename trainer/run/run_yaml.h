@@ -13,6 +13,7 @@
 enum run_key {
     RUN_KEY_NAME,
     RUN_KEY_SEED,
+    RUN_KEY_MEMBERSHIP,
     RUN_KEY_MODEL_TYPE,
     RUN_KEY_MODEL_CONFIG,
     RUN_KEY_MODEL_INIT_FROM,
@@ -98,7 +99,7 @@ struct run_yaml {
 };
 
 /* Reads the file and checks every key and value on its own. End *out with run_yaml_deinit(), also
- * after an error. Errors: NO_INPUT, FULL, BAD_CONFIG, NO_MEMORY. */
+ * after an error. Errors: NO_INPUT, BAD_DATA, BAD_CONFIG, NO_MEMORY. */
 MUST_CHECK enum status run_yaml_read(const char *path, struct run_yaml *out);
 void run_yaml_deinit(struct run_yaml *self);
 

@@ -29,6 +29,7 @@ enum { COMPARED_MAX = 63, FFN_WIDTH_MAX = 4 * MODEL_WIDTH_MAX };
 const struct run_key_facts RUN_KEYS[RUN_KEY_COUNT] = {
     [RUN_KEY_NAME] = TEXT("", "name"),
     [RUN_KEY_SEED] = COUNT("", "seed", 0, UINT64_MAX),
+    [RUN_KEY_MEMBERSHIP] = TEXT("", "membership"),
     [RUN_KEY_MODEL_TYPE] = TEXT("model", "type"),
     [RUN_KEY_MODEL_CONFIG] = TEXT("model", "config"),
     [RUN_KEY_MODEL_INIT_FROM] = TEXT("model", "init_from"),
