@@ -10,7 +10,7 @@ validation_loss() {
     write_run "$1.yaml" $steps "$1"
     # At 0.003 this model trains at the edge of stability, where any rounding, two runs of mx8
     # alike, ends up to 1.5% apart: that would measure chaos and not the codec.
-    sed -i 's/learning_rate: 3.0e-3/learning_rate: 1.0e-3/; s/warmup_steps: 5/warmup_steps: 20/' "$1.yaml"
+    sed -i 's/learning_rate: 2.0e-3/learning_rate: 1.0e-3/; s/warmup_steps: 5/warmup_steps: 20/' "$1.yaml"
     printf 'aggregation: {rest: false}\n' >> "$1.yaml" # who rests does not follow
     "$bin/dugnad-coordinator" init --config "$1.yaml" --dir "run-$1" > init.log
     : > coordinator.log

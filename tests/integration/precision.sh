@@ -5,7 +5,7 @@ steps=200
 
 make_data shards
 write_run run.yaml $steps fp32
-sed -i 's/learning_rate: 3.0e-3/learning_rate: 1.0e-3/; s/warmup_steps: 5/warmup_steps: 20/' run.yaml
+sed -i 's/learning_rate: 2.0e-3/learning_rate: 1.0e-3/; s/warmup_steps: 5/warmup_steps: 20/' run.yaml
 # train PRECISION: sets loss to the validation loss at the end.
 train() {
     "$bin/dugnad" train --config run.yaml --out "out-$1" --precision "$1" --json \
