@@ -191,13 +191,21 @@ uint16_t channel_server_bulk_port(const struct channel_server *self)
     return self->ports[GATEWAY_BULK_PORT];
 }
 
+/* Of a connection that is known, with this key (another may have its place by now), and not cut. */
+static bool is_heard(struct channel_server *self, const struct relay_letter *letter)
+{
+    const uint8_t *key = letter->sender.curve_key;
+    const struct relay_connection *found =
+        find_uncut(self, relay_number(self->set, letter->number));
+    return found != NULL && memcmp(found->curve_key, key, IDENTITY_KEY_BYTES) == 0 &&
+           !key_set_has(self->barred, key);
+}
+
 /* The next letter of who may still speak, or went since by itself; NULL: none is here. */
 static struct relay_letter *next_letter(struct channel_server *self)
 {
     for (struct relay_letter *letter; (letter = relay_inbox_take(&self->inbox)) != NULL;) {
-        uint64_t connection = relay_number(self->set, letter->number);
-        if (find_uncut(self, connection) != NULL &&
-            !key_set_has(self->barred, letter->sender.curve_key)) {
+        if (is_heard(self, letter)) {
             return letter;
         }
         free(letter);

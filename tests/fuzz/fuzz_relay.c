@@ -1,6 +1,7 @@
 /* The coordinator's core with a gateway that was taken over: it says what it likes, frames in any
  * order and bytes that are none, while the core goes on to use it. Whatever it says, windows add
- * up, queues stay within their limits, and no message comes from another key than the connection's.
+ * up, queues stay within their limits, and no message comes from another key than that by which the
+ * core knows its connection.
  *
  * The socket, the process and the clock are this file's own. */
 #include "common/clock.h"
@@ -208,8 +209,10 @@ static void receive(struct case_of *self)
     struct channel_message message;
     if (channel_server_receive(self->server, &message) == STATUS_OK) {
         CHECK(message.connection != 0 && message.head_size_bytes > 0);
-        CHECK(message.connection != self->connection ||
-              memcmp(self->curve_key, message.curve_key, sizeof message.curve_key) == 0);
+        uint64_t number = message.connection & ((UINT64_C(1) << GATEWAY_NUMBER_BITS) - 1);
+        const struct relay_connection *from =
+            relay_connections_find(&self->server->connections, number);
+        CHECK(from != NULL && memcmp(from->curve_key, message.curve_key, IDENTITY_KEY_BYTES) == 0);
         CHECK(!key_set_has(self->server->barred, message.curve_key));
         self->connection = message.connection;
         memcpy(self->curve_key, message.curve_key, sizeof message.curve_key);

@@ -175,6 +175,31 @@ static void a_flood_of_incidents_is_bounded(void)
     end();
 }
 
+/* Once the table has forgotten a connection, its number may come with another key: what the first
+ * one had said is dropped. */
+static void a_number_that_comes_again_speaks_for_its_new_key_alone(void)
+{
+    struct channel_message message;
+    unsigned heard = 0;
+    uint8_t last = 0;
+    begin();
+    turn();
+    fake_heard(1, 1);
+    for (unsigned i = 1; i <= RELAY_WAYS; i++) {
+        fake_heard(1 + (uint64_t)i * RELAY_SETS, (uint8_t)(1 + i));
+    }
+    fake_heard(1, 99);
+    while (channel_server_receive(core.server, &message) == STATUS_OK) {
+        CU_ASSERT(message.curve_key[0] != 1);
+        last = message.curve_key[0];
+        heard++;
+        channel_message_close(&message);
+    }
+    CU_ASSERT_EQUAL(last, 99);
+    CU_ASSERT_EQUAL(heard, RELAY_WAYS); /* one more had to go for the number that came again */
+    end();
+}
+
 /* A gateway that names ever new connections: a member stays known. */
 static void a_flood_of_connections_leaves_members(void)
 {
@@ -201,6 +226,7 @@ int main(void)
         SUITE_TEST(a_flood_of_messages_is_bounded),
         SUITE_TEST(a_flood_of_incidents_is_bounded),
         SUITE_TEST(a_flood_of_connections_leaves_members),
+        SUITE_TEST(a_number_that_comes_again_speaks_for_its_new_key_alone),
     };
     log_set_level(LOG_ERROR);
     return sodium_init() < 0 ? 1
