@@ -20,6 +20,8 @@ for program in dugnad dugnad-coordinator dugnad-peer; do
 #!/bin/sh
 # What only looks on need not be checked each time.
 [ "\$1" != status ] || exec "$real/$program" "\$@"
+# valgrind opens a standard output that is closed.
+[ -e /proc/self/fd/1 ] || exec "$real/$program" "\$@"
 exec valgrind --quiet --fair-sched=yes --error-exitcode=99 --trace-children=yes --leak-check=full \
     --show-leak-kinds=definite --errors-for-leak-kinds=definite --num-callers=25 \
     --log-file=$logs/$program-%p.log \
@@ -47,13 +49,15 @@ whole_run() {
 }
 
 shift
+failed=()
 if [ $# -eq 0 ]; then
     whole_run
     set -- "whole run"
 else
     export DUGNAD_TEST_PATIENCE=10
     for name in "$@"; do
-        "$here/$name.sh" "$bin" > "$name.log" 2>&1 || fail "$name under valgrind ended with $?"
+        "$here/$name.sh" "$bin" > "$name.log" 2>&1 ||
+            failed+=("$name ended with $?, $(grep -m 1 '^FAIL: ' "$name.log" || echo 'no word why');")
     done
 fi
 reports=0
@@ -64,4 +68,6 @@ for report in "$logs"/*.log; do
     }
 done
 [ $reports -eq 0 ] || fail "valgrind reported in $reports processes"
-echo "{\"ran\":\"$*\",\"processes\":$(find "$logs" -name '*.log' | wc -l),\"reports\":$reports}"
+processes=$(find "$logs" -name '*.log' | wc -l)
+[ ${#failed[@]} -eq 0 ] || fail "${failed[*]} valgrind reported in none of $processes processes"
+echo "{\"ran\":\"$*\",\"processes\":$processes,\"reports\":$reports}"
