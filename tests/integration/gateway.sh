@@ -103,10 +103,17 @@ done
 check_exactly_once run $steps 32
 check_verified run $steps 32
 check_digests run
-# A gateway that dies may take the answer to a contribution with it. Who hands that one in again hears
-# that it is counted or, once its step is committed, that the step is over; nothing else is refused.
-over=$(grep -c 'event=contribution_refused.*reason="that step is over"' coordinator.log || true)
-[ "$(status_of run refused_contributions)" = "$over" ] && [ "$over" -le $((2 * kills)) ] ||
+# A gateway that dies may take the answer to a contribution with it. Who hands that one in again once
+# its step is committed hears that the step is over: then the journal has it. Nothing else is refused.
+refusals=0
+while read -r peer step; do
+    refusals=$((refusals + 1))
+    steps_of run | jq -e -s --arg peer "$peer" --argjson step "$step" '
+        any(.[] | select(.step == $step) | .contributions[]; .peer | startswith($peer))' > /dev/null ||
+        fail "what $peer handed in for step $step was refused and never counted"
+done < <(sed -n 's/.*event=contribution_refused peer=\([0-9a-f]*\) step=\([0-9]*\) reason="that step is over"$/\1 \2/p' \
+    coordinator.log)
+[ "$(status_of run refused_contributions)" = $refusals ] ||
     fail "honest work was refused: $(grep event=contribution_refused coordinator.log)"
 [ ! -e "/proc/$(gateway_of coordinator.log)" ] || fail "the last gateway is still there"
 
