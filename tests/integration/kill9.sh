@@ -90,7 +90,7 @@ control fork --dir run --step "$steps" --to again > /dev/null
 # committed; against who is credited with the sample in the end.
 control log --dir run --leases > log.jsonl
 for i in $(seq $peers); do
-    name=$(sed -n "s/.*event=joined peer=\([0-9a-f]*\) name=\"peer-$i\".*/\1/p" coordinator.log | head -n 1)
+    name=$(sed -n "/.*event=joined peer=\([0-9a-f]*\) name=\"peer-$i\".*/{s//\1/p;q}" coordinator.log)
     awk -v peer="$name" '
         /event=killed/ { life++ }
         /event=counted/ {

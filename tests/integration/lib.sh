@@ -30,6 +30,14 @@ fail() {
     exit 1
 }
 
+# has_sanitizer PROGRAM. (Behind `ldd |` a `grep -q` would leave at the first match, and an ldd that still
+# writes then fails the pipe.)
+has_sanitizer() {
+    local libraries
+    libraries=$(ldd "$1") || fail "ldd does not tell what $1 is linked with"
+    [[ $libraries =~ lib[a-z]*san\.so ]]
+}
+
 # make_data FOLDER: shards of the repository's own C files, about half a megabyte.
 make_data() {
     find "$repository"/common "$repository"/proto "$repository"/trainer \

@@ -19,7 +19,7 @@ start_peer two
 wait_for_step run 5
 
 # Paused: the step in progress ends, and nothing after it, also after a restart.
-control pause --dir run | grep -q 'paused after step' || fail "no answer to pause"
+[[ $(control pause --dir run) == *'paused after step'* ]] || fail "no answer to pause"
 wait_for "the pause" '[ $(status_of run state) = paused ]'
 paused_at=$(status_of run step)
 sleep 1.5
@@ -48,7 +48,7 @@ code=0
 control set --dir run --learning-rate 1e9 2> err.txt || code=$?
 [ $code = 64 ] || fail "an impossible learning rate was taken"
 
-control stop --dir run | grep -q 'stopping after step' || fail "no answer to stop"
+[[ $(control stop --dir run) == *'stopping after step'* ]] || fail "no answer to stop"
 wait "$coordinator" || fail "a stopped coordinator ended with $?"
 [ "$(status_of run state)" = stopped ] || fail "the run is not stopped"
 steps=$(status_of run step)
