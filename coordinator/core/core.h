@@ -68,7 +68,7 @@ enum core_event_type {
     CORE_READY,     /* peer, version; rests: it is here, but is to get no work */
     CORE_PROGRESS,  /* peer, lease_id, samples */
     CORE_YIELDED,   /* peer, lease_id, samples (kept) */
-    CORE_OFFERED,   /* peer, step, ranges, again: a contribution can be fetched */
+    CORE_OFFERED,   /* peer, step, ranges, again, counted: a contribution can be fetched */
     CORE_RECEIVED,  /* peer, ok: the offered bytes are here and whole */
     CORE_ADDED,     /* peer, ok: they are in the sums, or were refused as a whole */
     CORE_COMMITTED, /* the optimizer ran and the update is published */
@@ -92,7 +92,8 @@ struct core_event {
     size_t kept_count;
     const struct core_lease *leases;
     size_t lease_count;
-    bool again; /* a kept contribution; the peer may hold more */
+    bool again;   /* a kept contribution; the peer may hold more */
+    bool counted; /* the very same was: to this step, or to the one before it */
     bool rests;
     bool ok;
 };

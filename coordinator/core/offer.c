@@ -164,20 +164,13 @@ static enum status strike(struct core *self, uint64_t now_ms, uint32_t index, co
     return status;
 }
 
-static bool all_counted(const struct core *self, const struct core_event *event)
-{
-    bool counted = event->range_count > 0;
-    for (size_t i = 0; i < event->range_count && counted; i++) {
-        uint64_t place = place_of(self, event->ranges[i].first);
-        counted = sample_table_counted(&self->table, place, event->ranges[i].count);
-    }
-    return counted;
-}
-
 enum status offer_take(struct core *self, uint64_t now_ms, const struct core_event *event,
                        struct core_actions *actions)
 {
     struct peer *peer = &self->peers[event->peer];
+    if (event->counted) { /* the answer was lost */
+        return add_verdict(actions, event->peer, true, "");
+    }
     if (self->committing || event->step != self->step) {
         return add_verdict(actions, event->peer, false, "that step is over");
     }
@@ -186,9 +179,6 @@ enum status offer_take(struct core *self, uint64_t now_ms, const struct core_eve
     }
     bool again = event->again && !peer->claim_due;
     peer->claim_due = false;
-    if (again && all_counted(self, event)) {
-        return add_verdict(actions, event->peer, true, "");
-    }
     const char *wrong = range_fault(self, event, again);
     if (wrong != NULL && again) {
         release_ranges(self, event->peer, event->ranges, event->range_count);

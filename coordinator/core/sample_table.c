@@ -140,11 +140,6 @@ bool sample_table_owned(const struct sample_table *self, uint32_t peer, uint64_t
     return all_have(self, peer + 1, first, count);
 }
 
-bool sample_table_counted(const struct sample_table *self, uint64_t first, uint64_t count)
-{
-    return all_have(self, SAMPLE_COUNTED, first, count);
-}
-
 bool sample_table_reserve(struct sample_table *self, uint32_t peer, uint64_t sample)
 {
     if (!all_have(self, SAMPLE_FREE, sample, 1)) {

@@ -61,9 +61,6 @@ bool sample_table_take_next(struct sample_table *self, uint32_t peer, uint32_t c
 bool sample_table_owned(const struct sample_table *self, uint32_t peer, uint64_t first,
                         uint64_t count);
 
-/* True when every sample of the range exists and is counted. */
-bool sample_table_counted(const struct sample_table *self, uint64_t first, uint64_t count);
-
 /* Gives `peer` the sample if it exists and is free; true: it is the peer's own now. */
 bool sample_table_reserve(struct sample_table *self, uint32_t peer, uint64_t sample);
 

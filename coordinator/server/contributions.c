@@ -36,6 +36,19 @@ enum status contributions_add(struct contributions *self, const struct journal_c
     return status;
 }
 
+bool contributions_have(const struct contributions *self, const uint8_t key[IDENTITY_KEY_BYTES],
+                        const struct sample_range *ranges, size_t range_count)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        const struct journal_contribution *item = &self->items[i];
+        if (item->range_count == range_count && memcmp(item->key, key, sizeof item->key) == 0 &&
+            memcmp(item->ranges, ranges, range_count * sizeof *ranges) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void contributions_clear(struct contributions *self)
 {
     for (size_t i = 0; i < self->count; i++) {

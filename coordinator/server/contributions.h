@@ -1,4 +1,5 @@
-/* contributions - who computed what of the step in progress, for the journal. One owner. */
+/* contributions - who computed what of a step, for the journal and for who asks again. One owner.
+ */
 #ifndef DUGNAD_COORDINATOR_SERVER_CONTRIBUTIONS_H
 #define DUGNAD_COORDINATOR_SERVER_CONTRIBUTIONS_H
 
@@ -17,6 +18,10 @@ MUST_CHECK enum status contributions_reserve(struct contributions *self);
 /* Adds one and copies its ranges. Errors: as contributions_reserve. */
 MUST_CHECK enum status contributions_add(struct contributions *self,
                                          const struct journal_contribution *item);
+
+/* True when it holds one of this key with exactly these ranges. */
+bool contributions_have(const struct contributions *self, const uint8_t key[IDENTITY_KEY_BYTES],
+                        const struct sample_range *ranges, size_t range_count);
 
 void contributions_clear(struct contributions *self); /* A zeroed one is allowed. */
 

@@ -228,6 +228,7 @@ void server_free(struct server *self)
     core_free(self->core);
     core_actions_deinit(&self->actions);
     contributions_clear(&self->contributions);
+    contributions_clear(&self->contributions_before);
     store_close(self->store);
     publisher_free(self->publisher);
     aggregate_free(self->aggregate);

@@ -190,7 +190,9 @@ static enum status commit_step(struct server *self, const struct core_action *ac
     server_routes_committed(self, action->step, now_ms); /* a new plan is told first */
     announce(self, &committed);
     note_step(self, &step, now_ms);
-    contributions_clear(&self->contributions);
+    contributions_clear(&self->contributions_before);
+    self->contributions_before = self->contributions;
+    self->contributions = (struct contributions){0};
     /* After the last step whoever asked is told that the run is finished: then nothing changes. */
     bool last = store_state(self->store)->version == self->run->config.step_count;
     if (!last) {

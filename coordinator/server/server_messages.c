@@ -300,6 +300,19 @@ static void take_claim(struct server *self, struct session *session)
                                            .lease_count = claim->lease_count});
 }
 
+/* The answer to it was lost, and may have been for the last of its step. */
+static bool is_counted(const struct server *self, const struct session *session,
+                       const struct wire_contribution *offer)
+{
+    const struct contributions *steps[] = {&self->contributions, &self->contributions_before};
+    bool counted = false;
+    for (size_t i = 0; i < 2 && offer->again && !counted; i++) {
+        counted =
+            contributions_have(steps[i], session->public_key, offer->ranges, offer->range_count);
+    }
+    return counted;
+}
+
 static void take_contribution(struct server *self, struct session *session)
 {
     const struct wire_contribution *offer = &self->message.as.contribution;
@@ -330,7 +343,8 @@ static void take_contribution(struct server *self, struct session *session)
                                .step = offer->step,
                                .ranges = self->ranges,
                                .range_count = offer->range_count,
-                               .again = offer->again};
+                               .again = offer->again,
+                               .counted = is_counted(self, session, offer)};
     server_push(self, &event);
 }
 

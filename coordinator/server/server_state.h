@@ -71,7 +71,8 @@ struct server {
     struct dataset *data;
     struct sampler sampler;
     struct store *store;
-    struct contributions contributions; /* to the step in progress */
+    struct contributions contributions;        /* to the step in progress */
+    struct contributions contributions_before; /* to the one before, in this life */
     struct run_status status;
     struct digest digests[DIGESTS_KEPT]; /* of version v at v % DIGESTS_KEPT */
     uint64_t digest_first;               /* the oldest whose digest is known */

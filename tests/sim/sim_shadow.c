@@ -21,6 +21,7 @@ struct encoded {
     uint64_t sample_count;
     struct sim_inside inside;
     enum codec codec;
+    bool committed; /* it is in a version */
     size_t size_bytes;
     uint8_t data[];
 };
@@ -49,7 +50,7 @@ struct sim_shadow {
     uint64_t stale_count;
     struct encoded *encoded;
     struct offered offers[SIM_PEERS_MAX]; /* of each key, the latest */
-    const struct encoded *counted[COUNTED_MAX];
+    struct encoded *counted[COUNTED_MAX]; /* for the step in progress */
     size_t counted_count;
 };
 
@@ -127,14 +128,32 @@ void sim_shadow_offered(struct sim_shadow *self, size_t key, const struct wire_c
     }
 }
 
-static const struct encoded *find(const struct sim_shadow *self, const struct offered *offered)
+static bool is_of(const struct encoded *encoded, const struct offered *offered)
 {
-    const struct encoded *encoded = self->encoded;
-    while (encoded != NULL && (!digest_equal(&encoded->root, &offered->root) ||
-                               encoded->samples != offered->samples)) {
+    return digest_equal(&encoded->root, &offered->root) && encoded->samples == offered->samples;
+}
+
+static struct encoded *find(const struct sim_shadow *self, const struct offered *offered)
+{
+    struct encoded *encoded = self->encoded;
+    while (encoded != NULL && !is_of(encoded, offered)) {
         encoded = encoded->next;
     }
     return encoded;
+}
+
+/* A peer that lost what it knew may encode the same once more. */
+static bool was_counted(const struct sim_shadow *self, const struct offered *offered)
+{
+    bool counted = false;
+    for (size_t i = 0; i < self->counted_count && !counted; i++) {
+        counted = is_of(self->counted[i], offered);
+    }
+    const struct encoded *encoded = self->encoded;
+    for (; encoded != NULL && !counted; encoded = encoded->next) {
+        counted = encoded->committed && is_of(encoded, offered);
+    }
+    return counted;
 }
 
 static uint64_t counted_samples(const struct sim_shadow *self)
@@ -146,13 +165,13 @@ static uint64_t counted_samples(const struct sim_shadow *self)
     return samples;
 }
 
-/* An offer of samples that are counted already, made again after its answer was lost, is accepted
+/* A contribution that was counted already, offered again after its answer was lost, is accepted
  * once more and not added. */
 void sim_shadow_counted(struct sim_shadow *self, size_t key, uint64_t blob_id)
 {
     const struct offered *offered = &self->offers[key];
-    const struct encoded *encoded = offered->blob_id == blob_id ? find(self, offered) : NULL;
-    if (offered->blob_id == blob_id && (offered->samples & ~counted_samples(self)) == 0) {
+    struct encoded *encoded = offered->blob_id == blob_id ? find(self, offered) : NULL;
+    if (encoded != NULL && was_counted(self, offered)) {
         return;
     }
     if (encoded == NULL) {
@@ -298,6 +317,7 @@ static void commit(struct sim_shadow *self, uint64_t version, const struct diges
     add_all(self, &grid);
     for (size_t i = 0; i < self->counted_count; i++) {
         check_values(self, self->counted[i]);
+        self->counted[i]->committed = true;
         self->stale_count += (uint64_t)__builtin_popcountll(self->counted[i]->inside.stale);
     }
     keep_params(self);

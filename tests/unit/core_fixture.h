@@ -198,6 +198,19 @@ static inline void fixture_offer(struct fixture *self, uint32_t peer,
                                             .range_count = range_count});
 }
 
+/* A kept contribution to `step`; `counted`: it was, says the shell. */
+static inline void fixture_offer_again(struct fixture *self, uint32_t peer, uint64_t step,
+                                       struct core_range range, bool counted)
+{
+    fixture_step(self, &(struct core_event){.type = CORE_OFFERED,
+                                            .peer = peer,
+                                            .step = step,
+                                            .ranges = &range,
+                                            .range_count = 1,
+                                            .again = true,
+                                            .counted = counted});
+}
+
 /* RECEIVED or ADDED. */
 static inline void fixture_answer(struct fixture *self, enum core_event_type type, uint32_t peer,
                                   bool ok)

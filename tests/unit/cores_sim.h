@@ -117,6 +117,8 @@ struct sim_peer {
     uint32_t index;
     uint64_t claimed;
     uint64_t offered;
+    uint64_t counted;        /* bitmap of this step: of its key */
+    uint64_t counted_before; /* and of the one before */
     uint64_t offered_step;
     bool upload_open;
     uint64_t upload_ms;

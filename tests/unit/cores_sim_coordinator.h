@@ -63,6 +63,7 @@ static void add_contribution(struct sim *s, struct sim_peer *peer, uint32_t coun
     if (ok) {
         expect(s, (s->counted & peer->claimed) == 0, "a sample was counted twice");
         s->counted |= peer->claimed;
+        peer->counted |= peer->claimed;
     }
     core_event(s, &(struct core_event){.type = CORE_ADDED, .peer = peer->index, .ok = ok});
 }
@@ -200,6 +201,15 @@ static void answer_hello(struct sim *s, struct sim_peer *peer, const struct sim_
                       .type = CORE_JOINED, .peer = peer->index, .threads = (uint32_t)hello->count});
 }
 
+static bool is_counted(const struct sim *s, const struct sim_peer *peer,
+                       const struct sim_letter *letter)
+{
+    uint64_t step = core_current_step(s->core);
+    bool here = letter->step == step && (letter->samples & ~peer->counted) == 0;
+    bool before = letter->step + 1 == step && (letter->samples & ~peer->counted_before) == 0;
+    return letter->again && (here || before);
+}
+
 static void take_contribution(struct sim *s, struct sim_peer *peer, const struct sim_letter *letter)
 {
     struct core_range ranges[64];
@@ -216,7 +226,8 @@ static void take_contribution(struct sim *s, struct sim_peer *peer, const struct
                                        .step = letter->step,
                                        .ranges = ranges,
                                        .range_count = count,
-                                       .again = letter->again});
+                                       .again = letter->again,
+                                       .counted = is_counted(s, peer, letter)});
 }
 
 static void take_claim(struct sim *s, struct sim_peer *peer, const struct sim_letter *letter)
@@ -338,6 +349,8 @@ static void restart_core(struct sim *s)
     for (size_t i = 0; i < SIM_PEERS; i++) {
         forget_connection(&s->peers[i]);
         break_connection(s, &s->peers[i]);
+        s->peers[i].counted = 0;
+        s->peers[i].counted_before = 0;
     }
     reserve_by_facts(s);
 }
@@ -368,6 +381,8 @@ static void commit(struct sim *s)
     s->counted = 0;
     forget_facts(s, step);
     for (size_t i = 0; i < SIM_PEERS; i++) {
+        s->peers[i].counted_before = s->peers[i].counted;
+        s->peers[i].counted = 0;
         uint64_t *forfeited = &s->peers[i].forfeited;
         *forfeited = s->max_staleness > 0 ? *forfeited >> s->batch : 0;
         if (s->peers[i].joined && !s->peers[i].away) {

@@ -35,16 +35,11 @@ static bool claim_range(struct fixture *f, uint32_t peer, uint64_t first, uint64
     return claim(f, peer, (struct core_event){.ranges = &range, .range_count = 1});
 }
 
-/* Offers a kept contribution with one range once more. */
+/* A kept contribution with one range. */
 static void offer_again(struct fixture *f, uint32_t peer, uint64_t first, uint64_t count)
 {
-    const struct core_range range = {first, count};
-    fixture_step(f, &(struct core_event){.type = CORE_OFFERED,
-                                         .peer = peer,
-                                         .step = core_current_step(f->core),
-                                         .ranges = &range,
-                                         .range_count = 1,
-                                         .again = true});
+    fixture_offer_again(f, peer, core_current_step(f->core), (struct core_range){first, count},
+                        false);
 }
 
 static void expect_owners(const struct fixture *f, const char *expected)
@@ -330,7 +325,7 @@ static void kept_contribution_that_is_counted_is_accepted_without_its_bytes(void
     return_peer(&f, 0);
     const struct core_range kept = {0, 4};
     CU_ASSERT_TRUE(claim(&f, 0, (struct core_event){.kept = &kept, .kept_count = 1}));
-    offer_again(&f, 0, 0, 4);
+    fixture_offer_again(&f, 0, 0, kept, true);
     CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_FETCH, 0));
     CU_ASSERT_TRUE(fixture_action(&f, CORE_VERDICT, 0)->ok);
     expect_owners(&f, "####1111....");

@@ -89,6 +89,47 @@ static void partial_offer_frees_what_is_left_out(void)
     fixture_deinit(&f);
 }
 
+static void kept_contribution_that_others_had_counted_is_refused(void)
+{
+    struct fixture f;
+    (void)half_done(&f);
+    fixture_hand_in(&f, 0, 0, 4);
+    fixture_offer_again(&f, 1, 0, (struct core_range){0, 4}, false);
+    fixture_refused(&f, 1);
+    CU_ASSERT_EQUAL(f.core->peers[1].strikes, 0);
+    CU_ASSERT_EQUAL(core_counted(f.core), 4);
+    CU_ASSERT_EQUAL(f.core->peers[1].owned, 4);
+    fixture_deinit(&f);
+}
+
+/* It was the last of the step: that is being committed, and then over. */
+static void kept_contribution_that_completed_its_step_is_accepted_once_more(void)
+{
+    struct fixture f;
+    struct core_settings settings = fixture_settings(4);
+    fixture_init(&f, &settings);
+    fixture_join(&f, 0, 4);
+    (void)fixture_ready(&f, 0);
+    const struct core_range kept = {0, 4};
+    fixture_report(&f, CORE_PROGRESS, 0, 1, 4);
+    fixture_hand_in(&f, 0, 0, 4);
+    CU_ASSERT_TRUE(f.core->committing);
+    for (int over = 0; over < 2; over++) {
+        fixture_offer_again(&f, 0, 0, kept, false); /* nobody has it */
+        fixture_refused(&f, 0);
+        fixture_offer_again(&f, 0, 0, kept, true);
+        CU_ASSERT_PTR_NULL(fixture_action(&f, CORE_FETCH, 0));
+        CU_ASSERT_TRUE(fixture_action(&f, CORE_VERDICT, 0)->ok);
+        CU_ASSERT_EQUAL(f.core->committing, over == 0);
+        if (over == 0) {
+            fixture_step(&f, &(struct core_event){.type = CORE_COMMITTED});
+        }
+    }
+    CU_ASSERT_EQUAL(core_current_step(f.core), 1);
+    CU_ASSERT_EQUAL(core_counted(f.core), 0);
+    fixture_deinit(&f);
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
@@ -96,6 +137,8 @@ int main(void)
         SUITE_TEST(offers_out_of_order_are_refused),
         SUITE_TEST(failed_fetch_or_add_frees_exactly_its_samples),
         SUITE_TEST(partial_offer_frees_what_is_left_out),
+        SUITE_TEST(kept_contribution_that_others_had_counted_is_refused),
+        SUITE_TEST(kept_contribution_that_completed_its_step_is_accepted_once_more),
     };
     return suite_run("coordinator_offers", tests, sizeof tests / sizeof tests[0]);
 }

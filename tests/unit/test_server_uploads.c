@@ -175,6 +175,83 @@ static void who_wastes_work_gets_none_for_a_while(void)
     end_scene(&s);
 }
 
+/* What the mate handed in for this step; FATAL: nothing. */
+static struct kept *kept_for(struct mate *mate, uint64_t step)
+{
+    struct kept *found = NULL;
+    for (int k = 0; k < KEPT_MAX; k++) {
+        struct kept *kept = &mate->kept[k];
+        found = kept->blob_id != 0 && kept->offer.step == step ? kept : found;
+    }
+    CU_ASSERT_PTR_NOT_NULL_FATAL(found);
+    return found;
+}
+
+/* Offers it, and is told at once. */
+static bool is_accepted(struct scene *s, int i, const struct wire_contribution *offer)
+{
+    bool told = false;
+    bool accepted = false;
+    s->message.type = WIRE_CONTRIBUTION;
+    s->message.as.contribution = *offer;
+    tell(s, i);
+    CU_ASSERT_EQUAL_FATAL(server_turn(s->server, s->now_ms, &s->over), STATUS_OK);
+    for (struct letter *letter; (letter = letters_take(&fake.to_peer[i])) != NULL; free(letter)) {
+        hear(s, i, letter);
+        if (s->message.type == WIRE_VERDICT && s->message.as.verdict.blob_id == offer->blob.id) {
+            told = true;
+            accepted = s->message.as.verdict.accepted;
+        }
+    }
+    CU_ASSERT_TRUE(told);
+    return accepted;
+}
+
+/* Its connection broke: its contribution was counted, and its step is over by the time that it asks
+ * again. */
+static void answer_that_was_lost_is_given_once_more(void)
+{
+    static struct scene s;
+    begin(&s);
+    struct wire_contribution offer = kept_for(&s.mates[ABUSER], 0)->offer;
+    const uint64_t refused = s.server->status.refused_contributions;
+    CU_ASSERT_EQUAL(step_of(&s), 1);
+    CU_ASSERT_FALSE(is_accepted(&s, ABUSER, &offer)); /* as if it were new */
+    CU_ASSERT_EQUAL(s.server->status.refused_contributions, refused + 1);
+    offer.again = true;
+    CU_ASSERT_TRUE(is_accepted(&s, ABUSER, &offer));
+    CU_ASSERT_TRUE(is_accepted(&s, ABUSER, &offer));
+    CU_ASSERT_EQUAL(s.server->status.refused_contributions, refused + 1);
+    run_to(&s, 2);
+    const struct wire_contribution next = kept_for(&s.mates[ABUSER], 1)->offer;
+    CU_ASSERT_FALSE(is_accepted(&s, ABUSER, &offer)); /* of the step before the last */
+    CU_ASSERT_EQUAL(s.server->status.refused_contributions, refused + 2);
+    offer = next;
+    offer.again = true;
+    CU_ASSERT_TRUE(is_accepted(&s, ABUSER, &offer));
+    run_to(&s, 4);
+    CU_ASSERT_EQUAL(s.server->status.refused_contributions, refused + 2);
+    expect_fine(&s);
+    end_scene(&s);
+}
+
+/* It holds a contribution of the key that says so, with the same ranges. */
+static void only_the_very_same_was_counted(void)
+{
+    struct contributions counted = {0};
+    const struct sample_range ranges[] = {{4, 2}, {8, 1}};
+    const struct sample_range others[] = {{4, 2}, {8, 2}};
+    struct journal_contribution item = {.key = {7}, .ranges = ranges, .range_count = 2};
+    const uint8_t stranger[IDENTITY_KEY_BYTES] = {7, 1};
+    CU_ASSERT_FALSE(contributions_have(&counted, item.key, ranges, 2));
+    CU_ASSERT_EQUAL_FATAL(contributions_add(&counted, &item), STATUS_OK);
+    CU_ASSERT_TRUE(contributions_have(&counted, item.key, ranges, 2));
+    CU_ASSERT_FALSE(contributions_have(&counted, item.key, ranges, 1));
+    CU_ASSERT_FALSE(contributions_have(&counted, item.key, others, 2));
+    CU_ASSERT_FALSE(contributions_have(&counted, stranger, ranges, 2));
+    contributions_clear(&counted);
+}
+
 int main(void)
 {
     static const struct suite_test tests[] = {
@@ -182,6 +259,8 @@ int main(void)
         SUITE_TEST(upload_that_comes_slowly_is_waited_for),
         SUITE_TEST(place_to_upload_goes_on_when_nothing_comes),
         SUITE_TEST(who_wastes_work_gets_none_for_a_while),
+        SUITE_TEST(answer_that_was_lost_is_given_once_more),
+        SUITE_TEST(only_the_very_same_was_counted),
     };
     return suite_run("server_uploads", tests, sizeof tests / sizeof tests[0]);
 }
