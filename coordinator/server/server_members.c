@@ -152,12 +152,15 @@ static struct hello_mark *mark_of(struct server *self, const uint8_t *curve_key)
 }
 
 /* What was under way on the connection of the hello that was accepted, or on an earlier one of the
- * same key, is no sign of a second copy of it. */
+ * same key, is no sign of a second copy of it. Keys share places among the marks: a session knows
+ * by itself. */
 static bool is_echo(struct server *self, const struct channel_message *incoming)
 {
+    const struct session *session = sessions_find(self->sessions, incoming->curve_key);
     const struct hello_mark *mark = mark_of(self, incoming->curve_key);
-    return memcmp(mark->curve_key, incoming->curve_key, sizeof mark->curve_key) == 0 &&
-           incoming->connection <= mark->connection;
+    bool marked = memcmp(mark->curve_key, incoming->curve_key, sizeof mark->curve_key) == 0;
+    return (session != NULL && incoming->connection <= session->connection) ||
+           (marked && incoming->connection <= mark->connection);
 }
 
 const uint8_t *server_members_name(struct server *self, const uint8_t curve_key[IDENTITY_KEY_BYTES])
