@@ -69,6 +69,7 @@ wait_for_step run $((steps + 3))
 touch over
 wait_for "the coordinator to answer" 'control stop --dir run > stop.txt 2>/dev/null' 30
 wait_for "the end" '[ "$(status_of run state)" = stopped ]'
+wait_for "the coordinator to be gone" "! kill -0 $(cat coordinator.pid) 2> /dev/null"
 for i in $(seq $peers); do # by number: their command lines do not show the link
     kill -9 "$(cat "peer-$i.pid")" 2> /dev/null || true
 done
