@@ -23,6 +23,8 @@ static void grant_more(struct server *self, struct session *session, uint64_t no
                                &self->message.as.grant)) {
         session->upload_ms = session->upload_owed ? session->upload_ms : now_ms;
         session->upload_owed = true;
+        session->granted_at_bytes =
+            channel_server_delivered_bytes(self->channel, session->connection);
         server_send(self, session, NULL, 0);
     }
 }
@@ -215,15 +217,23 @@ void server_upload_chunk(struct server *self, struct session *session,
     }
 }
 
+/* TCP has delivered nothing since the latest grant was sent: the peer does not know of it. */
+static bool is_unheard(struct server *self, const struct session *session)
+{
+    uint64_t delivered = channel_server_delivered_bytes(self->channel, session->connection);
+    return delivered > 0 && delivered == session->granted_at_bytes;
+}
+
 /* True: the session is gone, or its offer is about to be. */
 static bool give_up(struct server *self, struct session *session, uint64_t now_ms)
 {
     uint64_t silent_ms = now_ms - session->upload_ms;
-    if (session->upload_owed && silent_ms > UPLOAD_OWED_MS_MAX) {
+    bool owed = session->upload_owed && silent_ms > UPLOAD_OWED_MS_MAX;
+    if (owed && !is_unheard(self, session)) {
         return server_offend(self, session, CONDUCT_STALLED,
                              "was asked for its contribution and sends nothing");
     }
-    if (is_dead(self, session, now_ms)) {
+    if (owed || is_dead(self, session, now_ms)) {
         server_stalled(self, session, "was asked for its contribution and no byte of it comes");
         return true;
     }

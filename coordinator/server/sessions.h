@@ -42,6 +42,7 @@ struct session {
     uint64_t upload_wait_ms;       /* since when it waits for a place, */
     uint64_t upload_place_ms;      /* or has one */
     bool upload_owed;              /* it was granted chunks that have not come */
+    uint64_t granted_at_bytes;     /* delivered over `connection` when it was granted some last */
     struct session_pulse pulse;    /* since it was */
     uint64_t said_bytes;           /* messages that are no chunks, and what carried them */
     uint32_t leases_open;          /* given since its latest counted contribution */

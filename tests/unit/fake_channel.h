@@ -35,9 +35,10 @@ static struct {
     uint64_t connection_count;            /* so far */
     uint64_t admitted;                    /* the latest that was */
     uint64_t cut;
-    uint64_t received_bytes[FAKE_PEERS_MAX]; /* as its TCP counts them; 0: it does not */
-    bool reachable[FAKE_PEERS_MAX];          /* its bulk port */
-    uint32_t cuts[FAKE_PEERS_MAX];           /* of its connections, by the server */
+    uint64_t received_bytes[FAKE_PEERS_MAX];  /* as its TCP counts them; 0: it does not */
+    uint64_t delivered_bytes[FAKE_PEERS_MAX]; /* likewise, at the port for words */
+    bool reachable[FAKE_PEERS_MAX];           /* its bulk port */
+    uint32_t cuts[FAKE_PEERS_MAX];            /* of its connections, by the server */
     bool barred[FAKE_PEERS_MAX];
     uint64_t bulk[FAKE_PEERS_MAX]; /* connections at the port for chunks; 0: not connected */
     uint32_t bulk_cuts[FAKE_PEERS_MAX];
@@ -252,9 +253,10 @@ enum status channel_server_bar(struct channel_server *self,
 
 uint64_t channel_server_delivered_bytes(struct channel_server *self, uint64_t connection)
 {
+    bool bulk = false;
+    int peer = fake_peer_at(connection, &bulk);
     (void)self;
-    (void)connection;
-    return 0;
+    return peer < 0 || bulk ? 0 : fake.delivered_bytes[peer];
 }
 
 uint64_t channel_server_received_bytes(struct channel_server *self, uint64_t connection)

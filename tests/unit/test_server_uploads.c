@@ -104,6 +104,25 @@ static void upload_that_comes_slowly_is_waited_for(void)
     end_scene(&s);
 }
 
+/* The grant is stuck on a line that carries nothing down: the peer cannot know of it. */
+static void upload_whose_grant_is_not_delivered_is_no_offence(void)
+{
+    static struct scene s;
+    bool muted[MATES] = {false};
+    begin(&s);
+    fake.received_bytes[ABUSER] = 1000;
+    fake.delivered_bytes[ABUSER] = 500;
+    go_mute_when_granted(&s, muted);
+    CU_ASSERT_TRUE(ms_until_cut(&s, muted, 200) > 9000);
+    CU_ASSERT_TRUE(is_here(&s, ABUSER)); /* it may come back to what it holds */
+    CU_ASSERT_FALSE(
+        conduct_is_out(s.server->conduct->conduct, fake.identities[ABUSER].curve_public, s.now_ms));
+    break_mate(&s, ABUSER);
+    run_to(&s, step_of(&s) + 1);
+    CU_ASSERT_TRUE(is_here(&s, ABUSER));
+    end_scene(&s);
+}
+
 /* One place, and the first two that get it send nothing: the others have their turn, and who owes
  * chunks for ten seconds is cut. */
 static void place_to_upload_goes_on_when_nothing_comes(void)
@@ -257,6 +276,7 @@ int main(void)
     static const struct suite_test tests[] = {
         SUITE_TEST(upload_of_which_no_byte_comes_is_cut_within_a_second),
         SUITE_TEST(upload_that_comes_slowly_is_waited_for),
+        SUITE_TEST(upload_whose_grant_is_not_delivered_is_no_offence),
         SUITE_TEST(place_to_upload_goes_on_when_nothing_comes),
         SUITE_TEST(who_wastes_work_gets_none_for_a_while),
         SUITE_TEST(answer_that_was_lost_is_given_once_more),
