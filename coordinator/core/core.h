@@ -93,7 +93,7 @@ struct core_event {
     const struct core_lease *leases;
     size_t lease_count;
     bool again;   /* a kept contribution; the peer may hold more */
-    bool counted; /* the very same was: to this step, or to the one before it */
+    bool counted; /* one of these samples of its was: to this step, or to the one before it */
     bool rests;
     bool ok;
 };

@@ -19,7 +19,8 @@ MUST_CHECK enum status contributions_reserve(struct contributions *self);
 MUST_CHECK enum status contributions_add(struct contributions *self,
                                          const struct journal_contribution *item);
 
-/* True when it holds one of this key with exactly these ranges. */
+/* True when it holds one of this key with exactly these ranges, whose bytes may have been others.
+ */
 bool contributions_have(const struct contributions *self, const uint8_t key[IDENTITY_KEY_BYTES],
                         const struct sample_range *ranges, size_t range_count);
 

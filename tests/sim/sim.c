@@ -84,6 +84,7 @@ static void calm(void)
     sim_line("faults are over");
     restart_cloned();
     sim->calm = true;
+    sim->plan.queue_max = SIM_QUEUE_MAX;
     sim_network_calm();
     sim_storage_calm();
     for (uint32_t i = 0; i < sim->plan.peer_count; i++) {

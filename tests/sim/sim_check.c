@@ -26,7 +26,7 @@ void sim_check_received(uint32_t peer, const uint8_t *head, size_t head_bytes)
     }
     struct sim_blocks *own = sim_blocks_use(NULL);
     if (wire_decode(head, head_bytes, &message) == STATUS_OK) {
-        sim_shadow_offered(sim->shadow, key_of(peer), &message.as.contribution);
+        sim_shadow_offered(sim->shadow, peer, &message.as.contribution);
     }
     (void)sim_blocks_use(own);
 }
@@ -195,7 +195,7 @@ void sim_check_sent(uint32_t peer, const uint8_t *head, size_t head_bytes)
     } else if (message.type == WIRE_CLAIMED) {
         sim->coordinator.rests &= !message.as.claimed.accepted; /* the step is begun by it */
     } else if (message.as.verdict.accepted) {
-        sim_shadow_counted(sim->shadow, key_of(peer), message.as.verdict.blob_id);
+        sim_shadow_counted(sim->shadow, peer, message.as.verdict.blob_id);
     } else {
         sim->figures.contributions_refused++;
     }

@@ -51,9 +51,20 @@ static void forge(const struct sim_peer *peer, struct sim_letter **letter)
             offer->tokens = config->context;
             attest_contribution_sign(peer->identity, &sim->coordinator.run.run_id, offer);
             encode(letter);
+            (*letter)->forged = true;
             return;
         }
     }
+}
+
+bool sim_hostile_arrives(const struct sim_peer *peer, const struct sim_letter *letter)
+{
+    if (!letter->forged || wire_decode(letter->data, letter->head_bytes, &message) != STATUS_OK) {
+        return true;
+    }
+    uint64_t lent = sim->lent[peer->identity - sim_identity(0)];
+    uint64_t sample = message.as.contribution.ranges[0].first;
+    return sample >= SIM_SAMPLES_MAX || (lent >> sample & 1U) == 0;
 }
 
 /* Whether the sum of a chunk is a wrong one: always the same for the same chunk and set. */

@@ -18,6 +18,7 @@ struct sim_letter {
     enum sim_way way;
     uint64_t connection;
     bool through; /* the receiver's link */
+    bool forged;  /* a contribution with a sample that was never lent to its sender */
     size_t head_bytes;
     size_t body_bytes;
     uint8_t data[]; /* head, then body */
@@ -133,5 +134,9 @@ bool sim_is_barred(const struct sim_listener *listener,
 /* A peer that is not honest changes what it sends. False: it keeps the letter to itself. The letter
  * may be another one afterwards. */
 bool sim_hostile_letter(const struct sim_peer *peer, struct sim_letter **letter);
+
+/* A letter comes to the coordinator. False: it is lost, for what it forged became true on its way,
+ * and then nobody could tell it from an honest one. */
+bool sim_hostile_arrives(const struct sim_peer *peer, const struct sim_letter *letter);
 
 #endif

@@ -205,6 +205,7 @@ void sim_letter_dispatch(struct sim_letter *letter)
         struct sim_letter *copy =
             sim_letter_new(letter->line, letter->way, letter->data, letter->head_bytes,
                            letter->data + letter->head_bytes, letter->body_bytes);
+        copy->forged = letter->forged;
         send_off(copy, late_us());
     }
     if (sim_permille(plan->damaged)) {

@@ -16,7 +16,7 @@ enum { AGGREGATORS_MAX = 3, PLENTY_BYTES = 64 << 20, LINK_DOUBLINGS = 6, SLOW_RA
 
 /* Chunks of 256 values at least, and what channels promise: a queue has room for two windows of
  * them. */
-enum { CHUNK_VALUES_LOG2 = 8, TWO_WINDOWS = 24, QUEUE_MAX = 64 };
+enum { CHUNK_VALUES_LOG2 = 8, TWO_WINDOWS = 24 };
 
 static uint64_t between(struct random *random, uint64_t least, uint64_t most)
 {
@@ -207,7 +207,7 @@ static void plan_aggregation(struct sim_plan *self, uint64_t seed)
     aggregation->check_share = one_in(&random, 2) ? 1.0 : 0.05;
     aggregation->fraction_max = one_in(&random, 2) ? 1.0 : 0.25;
     aggregation->chunk_values = (uint16_t)(1U << (CHUNK_VALUES_LOG2 + random_below(&random, 4)));
-    self->queue_max += self->queue_max < QUEUE_MAX ? TWO_WINDOWS : 0;
+    self->queue_max += self->queue_max < SIM_QUEUE_MAX ? TWO_WINDOWS : 0;
     bool fails = !one_in(&random, 4);
     unsigned timed_faults = (unsigned)between(&random, 1, 6);
     aggregation->timed_faults = fails && !self->quiet ? timed_faults : 0;
@@ -241,7 +241,7 @@ void sim_plan_make(struct sim_plan *self, uint64_t seed, bool quiet)
 {
     struct random random;
     random_init(&random, seed, PLAN_STREAM);
-    *self = (struct sim_plan){.queue_max = QUEUE_MAX};
+    *self = (struct sim_plan){.queue_max = SIM_QUEUE_MAX};
     self->template_index = random_below(&random, SIM_TEMPLATES);
     self->peer_count = between(&random, 3, SIM_PEERS_MAX);
     self->safety_us = between(&random, 8, 30) * SECOND_US;

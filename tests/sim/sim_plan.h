@@ -15,6 +15,7 @@ enum {
     SIM_PROCESSES = SIM_PEERS_MAX + 1,
     SIM_TEMPLATES = 8,
     SIM_TEMPLATE_SMALL = 3,
+    SIM_QUEUE_MAX = 64,
     SIM_SAFETY_US_MAX = 60000000,
     SIM_LIVENESS_US = 60000000 /* all must be over this long after faults end */
 };
@@ -84,7 +85,7 @@ struct sim_plan {
     unsigned duplicates;
     unsigned reordered;
     unsigned damaged;
-    size_t queue_max; /* letters that a line holds in one direction */
+    size_t queue_max; /* letters that a line holds in one direction; fewer than usual is a fault */
     unsigned resets;  /* of connections, in the safety phase */
     unsigned clogs;
     unsigned partitions;

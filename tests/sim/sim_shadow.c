@@ -49,7 +49,7 @@ struct sim_shadow {
     struct digest predicted_digest;
     uint64_t stale_count;
     struct encoded *encoded;
-    struct offered offers[SIM_PEERS_MAX]; /* of each key, the latest */
+    struct offered offers[SIM_PEERS_MAX]; /* of each peer, the latest */
     struct encoded *counted[COUNTED_MAX]; /* for the step in progress */
     size_t counted_count;
 };
@@ -119,39 +119,36 @@ void sim_shadow_encoded(struct sim_shadow *self, const struct work *work,
     self->encoded = encoded;
 }
 
-void sim_shadow_offered(struct sim_shadow *self, size_t key, const struct wire_contribution *offer)
+void sim_shadow_offered(struct sim_shadow *self, uint32_t peer,
+                        const struct wire_contribution *offer)
 {
-    struct offered *offered = &self->offers[key];
+    struct offered *offered = &self->offers[peer];
     *offered = (struct offered){.blob_id = offer->blob.id, .root = offer->blob.root};
     for (uint32_t i = 0; i < offer->range_count; i++) {
         offered->samples |= bits(offer->ranges[i].first, offer->ranges[i].count);
     }
 }
 
-static bool is_of(const struct encoded *encoded, const struct offered *offered)
-{
-    return digest_equal(&encoded->root, &offered->root) && encoded->samples == offered->samples;
-}
-
 static struct encoded *find(const struct sim_shadow *self, const struct offered *offered)
 {
     struct encoded *encoded = self->encoded;
-    while (encoded != NULL && !is_of(encoded, offered)) {
+    while (encoded != NULL && (!digest_equal(&encoded->root, &offered->root) ||
+                               encoded->samples != offered->samples)) {
         encoded = encoded->next;
     }
     return encoded;
 }
 
-/* A peer that lost what it knew may encode the same once more. */
+/* The same samples, that is: a peer that was lent them twice has them in two contributions. */
 static bool was_counted(const struct sim_shadow *self, const struct offered *offered)
 {
     bool counted = false;
     for (size_t i = 0; i < self->counted_count && !counted; i++) {
-        counted = is_of(self->counted[i], offered);
+        counted = self->counted[i]->samples == offered->samples;
     }
     const struct encoded *encoded = self->encoded;
     for (; encoded != NULL && !counted; encoded = encoded->next) {
-        counted = encoded->committed && is_of(encoded, offered);
+        counted = encoded->committed && encoded->samples == offered->samples;
     }
     return counted;
 }
@@ -167,9 +164,9 @@ static uint64_t counted_samples(const struct sim_shadow *self)
 
 /* A contribution that was counted already, offered again after its answer was lost, is accepted
  * once more and not added. */
-void sim_shadow_counted(struct sim_shadow *self, size_t key, uint64_t blob_id)
+void sim_shadow_counted(struct sim_shadow *self, uint32_t peer, uint64_t blob_id)
 {
-    const struct offered *offered = &self->offers[key];
+    const struct offered *offered = &self->offers[peer];
     struct encoded *encoded = offered->blob_id == blob_id ? find(self, offered) : NULL;
     if (encoded != NULL && was_counted(self, offered)) {
         return;

@@ -32,9 +32,11 @@ void sim_shadow_encoded(struct sim_shadow *self, const struct work *work,
                         const struct sim_inside *inside, enum codec codec, const uint8_t *data,
                         size_t size_bytes);
 
-/* The coordinator took an offer from this key (its number among the identities); and counted it. */
-void sim_shadow_offered(struct sim_shadow *self, size_t key, const struct wire_contribution *offer);
-void sim_shadow_counted(struct sim_shadow *self, size_t key, uint64_t blob_id);
+/* The coordinator heard an offer of this peer; and told it that it is counted. A clone has the key
+ * of another, and is another peer. */
+void sim_shadow_offered(struct sim_shadow *self, uint32_t peer,
+                        const struct wire_contribution *offer);
+void sim_shadow_counted(struct sim_shadow *self, uint32_t peer, uint64_t blob_id);
 
 /* A step was announced with the update in this codec; or a coordinator serves again, at this
  * version: what was counted for the next one is counted anew. */

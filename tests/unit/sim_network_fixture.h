@@ -41,6 +41,13 @@ bool sim_hostile_letter(const struct sim_peer *peer, struct sim_letter **letter)
     return true;
 }
 
+bool sim_hostile_arrives(const struct sim_peer *peer, const struct sim_letter *letter)
+{
+    (void)peer;
+    (void)letter;
+    return true;
+}
+
 /* What is called next is called by the process on this machine. */
 static inline void run_on(uint32_t index)
 {
