@@ -53,7 +53,8 @@ gathered 5
 "$bin/dugnad-coordinator" plan --dir run --json > plan.json
 jq -e '.owners == 2 and ([.links[] | select(.chunks)] | length == 2) and
     ([.links[] | select(.chunks) | .chunks] | add) > 0' plan.json > /dev/null || fail "$(cat plan.json)"
-[[ $("$bin/dugnad-coordinator" plan --dir run) == *'2 of 4 peers sum'* ]] || fail "plan says something else"
+words=$("$bin/dugnad-coordinator" plan --dir run) || fail "plan ended with $?"
+[[ $words == *'2 of 4 peers sum'* ]] || fail "plan says something else"
 
 # With a sum of its own, as it is committed, nothing may be missing: kill at any moment.
 for ((i = 0; i < kills; i++)); do

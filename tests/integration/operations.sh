@@ -19,7 +19,8 @@ start_peer two
 wait_for_step run 5
 
 # Paused: the step in progress ends, and nothing after it, also after a restart.
-[[ $(control pause --dir run) == *'paused after step'* ]] || fail "no answer to pause"
+answer=$(control pause --dir run) || fail "pause ended with $?"
+[[ $answer == *'paused after step'* ]] || fail "no answer to pause"
 wait_for "the pause" '[ $(status_of run state) = paused ]'
 paused_at=$(status_of run step)
 sleep 1.5
@@ -48,7 +49,8 @@ code=0
 control set --dir run --learning-rate 1e9 2> err.txt || code=$?
 [ $code = 64 ] || fail "an impossible learning rate was taken"
 
-[[ $(control stop --dir run) == *'stopping after step'* ]] || fail "no answer to stop"
+answer=$(control stop --dir run) || fail "stop ended with $?"
+[[ $answer == *'stopping after step'* ]] || fail "no answer to stop"
 wait "$coordinator" || fail "a stopped coordinator ended with $?"
 [ "$(status_of run state)" = stopped ] || fail "the run is not stopped"
 steps=$(status_of run step)
